@@ -1,0 +1,56 @@
+"""scratchnet: neural networks from scratch, to read, to prove and to race.
+
+The first hour of reading: equations, layers/base, layers/linear, layers/activation, losses, optim, training.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scratchnet.checkpoint import load as load
+    from scratchnet.errors import CheckpointError as CheckpointError
+    from scratchnet.errors import DataError as DataError
+    from scratchnet.errors import DeviceError as DeviceError
+    from scratchnet.errors import NonFiniteError as NonFiniteError
+    from scratchnet.errors import ScratchnetError as ScratchnetError
+    from scratchnet.errors import SettingError as SettingError
+    from scratchnet.errors import ShapeError as ShapeError
+    from scratchnet.training import History as History
+    from scratchnet.training import fit as fit
+    from scratchnet.training import step as step
+    from scratchnet.layers import Dropout as Dropout
+    from scratchnet.layers import Flatten as Flatten
+    from scratchnet.layers import Linear as Linear
+    from scratchnet.layers import LogSoftmax as LogSoftmax
+    from scratchnet.layers import ReLU as ReLU
+    from scratchnet.layers import Sequential as Sequential
+    from scratchnet.layers import Sigmoid as Sigmoid
+    from scratchnet.layers import Softmax as Softmax
+    from scratchnet.layers import Tanh as Tanh
+
+__version__ = "0.1.0"
+
+# Public names by module, loaded on first use: `python -m scratchnet.train --help` needs none of them.
+_NAMES = {
+    "scratchnet.checkpoint": "load",
+    "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
+    "scratchnet.training": "History fit step",
+    "scratchnet.layers": "Dropout Flatten Linear LogSoftmax ReLU Sequential Sigmoid Softmax Tanh",
+    "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
+    "scratchnet.optim": "SGD Adam AdamW",
+    "scratchnet.schedules": "Constant Cosine Decay Exponential PerEpoch",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'scratchnet' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,186 @@
+"""Arrays: whose they are, the matrix product, the in-place update, devices and threads.
+
+The backend is a property of the arrays: NumPy's run on the CPU, CuPy's on the GPU, and the rest of the
+engine is the same source for both. No backend class, no global switch.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.linalg import blas
+from threadpoolctl import threadpool_limits
+
+from scratchnet.errors import DeviceError, SettingError
+
+Array = Any  # numpy.ndarray or cupy.ndarray: the two share no base class
+
+
+def xp_of(x: Array) -> ModuleType:
+    """The module (numpy or cupy) that the array `x` belongs to."""
+    if type(x) is np.ndarray:
+        return np
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """A NumPy array of the values of `x`; waits for the GPU where there is one."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run an elementwise function as one GPU kernel (`cupy.fuse`); on the CPU it stays as it is."""
+    fused: list[Callable[..., Any]] = []
+
+    def call(*args: Any) -> Any:
+        if type(args[0]) is np.ndarray:
+            return function(*args)
+        if not fused:
+            fused.append(xp_of(args[0]).fuse(function))
+        return fused[0](*args)
+
+    call.__doc__, call.__name__ = function.__doc__, function.__name__
+    return call
+
+
+def dot(A: Array, B: Array, out: Array | None = None) -> Array:
+    """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied."""
+    return xp_of(A).dot(A, B, out=out)
+
+
+def axpy(alpha: float, x: Array, y: Array) -> None:
+    """y ← y + α x in place, for contiguous vectors, without a temporary."""
+    if type(y) is np.ndarray:
+        (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
+    else:
+        y += alpha * x
+
+
+# Below this many weights, and with an inner dimension this much longer than both sides together,
+# building the small product first is faster than updating in place (389 against 681 µs at 6 x 16 over
+# 40,000: the transposed-operand kernels of OpenBLAS are made for large results).
+SMALL_RESULT, LONG_INNER = 16_384, 8
+
+
+def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: float = 1.0) -> None:
+    """C ← β C + α δ aᵀ in place, without building δ aᵀ: BLAS's ger for one example, gemm otherwise.
+
+    Shapes: C (out, in), delta (out, N), a (in, N). C must be C-contiguous.
+    """
+    if type(C) is not np.ndarray:
+        _add_product_on_device(C, delta, a, alpha, beta)
+    elif delta.shape[1] == 1 and beta == 1.0:
+        ger = blas.sger if C.dtype == np.float32 else blas.dger
+        ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
+    elif C.size <= SMALL_RESULT and delta.shape[1] >= LONG_INNER * (C.shape[0] + C.shape[1]):
+        product = np.dot(delta, a.T)
+        product *= alpha
+        if beta != 1.0:
+            C *= beta
+        C += product
+    else:
+        # Seen by BLAS, which counts columns first, C is Cᵀ ← β Cᵀ + α a δᵀ. It reads an operand in
+        # place only if that is F-contiguous, so of each we pass the one of itself and its transpose that is.
+        gemm = blas.sgemm if C.dtype == np.float32 else blas.dgemm
+        A, trans_a = (a, 0) if a.flags.f_contiguous else (a.T, 1)
+        D, trans_d = (delta, 1) if delta.flags.f_contiguous else (delta.T, 0)
+        gemm(alpha, A, D, beta, C.T, trans_a, trans_d, 1)
+
+
+def _add_product_on_device(C: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
+    cublas = getattr(xp_of(C), "cublas", None)  # present in CuPy, though not in its documentation
+    if cublas is not None and delta.shape[1] == 1 and beta == 1.0:
+        cublas.ger(alpha, delta[:, 0], a[:, 0], C)
+    elif cublas is not None:
+        cublas.gemm("N", "T", delta, a, out=C, alpha=alpha, beta=beta)
+    else:
+        C *= beta
+        C += alpha * dot(delta, a.T)
+
+
+# ------------------------------------------------------------------------------------------ devices
+
+
+def cuda_problem() -> str | None:
+    """Why the GPU cannot be used, with the mend, or None if it can."""
+    try:
+        import cupy
+    except ImportError as e:
+        return f"CuPy is not installed ({e}): pip install 'scratchnet[cuda12]' or 'scratchnet[cuda13]'"
+    if not cupy.cuda.is_available():
+        return "CuPy is installed but finds no GPU with a working driver: nvidia-smi should list one"
+    try:
+        cupy.zeros(1) + 1  # compiles and runs one kernel
+    except Exception as e:  # whatever CuPy, the driver or the compiler raise here, the GPU is not usable
+        return f"a first kernel fails ({type(e).__name__}: {str(e).splitlines()[0]}): install CuPy with its [ctk] extra"
+    return None
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda` for the option `cpu`, `cuda` or `auto`. Raises DeviceError; never falls back silently."""
+    if device == "cpu":
+        return "cpu"
+    if device not in ("cuda", "auto"):
+        raise SettingError(f"device '{device}' is not known: choose cpu, cuda or auto")
+    problem = cuda_problem()
+    if problem is None:
+        return "cuda"
+    if device == "cuda":
+        raise DeviceError(f"device 'cuda' cannot be used: {problem}")
+    return "cpu"
+
+
+def module_of(device: str) -> ModuleType:
+    """The array module of `cpu` or `cuda`."""
+    if resolve_device(device) == "cpu":
+        return np
+    import cupy
+
+    return cupy
+
+
+# ------------------------------------------------------------------------------------------ threads
+
+
+@contextlib.contextmanager
+def blas_threads(threads: int) -> Iterator[None]:
+    """Run a block with this many BLAS threads. Entering costs 0.1 ms or more: once around a loop."""
+    with threadpool_limits(threads, user_api="blas"):
+        yield
+
+
+def choose_threads(threads: str | int, operations: float) -> int:
+    """The number of BLAS threads for the option `auto` or a number.
+
+    `operations` is the floating-point work of the largest product of a step. Below 2·10⁷ waking a second
+    thread costs more than it saves, so `auto` takes one; above, a probe of that size decides, because
+    on a busy machine several threads can be ten times slower than one.
+    """
+    if threads != "auto":
+        try:
+            n = int(threads)
+        except ValueError:
+            n = 0
+        if n < 1:
+            raise SettingError(f"threads '{threads}': give auto or a number from 1")
+        return n
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores == 1 or operations < 2e7:
+        return 1
+    side = max(64, round((min(operations, 4e8) / 2) ** (1 / 3)))
+    A = np.ones((side, side), np.float32)
+    times = {1: np.inf, cores: np.inf}
+    for _ in range(3):
+        for n in (1, cores):
+            with blas_threads(n):
+                np.dot(A, A)
+                start = time.perf_counter()
+                for _ in range(3):
+                    np.dot(A, A)
+                times[n] = min(times[n], time.perf_counter() - start)
+    return cores if times[cores] < 0.8 * times[1] else 1

@@ -1,0 +1,33 @@
+"""What can go wrong, by kind. The commands print these as one line and leave with `exit_code`."""
+
+
+class ScratchnetError(Exception):
+    """A mistake that the user can mend; the message says what, where and what to do."""
+
+    exit_code = 2
+
+
+class ShapeError(ScratchnetError, ValueError):
+    """Arrays or layers that do not fit together; names the layer and both shapes."""
+
+
+class DataError(ScratchnetError, ValueError):
+    """A data file or an array of examples that cannot be right; names the file and the place."""
+
+
+class DeviceError(ScratchnetError, RuntimeError):
+    """A device was asked for that cannot be used; says what is missing."""
+
+
+class CheckpointError(ScratchnetError, ValueError):
+    """A model file that is damaged, or does not belong to this network."""
+
+
+class SettingError(ScratchnetError, ValueError):
+    """An option or argument outside its range."""
+
+
+class NonFiniteError(ScratchnetError, ArithmeticError):
+    """A loss became NaN or infinite; names the step and the layer. The weights are left as they were."""
+
+    exit_code = 3

@@ -1,0 +1,20 @@
+"""The layers. One file per idea; `base.py` has the contract they all keep."""
+
+from scratchnet.layers.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from scratchnet.layers.base import Layer
+from scratchnet.layers.linear import Flatten, Linear
+from scratchnet.layers.regularise import Dropout
+from scratchnet.layers.sequential import Sequential
+
+__all__ = [
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "LogSoftmax",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]

@@ -1,0 +1,77 @@
+"""The contract of a layer.
+
+Letters: N examples in the batch, always the last axis; x input, y output, delta = ∂C/∂y, dx = ∂C/∂x.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+from scratchnet.backend import Array
+from scratchnet.errors import SettingError, ShapeError
+from scratchnet.learner import Learner
+from scratchnet.params import Param
+
+Shape = tuple[int, ...]
+
+
+class Layer:
+    """A specification, `y = f(x)`, whose parameters become arrays once `Sequential` has packed it.
+
+    * `forward` returns the output and a cache, the plain value that backward needs. It keeps nothing on
+      `self`, so two forwards may be followed by two backwards, and threads may share a network.
+    * `backward` is handed ∂C/∂y and returns ∂C/∂x (or None where nobody needs it); it tells the learner the
+      factors of its own gradients. It may overwrite the `delta` it is handed, never the cache.
+    * `forward` gets a learner while training and None at inference: that is the only difference between them.
+
+    A subclass is a dataclass: its fields are its options and, by `options`, its entry in a model file.
+    """
+
+    #: What becomes of the output array: "fresh" (nobody else has it), "kept" (in this layer's cache), "view" (of
+    #: the input). The layer after may write into a fresh one, and into no other.
+    output_is: ClassVar[Literal["fresh", "kept", "view"]] = "fresh"
+
+    #: Set by `Sequential`: this layer may write its output into its input.
+    in_place: bool = False
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of one example after this layer, from its shape before. Raises ShapeError if it cannot be."""
+        return shape
+
+    def input_shape(self) -> Shape | None:
+        """Shape of one example before this layer, where the options fix it whole."""
+        return None
+
+    def operations(self, shape: Shape) -> int:
+        """Multiplications and additions of the forward products for one example of this shape."""
+        return 0
+
+    def params(self) -> list[Param]:
+        """The parameters, in declaration order."""
+        return [v for v in vars(self).values() if isinstance(v, Param)]
+
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments, as they stand in a model file."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def wants(self, expected: str, shape: Shape) -> ShapeError:
+        """The error for an input that does not fit."""
+        return ShapeError(f"{self} takes {expected}, but is given {shape_text(shape)}")
+
+
+def shape_text(shape: Shape) -> str:
+    """(N, 784), with N for the batch."""
+    return f"({', '.join(['N', *map(str, shape)])})"
+
+
+def need_sizes(layer: object, *names: str) -> None:
+    """Check that these fields of a layer are whole numbers from 1."""
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingError(f"{type(layer).__name__}: {name} must be a whole number from 1, not {value!r}")

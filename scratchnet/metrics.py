@@ -1,0 +1,46 @@
+"""How good a network is: loss and accuracy over a set of examples, in pieces that fit into memory."""
+
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend import Array, to_numpy
+from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.losses import Loss
+
+CHUNK = 1000  # examples at a time
+
+
+def outputs(net: Sequential, x: Array) -> np.ndarray:
+    """The network's outputs (N, ...) for all examples, on the host."""
+    return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, len(x), CHUNK)])
+
+
+def labels_of(target: Array) -> np.ndarray:
+    """Class numbers from labels (N,) or from one row of class values per example (N, K)."""
+    t = to_numpy(target)
+    return t.argmax(-1) if t.dtype.kind == "f" else t
+
+
+def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
+    """(loss, outputs) over all examples, in inference; the loss is the one of the whole set as a single batch."""
+    total, parts = 0.0, []
+    for k in range(0, len(x), CHUNK):
+        y, _ = net.forward(to_columns(net.as_input(x[k : k + CHUNK])))
+        n = y.shape[-1]
+        value, _ = loss.forward(y, to_columns(loss.as_target(target[k : k + CHUNK], y)))
+        total += float(value) * (n / len(x) if loss.averages else 1.0)
+        parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
+    return total, np.concatenate(parts)
+
+
+def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """The share of examples whose largest output is their class."""
+    return float((predicted.argmax(-1) == labels).mean())
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How often class i (row) was taken for class j (column); predicted and labels are class numbers."""
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (labels, predicted), 1)
+    return table

@@ -1,0 +1,199 @@
+"""Optimisers, with PyTorch's semantics to the letter, over one flat vector of parameters.
+
+Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t number of the step.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scratchnet.backend import Array, add_product, axpy, fuse, xp_of
+from scratchnet.equations import bp3_bias
+from scratchnet.errors import SettingError
+from scratchnet.layers.sequential import Sequential
+from scratchnet.learner import Learner
+from scratchnet.params import Param
+
+
+def need_range(who: str, **values: float) -> None:
+    """Check that these settings are finite numbers from 0."""
+    for name, value in values.items():
+        if not 0 <= value < float("inf"):
+            raise SettingError(f"{who}: {name} must be a number from 0, not {value!r}")
+
+
+class Optimiser(Learner):
+    """A learner that also changes the weights: `update` is called once per step, after backward.
+
+    `lr` may be set at any time (a schedule does). `clip_norm` scales the gradient so that its norm, over all
+    parameters together, is at most that: g ← g · min(1, clip_norm / (‖g‖ + 10⁻⁶)), as torch's clip_grad_norm_.
+    """
+
+    def __init__(self, net: Sequential, lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
+        super().__init__(net.seed)
+        need_range(type(self).__name__, lr=lr, weight_decay=weight_decay, clip_norm=clip_norm or 0.0)
+        # float(): a NumPy float64 would turn float32 parameters into float64 (NEP 50)
+        self.lr, self.weight_decay = float(lr), float(weight_decay)
+        self.clip_norm = None if clip_norm is None else float(clip_norm)
+        self.w, self.g = net.store.values, net.store.grads
+
+    @property
+    def builds_gradient(self) -> bool:
+        """Whether backward must leave all of g in the gradient vector before the weights change."""
+        return self.clip_norm is not None
+
+    def state(self) -> dict[str, Array]:
+        """The flat vectors that the next step depends on, besides weights, `lr` and `steps`."""
+        return {}
+
+    def running(self, p: Param, value: Array) -> None:
+        p.value[...] = value
+
+    def update(self) -> None:
+        """Finish a step: change the weights by what backward reported."""
+        if self.clip_norm is not None:
+            self._clip(self.clip_norm)
+        self._descend()
+        self.steps += 1
+
+    def _clip(self, clip_norm: float) -> None:
+        xp = xp_of(self.g)
+        norm = xp.sqrt(xp.dot(self.g, self.g))
+        self.g *= xp.minimum(clip_norm / (norm + 1e-6), 1.0)
+
+    def _descend(self) -> None:
+        raise NotImplementedError
+
+
+class SGD(Optimiser):
+    """w ← w − lr g; with momentum v ← mu v + g, w ← w − lr v (Nesterov: w ← w − lr (g + mu v)).
+
+    Weight decay adds weight_decay · w to g. Without clipping, the gradient of a weight is never built: the textbook's
+    w ← w − lr δ aᵀ is one BLAS call in place, made while backward passes by.
+    Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization and momentum, ICML 2013.
+    """
+
+    def __init__(self, net: Sequential, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
+                 nesterov: bool = False, clip_norm: float | None = None) -> None:  # fmt: skip
+        super().__init__(net, lr, weight_decay, clip_norm)
+        need_range("SGD", momentum=momentum)
+        if nesterov and momentum == 0:
+            raise SettingError("SGD: nesterov needs a momentum above 0")
+        self.momentum, self.nesterov = float(momentum), nesterov
+        self.v = xp_of(self.w).zeros_like(self.w) if momentum else None
+
+    def state(self) -> dict[str, Array]:
+        return {} if self.v is None else {"velocity": self.v}
+
+    def bias(self, b: Param, delta: Array) -> None:
+        if self.builds_gradient:
+            super().bias(b, delta)
+        elif self.v is None:
+            _add_vector(b.value, bp3_bias(delta), -self.lr, 1 - self.lr * self.weight_decay)
+        else:
+            g = bp3_bias(delta)
+            self._pass_by(b, self.v, lambda C, alpha, beta: _add_vector(C, g, alpha, beta))
+
+    def weight(self, W: Param, delta: Array, a: Array) -> None:
+        if self.builds_gradient:
+            super().weight(W, delta, a)
+        elif self.v is None:
+            add_product(W.value, delta, a, -self.lr, 1 - self.lr * self.weight_decay)
+        else:
+            self._pass_by(W, self.v, lambda C, alpha, beta: add_product(C, delta, a, alpha, beta))
+
+    def _pass_by(self, p: Param, v: Array, add_g: Callable[[Array, float, float], None]) -> None:
+        """The part of a momentum step that needs g, where add_g(C, alpha, beta) is C ← beta C + alpha g."""
+        v_p = p.view_of(v)
+        add_g(v_p, 1.0, self.momentum)
+        if self.weight_decay:
+            v_p += self.weight_decay * p.value
+        if self.nesterov:
+            add_g(p.value, -self.lr, 1 - self.lr * self.weight_decay)
+
+    def _descend(self) -> None:
+        w, g, v, mu = self.w, self.g, self.v, self.momentum
+        if self.builds_gradient:
+            if self.weight_decay:
+                g += self.weight_decay * w
+            if v is None:
+                return axpy(-self.lr, g, w)
+            v *= mu
+            v += g
+            if self.nesterov:
+                axpy(-self.lr, g, w)
+        if v is not None:
+            axpy(-self.lr * (mu if self.nesterov else 1.0), v, w)
+
+
+def _add_vector(C: Array, g: Array, alpha: float, beta: float) -> None:
+    if beta != 1.0:
+        C *= beta
+    g *= alpha
+    C += g
+
+
+@fuse
+def _adam(w: Array, g: Array, m: Array, v: Array, beta1: float, beta2: float, c: float, eps: float) -> None:
+    m *= beta1
+    m += g
+    v *= beta2
+    g *= g
+    v += g
+    root = v**0.5
+    root += eps
+    change = m / root
+    change *= c
+    w -= change
+
+
+class Adam(Optimiser):
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr · m̂ / (√v̂ + eps), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+
+    Weight decay adds weight_decay · w to g, as in PyTorch's Adam; AdamW decays w itself. The sums are kept without
+    their factors, m/(1 − β₁) and v/(1 − β₂): constants then multiply outside the vectors, 10 passes instead of 13.
+    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+    """
+
+    decoupled = False
+
+    def __init__(self, net: Sequential, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0.0, clip_norm: float | None = None) -> None:  # fmt: skip
+        super().__init__(net, lr, weight_decay, clip_norm)
+        need_range(type(self).__name__, eps=eps)
+        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
+            raise SettingError(f"{type(self).__name__}: betas must be from 0 to below 1, not {betas!r}")
+        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
+        xp = xp_of(self.w)
+        self.m, self.v = xp.zeros_like(self.w), xp.zeros_like(self.w)
+        # On the CPU the vectors are walked in pieces that stay in the cache, so temporaries cost no page faults.
+        size = 16_384 if xp is np else self.w.size
+        self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
+
+    def state(self) -> dict[str, Array]:
+        return {"m": self.m, "v": self.v}
+
+    def _descend(self) -> None:
+        (beta1, beta2), t = self.betas, self.steps + 1
+        if self.weight_decay and self.decoupled:
+            self.w *= 1 - self.lr * self.weight_decay
+        elif self.weight_decay:
+            self.g += self.weight_decay * self.w
+        # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale for the sums m, v as they are kept
+        scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
+        c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
+        for k in self.pieces:
+            _adam(self.w[k], self.g[k], self.m[k], self.v[k], beta1, beta2, c, self.eps / scale)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w ← (1 − lr · weight_decay) w before the step.
+
+    Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    """
+
+    decoupled = True
+
+    def __init__(self, net: Sequential, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0.01, clip_norm: float | None = None) -> None:  # fmt: skip
+        super().__init__(net, lr, betas, eps, weight_decay, clip_norm)

@@ -1,0 +1,79 @@
+"""Parameters: named views into one flat vector of values and one of gradients per network.
+
+Because all values lie in one vector, an optimiser step, the gradient norm, an all-reduce and a
+checkpoint are each one or two calls, however deep the network is.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from scratchnet.backend import Array
+
+ALIGN = 64  # elements; 64 float32 are four cache lines, so every parameter starts on a fresh one
+
+Init = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def uniform(bound: float) -> Init:
+    """Initial values U(−bound, bound)."""
+    return lambda rng, shape: rng.uniform(-bound, bound, shape)
+
+
+def constant(value: float) -> Init:
+    """Every initial value the same."""
+    return lambda rng, shape: np.full(shape, value)
+
+
+class Param:
+    """One parameter of a layer: a shape and a way to initialise it, then, once packed, two views.
+
+    `value` and `grad` are views into the network's flat vectors. They are never rebound: write
+    `p.value[...] = v`. A parameter that is not `trained` (a running mean) has a value but no gradient.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True) -> None:
+        self.name, self.shape, self.init, self.trained = name, shape, init, trained
+        self.value: Array = None
+        self.grad: Array = None
+        self.start = 0  # of this parameter in the flat vector
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def view_of(self, flat: Array) -> Array:
+        """This parameter's part of a flat vector, in its shape."""
+        return flat[self.start : self.start + self.size].reshape(self.shape)
+
+
+class Store:
+    """The flat vectors of a network: `values` and `grads` of all trained parameters, in order.
+
+    Padding between parameters is zero in both and stays zero. Parameters that are not trained have a flat
+    vector of their own, `fixed`, which no optimiser touches.
+    """
+
+    def __init__(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
+        if len({id(p) for p in params}) < len(params) or any(p.value is not None for p in params):
+            raise ValueError("a layer can be packed into one network only, and once: make a new layer object")
+        trained = [p for p in params if p.trained]
+        fixed = [p for p in params if not p.trained]
+        self.values, self.fixed = (xp.zeros(self._place(group), dtype) for group in (trained, fixed))
+        self.grads = xp.zeros(self.values.size, dtype)  # zeros of this size take no memory until written
+        for p in params:
+            flat = self.values if p.trained else self.fixed
+            p.value = p.view_of(flat)
+            p.value[...] = xp.asarray(p.init(rng, p.shape).astype(dtype))  # drawn on the host: devices start equal
+            if p.trained:
+                p.grad = p.view_of(self.grads)
+
+    @staticmethod
+    def _place(params: list[Param]) -> int:
+        """Give every parameter its aligned start; returns the length of the vector."""
+        end = 0
+        for p in params:
+            p.start = end
+            end += -(-p.size // ALIGN) * ALIGN
+        return end

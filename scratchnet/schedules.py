@@ -1,0 +1,88 @@
+"""Learning-rate schedules: the rate of each epoch, as a function of its number (the first is 0)."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scratchnet.errors import SettingError
+
+Schedule = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """lr"""
+
+    lr: float
+
+    def __call__(self, epoch: int) -> float:
+        return self.lr
+
+
+@dataclass(frozen=True)
+class PerEpoch:
+    """A list of (rate, epochs), such as [(0.5, 5), (0.1, 5)]; the last rate holds for ever."""
+
+    parts: tuple[tuple[float, int], ...]
+
+    def __call__(self, epoch: int) -> float:
+        for lr, epochs in self.parts:
+            if epoch < epochs:
+                return lr
+            epoch -= epochs
+        return self.parts[-1][0]
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """lr · gammaᵉᵖᵒᶜʰ, as torch's ExponentialLR."""
+
+    lr: float
+    gamma: float
+
+    def __call__(self, epoch: int) -> float:
+        return self.lr * self.gamma**epoch
+
+
+@dataclass(frozen=True)
+class Decay:
+    """lr / (1 + decay · epoch)."""
+
+    lr: float
+    decay: float
+
+    def __call__(self, epoch: int) -> float:
+        return self.lr / (1 + self.decay * epoch)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """lr · ½ (1 + cos(π · epoch / epochs)), as torch's CosineAnnealingLR. Source: Loshchilov and Hutter, ICLR 2017."""
+
+    lr: float
+    epochs: int
+
+    def __call__(self, epoch: int) -> float:
+        return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+
+
+def parse_schedule(text: str, lr: float, epochs: int) -> Schedule:
+    """A schedule from a command line: constant, cosine, exponential:0.9, decay:0.01 or "0.5 for 5, then 0.1 for 5"."""
+    name, _, value = text.strip().partition(":")
+    try:
+        if name == "constant" and not value:
+            return Constant(lr)
+        if name == "cosine" and not value:
+            return Cosine(lr, epochs)
+        if name == "exponential":
+            return Exponential(lr, float(value))
+        if name == "decay":
+            return Decay(lr, float(value))
+        parts = [re.fullmatch(r"(?:then )?(\S+) for (\d+)", part.strip()) for part in text.split(",")]
+        return PerEpoch(tuple((float(m[1]), int(m[2])) for m in parts))  # type: ignore[index]
+    except (ValueError, TypeError):
+        raise SettingError(
+            f"schedule '{text}' is not known: choose constant, cosine, exponential:GAMMA, decay:D "
+            "or a list such as '0.5 for 5, then 0.1 for 5'"
+        ) from None

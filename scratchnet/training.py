@@ -1,0 +1,152 @@
+"""Training: one step, and the loop around it."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
+from scratchnet.errors import NonFiniteError, SettingError, ShapeError
+from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.losses import Loss
+from scratchnet.metrics import accuracy, evaluate, labels_of
+from scratchnet.optim import Optimiser
+from scratchnet.schedules import Schedule
+
+
+def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
+    """One training step on a batch (batch first); returns the loss before it, C(x, target).
+
+    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On a GPU nobody waits for
+    the value here: it is returned as it is, on the device.)
+    """
+    optimiser.begin()
+    y, caches = net.forward(to_columns(net.as_input(x)), optimiser)
+    value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+    if net.xp is np and not math.isfinite(value):
+        raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
+    net.backward(delta, caches, optimiser)
+    optimiser.update()
+    return value
+
+
+def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> str:
+    """Where a NaN or infinity first appears on the way through the network."""
+    xp, a = net.xp, to_columns(net.as_input(x))
+    where = "in the loss itself: the outputs are finite"
+    if not xp.isfinite(a).all():
+        where = "already in the input"
+    else:
+        for i, layer in enumerate(net.layers):
+            a, _ = layer.forward(a.copy())
+            if not xp.isfinite(a).all():
+                where = f"first in layer {i}, {layer}"
+                break
+    return f"the loss became {value} at step {number}: {where}; try a smaller learning rate or --clip-norm 1"
+
+
+@dataclasses.dataclass
+class History:
+    """What happened: one row per epoch, and the loss of every step."""
+
+    epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    step_losses: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def last(self) -> dict[str, float]:
+        return self.epochs[-1]
+
+
+#: Called after every step as on_step(epoch, step in epoch, steps per epoch, loss of this step)
+OnStep = Callable[[int, int, int, Any], None]
+#: Called after every epoch with its row of the history
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order of the examples in an epoch. A function of seed and epoch alone, so a resumed run has the same one."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def fit(
+    net: Sequential,
+    loss: Loss,
+    optimiser: Optimiser,
+    x: Any,
+    target: Any,
+    *,
+    epochs: int = 1,
+    batch_size: int = 32,
+    valid: tuple[Any, Any] | None = None,
+    schedule: Schedule | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    threads: str | int = "auto",
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> History:
+    """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
+
+    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
+    smaller. A row of the history has epoch, lr, train_loss (mean over the epoch's steps, weighted by batch), seconds,
+    and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
+    BLAS threads. Raises NonFiniteError, ShapeError, DataError.
+    """
+    if epochs < 0 or batch_size < 1:
+        raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
+    x, target = net.as_input(x), net.xp.asarray(target)
+    if len(x) != len(target) or len(x) == 0:
+        raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {len(x)}")
+    history = History()
+    n, steps = len(x), -(-len(x) // batch_size)
+    with blas_threads(choose_threads(threads, work_of(net, x, batch_size))):
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            if schedule is not None:
+                optimiser.lr = float(schedule(epoch))
+            order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
+            losses = net.xp.empty(steps, net.dtype)
+            for k in range(steps):
+                batch = order[k * batch_size : (k + 1) * batch_size]
+                losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+                if on_step is not None:
+                    on_step(epoch, k, steps, losses[k])
+            row = {"epoch": epoch + 1, "lr": optimiser.lr, **summarise(losses, n, batch_size)}
+            row["seconds"] = time.perf_counter() - start
+            history.step_losses += to_numpy(losses).tolist()
+            if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
+                bad = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
+                raise NonFiniteError(describe_non_finite(net, x[:batch_size], history.step_losses[bad], bad + 1))
+            if valid is not None:
+                row |= score(net, loss, *valid)
+            history.epochs.append(row)
+            if on_epoch is not None:
+                on_epoch(row)
+    return history
+
+
+def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
+    """valid_loss and, where the targets are classes, valid_accuracy."""
+    value, y = evaluate(net, loss, x, target)
+    row = {"valid_loss": value}
+    if y.ndim == 2 and y.shape[1] > 1:
+        row["valid_accuracy"] = accuracy(y, labels_of(target))
+    return row
+
+
+def summarise(losses: Array, n: int, batch_size: int) -> dict[str, float]:
+    """Mean loss per batch over an epoch; a smaller last batch counts for less."""
+    values = to_numpy(losses).astype(np.float64)
+    weights = np.full(len(values), batch_size, np.float64)
+    weights[-1] = n - batch_size * (len(values) - 1)
+    return {"train_loss": float((values * weights).sum() / n)}
+
+
+def work_of(net: Sequential, x: Array, batch_size: int) -> float:
+    """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
+    shapes = net.shapes_from(x.shape[1:])
+    most = max(layer.operations(shape) for layer, shape in zip(net.layers, shapes, strict=False))
+    return float(most) * min(batch_size, len(x))

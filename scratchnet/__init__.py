@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from scratchnet.errors import ScratchnetError as ScratchnetError
     from scratchnet.errors import SettingError as SettingError
     from scratchnet.errors import ShapeError as ShapeError
-    from scratchnet.training import History as History
-    from scratchnet.training import fit as fit
-    from scratchnet.training import step as step
     from scratchnet.layers import Dropout as Dropout
     from scratchnet.layers import Flatten as Flatten
     from scratchnet.layers import Linear as Linear
@@ -27,6 +24,9 @@ if TYPE_CHECKING:
     from scratchnet.layers import Sigmoid as Sigmoid
     from scratchnet.layers import Softmax as Softmax
     from scratchnet.layers import Tanh as Tanh
+    from scratchnet.training import History as History
+    from scratchnet.training import fit as fit
+    from scratchnet.training import step as step
 
 __version__ = "0.1.0"
 

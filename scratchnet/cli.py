@@ -1,0 +1,85 @@
+"""What all commands share: options from a dataclass, and errors as one line on stderr."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from scratchnet.errors import ScratchnetError, SettingError
+
+Options = TypeVar("Options")
+
+
+def parse(kind: type[Options], args: Sequence[str], prog: str, default: Options | None = None) -> Options:
+    """An instance of the dataclass `kind` from command-line arguments; raises SettingError with one clear line.
+
+    `--help` prints the options, from the fields and the strings below them, and leaves with 0.
+    """
+    import tyro
+
+    _check_names(kind, args, prog)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=list(args), prog=prog, default=default if default else tyro.MISSING_NONPROP)
+    except SystemExit as e:
+        if not e.code:
+            raise
+        raise SettingError(f"{_first_words(said.getvalue())}; see {prog} --help") from None
+
+
+def _check_names(kind: type, args: Sequence[str], prog: str) -> None:
+    """Unknown options, with the nearest known one."""
+    known = {"--help"}
+    for field in dataclasses.fields(kind):
+        name = field.name.replace("_", "-")
+        known |= {f"--{name}", f"--no-{name}"}
+    for arg in args:
+        name = arg.partition("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingError(f"there is no option {name}{hint} See {prog} --help".replace("? See", "? See"))
+
+
+def _first_words(box: str) -> str:
+    """The message inside the first part of a drawn error box."""
+    words = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯ ")
+        if not text or set(text) <= {"─"}:
+            break
+        words.append(text)
+    return re.sub(r"\s+", " ", " ".join(words)).rstrip(".") or "the options could not be read"
+
+
+def known(name: str, names: Sequence[str], what: str) -> str:
+    """`name`, if it is one of `names`; else SettingError with a suggestion."""
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise SettingError(f"there is no {what} '{name}': {hint}there are {', '.join(names)}")
+
+
+def guard(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Run a command's `main` and leave: a user's mistake is one line on stderr and exit code 2 (or 3), no traceback."""
+    try:
+        code = main(sys.argv[1:]) or 0
+    except ScratchnetError as e:
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        code = e.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        code = 141
+    except OSError as e:
+        print(f"error: {e.filename or 'input or output'}: {e.strerror or e}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,226 @@
+"""Where data files come from: a folder of the user's, the cache, or a checked download.
+
+In this order: --data-dir (an error if the files are not there), $SCRATCHNET_DATA, the cache folder
+($SCRATCHNET_CACHE, or the platform's), then each mirror in turn. A download appears under its name only when size
+and checksum are right, so what is in the cache is complete.
+"""
+
+import io
+import os
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+from scratchnet.errors import DataError
+
+FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "wheat-seeds", "iris", "flights")
+CONNECT_SECONDS = 5.0  # an unreachable network is noticed soon
+STALL_SECONDS = 20.0  # a server that sends nothing for so long is given up
+GRACE_SECONDS, SLOWEST = 30.0, 10_000  # a server slower than this many bytes a second, after a grace, is given up
+LOCK_SECONDS = 3600.0  # how long to wait for another process that downloads the same files
+REDIRECTS = 5
+LARGEST_ZIP = 1 << 20  # zip archives are unpacked in memory
+
+
+class NotAvailable(DataError):
+    """Files that are in no folder, and that no mirror could deliver; says where was looked, and what to do by hand."""
+
+
+class Remote(NamedTuple):
+    """A file with its exact size in bytes, its checksum ("sha256:..."), its addresses, and another name it may have.
+
+    An address that ends in .zip holds the file as the member `name`.
+    """
+
+    name: str
+    size: int
+    checksum: str
+    urls: tuple[str, ...]
+    plain: str = ""  # the name of the same file without compression, accepted in the user's folders
+
+
+def find(dataset: str, files: Sequence[Remote], data_dir: str | Path | None = None) -> list[Path]:
+    """The paths of the files of a data set; see the module for where they are looked for, and for the errors."""
+    names = [file.name for file in files]
+    folder = local_folder(dataset, names, data_dir)
+    if folder is None:
+        return download(dataset, files)
+    paths = []
+    for file in files:
+        there = [folder / name for name in (file.name, file.plain) if name and (folder / name).is_file()]
+        if not there:
+            raise DataError(f"{folder}: no {file.name}; a folder with {dataset} holds {', '.join(names)}")
+        paths.append(there[0])
+    return paths
+
+
+def local_folder(dataset: str, names: Sequence[str], data_dir: str | Path | None) -> Path | None:
+    """The folder of the user's that should hold the data set, or None if none was given."""
+    if data_dir is not None:
+        folder = Path(data_dir).expanduser()
+        if not folder.is_dir():
+            raise DataError(f"--data-dir {folder}: no such folder; it should hold {dataset}/ with {', '.join(names)}")
+        if (folder / dataset).is_dir():
+            return folder / dataset
+        if folder.name in FOLDERS and folder.name != dataset:
+            raise DataError(f"--data-dir {folder}: this is the folder of {folder.name}, not of {dataset}")
+        return folder
+    root = os.environ.get("SCRATCHNET_DATA")
+    if root and (Path(root) / dataset).is_dir():
+        return Path(root) / dataset
+    return None
+
+
+def cache_folder() -> Path:
+    """$SCRATCHNET_CACHE, or the platform's folder for caches."""
+    chosen = os.environ.get("SCRATCHNET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("scratchnet"))
+
+
+def download(dataset: str, files: Sequence[Remote]) -> list[Path]:
+    """The paths of the files in the cache; what is missing or damaged there is downloaded, by one process at a time."""
+    import filelock
+
+    folder = cache_folder() / dataset
+    paths = [folder / file.name for file in files]
+    if all(_sound(path, file) for path, file in zip(paths, files)):
+        return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / "lock", timeout=LOCK_SECONDS):
+            for stale in folder.glob("tmp*"):  # of a process that was killed: whoever works here holds the lock
+                stale.unlink(missing_ok=True)
+            for path, file in zip(paths, files):
+                if not _sound(path, file):
+                    _from_mirrors(dataset, file, files, folder)
+    except filelock.Timeout as error:
+        raise _not_available(dataset, files, folder, [f"{folder / 'lock'} is held by another process"]) from error
+    except OSError as error:
+        reason = f"the cache folder cannot be used: {error.strerror or error}"
+        raise _not_available(dataset, files, folder, [reason]) from error
+    return paths
+
+
+def _sound(path: Path, file: Remote) -> bool:
+    import pooch
+
+    algorithm, digest = file.checksum.split(":")
+    return path.is_file() and path.stat().st_size == file.size and pooch.file_hash(str(path), algorithm) == digest
+
+
+def _from_mirrors(dataset: str, file: Remote, files: Sequence[Remote], folder: Path) -> None:
+    """Try each address in turn. pooch writes to a temporary file beside, and renames it when the checksum is right."""
+    import pooch
+    import requests
+    import urllib3
+
+    def deliver(url: str, temporary: str, _: Any) -> None:
+        with open(temporary, "wb") as out:
+            out.writelines(_member(url, file) if url.endswith(".zip") else _stream(url, file.name, file.size))
+
+    pooch.get_logger().setLevel("WARNING")
+    problems = []
+    for url in file.urls:
+        try:
+            pooch.retrieve(url, file.checksum, file.name, folder, downloader=deliver)
+            return
+        except requests.Timeout:
+            problems.append(f"{url}: no answer")
+        except requests.exceptions.SSLError:
+            problems.append(f"{url}: its certificate cannot be verified")
+        except requests.ConnectionError:
+            problems.append(f"{url}: no connection")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            problems.append(f"{url}: {str(error).split('. ')[0]}")
+    raise _not_available(dataset, files, folder, problems)
+
+
+def _stream(url: str, name: str, size: int, exact: bool = True) -> Iterator[bytes]:
+    """The body at an https address, as it comes over the wire; never more than `size` bytes, and never for ever."""
+    import requests
+
+    limit = GRACE_SECONDS + size / SLOWEST
+    deadline = time.monotonic() + limit
+    with requests.Session() as session:
+        for _ in range(REDIRECTS):
+            if not url.startswith("https://"):
+                raise ValueError(f"leads to {url}, which is not https: refused")
+            response = session.get(
+                url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_SECONDS, STALL_SECONDS),
+                headers={"Accept-Encoding": "identity"},
+            )
+            if not response.is_redirect:
+                break
+            url = urljoin(url, response.headers["location"])
+            response.close()
+        if response.status_code != 200:
+            raise ValueError(f"the server answers {response.status_code} {response.reason}")
+        announced = response.headers.get("content-length", str(size))
+        if exact and announced != str(size):
+            raise ValueError(f"the server offers {announced} bytes, the file has {size}")
+        received = 0
+        with _progress(name, size) as advance:
+            while chunk := response.raw.read1(1 << 16, decode_content=False):
+                received += len(chunk)
+                if received > size:
+                    raise ValueError(f"the server sends more than the {size} bytes of the file")
+                if time.monotonic() > deadline:
+                    raise ValueError(f"too slow: {received} of {size} bytes after {limit:.0f} s")
+                advance(len(chunk))
+                yield chunk
+    if exact and received < size:
+        raise ValueError(f"the server stopped after {received} of {size} bytes")
+
+
+def _member(url: str, file: Remote) -> Iterator[bytes]:
+    """The file out of a small zip archive at the address."""
+    archive = io.BytesIO(b"".join(_stream(url, file.name, LARGEST_ZIP, exact=False)))
+    try:
+        with zipfile.ZipFile(archive).open(file.name) as member:
+            yield member.read(file.size + 1)  # one byte too many is enough for the checksum to refuse it
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise ValueError(f"no zip archive with {file.name} ({error})") from error
+
+
+@contextmanager
+def _progress(name: str, size: int) -> Iterator[Any]:
+    """A bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(f"downloading {name}", total=size)
+        yield lambda n: bar.advance(task, n)
+
+
+def _not_available(dataset: str, files: Sequence[Remote], folder: Path, problems: Sequence[str]) -> NotAvailable:
+    root = os.environ.get("SCRATCHNET_DATA")
+    where = f"no {dataset}/ in $SCRATCHNET_DATA ({root})" if root else "$SCRATCHNET_DATA is not set"
+    names = ", ".join(file.name for file in files)
+    lines = [
+        f"{dataset} is not available. Looked for in these places:",
+        *(f"  {place}" for place in (where, f"{folder}: incomplete", *problems)),
+        f"By hand: put {names}",
+        f"into {folder}, or into any folder DIR and say --data-dir DIR.",
+    ]
+    return NotAvailable("\n".join(lines))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
-from scratchnet.errors import NonFiniteError, SettingError, ShapeError
+from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
 from scratchnet.layers.sequential import Sequential, to_columns
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, evaluate, labels_of
@@ -100,6 +100,7 @@ def fit(
     x, target = net.as_input(x), net.xp.asarray(target)
     if len(x) != len(target) or len(x) == 0:
         raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {len(x)}")
+    need_finite(net, x)
     history = History()
     n, steps = len(x), -(-len(x) // batch_size)
     with blas_threads(choose_threads(threads, work_of(net, x, batch_size))):
@@ -126,6 +127,13 @@ def fit(
             if on_epoch is not None:
                 on_epoch(row)
     return history
+
+
+def need_finite(net: Sequential, x: Array) -> None:
+    """Raise DataError if an example holds NaN or infinity, naming the first."""
+    bad = ~net.xp.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if bad.any():
+        raise DataError(f"example {int(to_numpy(bad).argmax())} of the training data holds NaN or infinity")
 
 
 def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:

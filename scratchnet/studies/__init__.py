@@ -1,0 +1,1 @@
+"""The studies: one file per classic network of the literature, each run by `python -m scratchnet.train`."""

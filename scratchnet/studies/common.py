@@ -1,0 +1,68 @@
+"""Options that every study has. Each study's own dataclass adds to them; its presets are instances of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scratchnet.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    preset: str = "default"
+    """Which published network and recipe; it sets the defaults of all other options."""
+    epochs: int
+    """How many times to go through all training examples."""
+    batch_size: int
+    """Examples per step."""
+    lr: float
+    """Learning rate."""
+    schedule: str = "constant"
+    """How the rate changes: constant, cosine, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1 for 5" (epochs)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """The rule that changes the weights."""
+    momentum: float = 0.0
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Pulls the weights towards zero."""
+    clip_norm: float | None = None
+    """Scale the gradient so that its norm is at most this."""
+    seed: int = 0
+    """Decides initial weights, splits and the order of examples: the same seed gives the same run."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision."""
+    threads: str = "auto"
+    """BLAS threads: auto or a number."""
+    data_dir: Path | None = None
+    """Folder with the data files, in sub-folders named after the data sets (else $SCRATCHNET_DATA)."""
+    out: Path | None = None
+    """Folder for the results; by default runs/STUDY-PRESET."""
+    plots: bool = True
+    """Draw pictures."""
+
+    def check(self) -> None:
+        """Raise SettingError for a value outside its range."""
+        need(self.epochs >= 1, "--epochs", "a number from 1", self.epochs)
+        need(self.batch_size >= 1, "--batch-size", "a number from 1", self.batch_size)
+        need(0 < self.lr < float("inf"), "--lr", "a number above 0", self.lr)
+        need(0 <= self.momentum < 1, "--momentum", "from 0 to below 1", self.momentum)
+        need(0 <= self.weight_decay < float("inf"), "--weight-decay", "a number from 0", self.weight_decay)
+        need(self.clip_norm is None or 0 < self.clip_norm < float("inf"), "--clip-norm", "above 0", self.clip_norm)
+        need(self.seed >= 0, "--seed", "a number from 0", self.seed)
+        need(self.threads == "auto" or (self.threads.isdigit() and int(self.threads) > 0), "--threads",
+             "auto or a number from 1", self.threads)  # fmt: skip
+
+
+def need(condition: bool, option: str, wanted: str, value: object) -> None:
+    if not condition:
+        raise SettingError(f"{option} must be {wanted}, not {value}")
+
+
+def sizes(text: str, option: str = "--hidden") -> list[int]:
+    """Layer sizes from a text such as "128,64"; the empty text is none."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    for part in parts:
+        need(part.isdigit() and int(part) > 0, option, "sizes from 1, such as 128,64", text)
+    return [int(part) for part in parts]

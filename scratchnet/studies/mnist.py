@@ -1,0 +1,217 @@
+"""Handwritten digits, the classic first study: MNIST, Fashion-MNIST, and digits drawn by this project.
+
+Letters: N images of 28 x 28 pixels, K = 10 classes. Each preset is a published network; the options say which.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from scratchnet.backend import Array
+from scratchnet.data.fetch import NotAvailable
+from scratchnet.data.mnist import CLASSES, Images, load_mnist
+from scratchnet.errors import DataError
+from scratchnet.layers import Dropout, Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid
+from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
+from scratchnet.metrics import accuracy, confusion, evaluate
+from scratchnet.studies.common import CommonOptions, need, sizes
+from scratchnet.studies.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train a network to recognise handwritten digits (or clothes).
+
+    The presets, each a published network with its recipe:
+
+    default: ReLU with dropout, Adam, cosine schedule; the best validation accuracy within a minute on one core.
+
+    book: 784-200-10 sigmoid, no biases, summed squared error, one example at a time.
+    T. Rashid, Make Your Own Neural Network (2016).
+
+    zero-to-gans: 784-32-10 ReLU, cross entropy. A. N S, Deep Learning with PyTorch: Zero to GANs (2020), lesson 3.
+
+    two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch tutorial.
+
+    fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood.
+
+    fcn2: the same with a second hidden layer of 64 ReLU.
+
+    quadratic: 784-15-10 sigmoid, quadratic cost. M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1.
+    """
+
+    preset: Literal["default", "book", "zero-to-gans", "two-hidden", "fcn", "fcn2", "quadratic"] = "default"
+    """Which published network and recipe; it sets the defaults of all other options."""
+    hidden: str
+    """Sizes of the hidden layers, such as 128,64."""
+    dropout: float = 0.0
+    """Share of hidden neurons that are left out of a training step (preset default only)."""
+    offline_ok: Literal["yes", "no"] = "yes"
+    """If MNIST cannot be had, train on digits that this project draws (yes), or stop (no)."""
+
+    def check(self) -> None:
+        super().check()
+        need(0 <= self.dropout < 1, "--dropout", "from 0 to below 1", self.dropout)
+        hidden = sizes(self.hidden)
+        if self.preset == "fcn2":
+            need(len(hidden) == 2, "--hidden", "two sizes for preset fcn2, such as 128,64", self.hidden)
+
+
+class Recipe(NamedTuple):
+    """What of a published network is not an option."""
+
+    network: Callable[[list[int], Options], list[Layer]]
+    loss: Callable[[], Loss]
+    pixels: tuple[float, float] = (1.0, 0.0)  # scale and shift: the input is pixel/255 · scale + shift
+    targets: tuple[float, float] | None = None  # values for a wrong and the right class; None for labels
+    shape: tuple[int, ...] = (784,)  # of one example, as the network takes it
+    valid: int = 5_000  # training images set aside for validation
+
+
+def _mlp(activation: type[Layer], last: type[Layer] | None = None, bias: bool = True):  # type: ignore[no-untyped-def]
+    """A builder of 784-hidden-...-10 with one activation throughout."""
+
+    def build(hidden: list[int], o: Options) -> list[Layer]:
+        layers: list[Layer] = []
+        n_in = 784
+        for n_out in hidden:
+            layers += [Linear(n_in, n_out, bias), activation()]
+            if o.dropout:
+                layers.append(Dropout(o.dropout))
+            n_in = n_out
+        return [*layers, Linear(n_in, 10, bias), *([last()] if last else [])]
+
+    return build
+
+
+def _fcn2(hidden: list[int], o: Options) -> list[Layer]:
+    first, second = hidden
+    return [Linear(784, first), Sigmoid(), Linear(first, second), ReLU(), Linear(second, 10), LogSoftmax()]
+
+
+MEAN, STD = 0.1307, 0.3081  # of the pixels of the training images, from 0 to 1
+
+RECIPES = {
+    "default": Recipe(_mlp(ReLU), CrossEntropyLoss, (1 / STD, -MEAN / STD)),
+    "book": Recipe(_mlp(Sigmoid, Sigmoid, bias=False), lambda: MSELoss("sum"), (0.99, 0.01), (0.01, 0.99), valid=0),
+    "zero-to-gans": Recipe(_mlp(ReLU), CrossEntropyLoss, valid=12_000),
+    "two-hidden": Recipe(_mlp(ReLU), CrossEntropyLoss),
+    "fcn": Recipe(_mlp(Sigmoid, LogSoftmax), NLLLoss, (2.0, -1.0)),
+    "fcn2": Recipe(_fcn2, NLLLoss, (2.0, -1.0)),
+    "quadratic": Recipe(_mlp(Sigmoid, Sigmoid), QuadraticCost, targets=(0.0, 1.0)),
+}
+
+PRESETS = {
+    "default": Options(epochs=12, batch_size=128, lr=0.001, hidden="512,256", optimizer="adam", schedule="cosine",
+                       dropout=0.2),
+    "book": Options(preset="book", epochs=5, batch_size=1, lr=0.1, hidden="200"),
+    "zero-to-gans": Options(preset="zero-to-gans", epochs=10, batch_size=100, lr=0.5, hidden="32",
+                            schedule="0.5 for 5, then 0.1 for 5"),
+    "two-hidden": Options(preset="two-hidden", epochs=3, batch_size=128, lr=0.001, hidden="100,50", optimizer="adam"),
+    "fcn": Options(preset="fcn", epochs=15, batch_size=64, lr=0.003, hidden="128", momentum=0.9),
+    "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.003, hidden="128,64", momentum=0.9),
+    "quadratic": Options(preset="quadratic", epochs=30, batch_size=10, lr=3.0, hidden="15"),
+}  # fmt: skip
+
+
+def network(options: Options) -> Sequential:
+    """The network of a preset."""
+    layers = RECIPES[options.preset].network(sizes(options.hidden), options)
+    return Sequential(*layers, seed=options.seed, dtype=options.dtype, device=options.device)
+
+
+def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """Every preset's network in float64 with the shape of an example and its loss, for the proofs of parity."""
+    return {name: (Sequential(*RECIPES[name].network(sizes(o.hidden), o), dtype="float64"), RECIPES[name].shape,
+                   RECIPES[name].loss())
+            for name, o in PRESETS.items()}  # fmt: skip
+
+
+def load_images(study: str, options: Options, say: Callable[[str], None] = print) -> tuple[str, Images]:
+    """(name of the data set, images): the one asked for, or `digits` where MNIST cannot be had and that is allowed."""
+    from scratchnet.data.digits import load_digits
+
+    if study == "digits":
+        return "digits", load_digits(options.seed)
+    try:
+        return study, load_mnist(study, options.data_dir)
+    except NotAvailable as e:
+        if study != "mnist" or options.offline_ok == "no":
+            raise
+        say(f"{OFFLINE}\n{e}\n")
+    return "digits", load_digits(options.seed)
+
+
+OFFLINE = """\
+┌────────────────────────────────────────────────────────────────────────────┐
+│  This is NOT MNIST: the files cannot be reached, so the network is trained │
+│  on `digits`, images that this project draws itself.                       │
+└────────────────────────────────────────────────────────────────────────────┘"""
+
+
+def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
+    """Pixels (N, 28, 28) from 0 to 255 to inputs, labels (N,) to targets, as the recipe says."""
+    scale, shift = recipe.pixels
+    x = images.reshape(-1, *recipe.shape).astype(dtype)
+    x *= scale / 255
+    x += shift
+    if recipe.targets is None:
+        return x, labels.astype(np.int64)
+    wrong, right = recipe.targets
+    t = np.full((len(labels), 10), wrong, dtype)
+    t[np.arange(len(labels)), labels] = right
+    return x, t
+
+
+def run(study: str, options: Options) -> int:
+    """Load, train, test, write; returns the exit code."""
+    recipe = RECIPES[options.preset]
+    net = network(options)
+    dataset, data = load_images(study, options)
+    result = Run(study, options, dataset)
+    valid = min(recipe.valid, len(data.train_images) // 5)
+    if len(data.train_images) - valid < 1:
+        raise DataError(f"{dataset}: there are too few images to train on: {len(data.train_images)}")
+    order = np.random.default_rng([options.seed, 1]).permutation(len(data.train_images))
+    x, t = prepare(data.train_images[order], data.train_labels[order], recipe, options.dtype)
+    net.info |= {
+        "classes": list(CLASSES[dataset]),
+        "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
+    }
+    result.say(f"{study}, preset {options.preset}: {net}")
+    loss = recipe.loss()
+    result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)
+    labels = data.test_labels.astype(np.int64)
+    test_loss, y = evaluate(net, loss, *prepare(data.test_images, labels, recipe, options.dtype))
+    table = confusion(y.argmax(1), labels, 10)
+    result.metrics |= {
+        "test_loss": test_loss,
+        "test_accuracy": accuracy(y, labels),
+        "per_class_accuracy": {
+            name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES[dataset])
+        },
+    }
+    if options.plots:
+        draw(result, net, data, y, table, list(CLASSES[dataset]))
+    result.finish(net)
+    if dataset != study:
+        result.say("These results are for `digits`, NOT for MNIST. To get MNIST: run again with a network connection, "
+                   "or put its four files into a folder mnist/ and name the folder above with --data-dir.")  # fmt: skip
+    return 0
+
+
+def draw(result: Run, net: Sequential, data: Images, y: Array, table: Array, names: list[str]) -> None:
+    """The pictures of a run."""
+    from scratchnet import plots
+    from scratchnet.layers.activation import softmax
+
+    last = net.layers[-1]
+    p = np.exp(y) if isinstance(last, LogSoftmax) else y if isinstance(last, Sigmoid) else softmax(y.T).T
+    paths = {name: result.out / f"{name}.png" for name in ("training", "confusion", "mistakes", "weights")}
+    plots.loss_and_accuracy(result.history, paths["training"])
+    plots.confusion(table, names, paths["confusion"])
+    plots.worst_mistakes(data.test_images, data.test_labels, y.argmax(1), p, names, paths["mistakes"])
+    plots.weights_as_images(next(iter(net.state_dict().values())), paths["weights"], (28, 28))
+    result.pictures += list(paths.values())

@@ -1,0 +1,197 @@
+"""One run of a study: what it prints while it trains, and the files it leaves behind."""
+
+import csv
+import io
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import scratchnet
+from scratchnet.backend import choose_threads, cuda_problem
+from scratchnet.files import atomic_write
+from scratchnet.layers import Sequential
+from scratchnet.losses import Loss
+from scratchnet.metrics import accuracy, labels_of, outputs
+from scratchnet.optim import SGD, Adam, AdamW, Optimiser
+from scratchnet.schedules import parse_schedule
+from scratchnet.studies.common import CommonOptions
+from scratchnet.training import History, fit, work_of
+
+SAMPLE = 2_000  # training examples whose accuracy is followed, beside that of the validation set
+
+
+def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
+    """The optimiser that the options name."""
+    if o.optimizer == "sgd":
+        return SGD(net, o.lr, o.momentum, o.weight_decay, clip_norm=o.clip_norm)
+    kind = {"adam": Adam, "adamw": AdamW}[o.optimizer]
+    return kind(net, o.lr, weight_decay=o.weight_decay, clip_norm=o.clip_norm)
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on besides its options."""
+    import scipy
+
+    return {
+        "scratchnet": scratchnet.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+class Run:
+    """A folder, a console and the metrics that are filled in on the way.
+
+    >>> run = Run("mnist", options, dataset="mnist")
+    >>> run.fit(net, loss, train, valid)
+    >>> run.metrics["test_accuracy"] = ...
+    >>> run.finish(net)
+    """
+
+    def __init__(self, study: str, options: CommonOptions, dataset: str) -> None:
+        self.study, self.options = study, options
+        self.out = options.out or Path("runs") / f"{study}-{options.preset}"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.console = Console(highlight=False)
+        self.history = History()
+        self.pictures: list[Path] = []
+        self.metrics: dict[str, Any] = {
+            "study": study,
+            "preset": options.preset,
+            "dataset": dataset,
+            "seed": options.seed,
+            "dtype": options.dtype,
+            "epochs": options.epochs,
+        }
+
+    def say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None) -> History:
+        """Train as the options say, with a progress bar (plain lines where the output is not a terminal)."""
+        o = self.options
+        threads = choose_threads(o.threads, work_of(net, train[0], o.batch_size))
+        chosen = " (auto)" if o.threads == "auto" else ""
+        why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
+        self.say(
+            f"{net.size:,} parameters, {len(train[0]):,} training examples, {o.epochs} epochs of batches of "
+            f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
+        )
+        self.metrics |= {"device": net.device, "threads": threads}
+        progress = ProgressLines(self.console, o.epochs, len(train[0]))
+        x, target = net.as_input(train[0]), net.xp.asarray(train[1])
+        sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
+
+        def on_epoch(row: dict[str, float]) -> None:
+            y = outputs(net, sample[0])
+            if y.ndim == 2 and y.shape[1] > 1:
+                row["train_accuracy"] = accuracy(y, sample[1])
+            progress.epoch(row)
+
+        with progress:
+            self.history = fit(
+                net, loss, optimiser_of(net, o), x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
+                schedule=parse_schedule(o.schedule, o.lr, o.epochs), seed=o.seed, threads=threads,
+                on_step=progress.step, on_epoch=on_epoch,
+            )  # fmt: skip
+        seconds = sum(row["seconds"] for row in self.history.epochs)
+        self.metrics |= {
+            "train_seconds": round(seconds, 3),
+            "examples_per_second": round(len(x) * len(self.history.epochs) / seconds, 1),
+            "train_loss": self.history.last["train_loss"],
+            "valid_accuracy": self.history.last.get("valid_accuracy"),
+        }
+        return self.history
+
+    def finish(self, net: Sequential) -> None:
+        """Write metrics.json, history.csv and model.safetensors, and print what came out."""
+        self.metrics["versions"] = versions()
+        net.info["training"] = {
+            k: self.metrics.get(k) for k in ("study", "preset", "dataset", "seed", "epochs", "test_accuracy")
+        }
+        net.save(self.out / "model.safetensors")
+        atomic_write(self.out / "history.csv", history_csv(self.history).encode())
+        atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
+        self.console.print(self._table())
+        names = ["metrics.json", "history.csv", "model.safetensors", *(p.name for p in self.pictures)]
+        self.say(f"written to {self.out}/: {', '.join(names)}")
+
+    def _table(self) -> Table:
+        table = Table("result", "", title=f"{self.study}, preset {self.options.preset}", title_justify="left")
+        table.columns[1].justify = "right"
+        for name, value in self.metrics.items():
+            if isinstance(value, (int, float)) and name not in ("seed", "epochs", "threads"):
+                share = name.endswith("_accuracy")
+                table.add_row(name.replace("_", " "), f"{value:.2%}" if share else number(value))
+        return table
+
+
+def number(value: float) -> str:
+    """Four digits where they matter: 0.1729, 12.31, 308,690."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def history_csv(history: History) -> str:
+    """One line per epoch."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in history.epochs for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history.epochs)
+    return text.getvalue()
+
+
+class ProgressLines:
+    """The progress of a run: a bar on a terminal, refreshed ten times a second at most; else a line per epoch."""
+
+    def __init__(self, console: Console, epochs: int, examples: int) -> None:
+        self.console, self.epochs, self.examples = console, epochs, examples
+        self.next_refresh, self.accuracy, self.begun = 0.0, "", time.perf_counter()
+        self.bar: Progress | None = None
+        if console.is_terminal:
+            self.bar = Progress(
+                TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(), console=console, auto_refresh=False, transient=True,
+            )  # fmt: skip
+            self.task = self.bar.add_task("", total=epochs, text="")
+
+    def __enter__(self) -> "ProgressLines":
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def step(self, epoch: int, k: int, steps: int, loss: Any) -> None:
+        now = time.perf_counter()
+        if self.bar is None or now < self.next_refresh:
+            return
+        self.next_refresh = now + 0.1
+        done = epoch + (k + 1) / steps
+        rate = done * self.examples / (now - self.begun)
+        text = f"loss {float(loss):.4f}{self.accuracy}  {rate:,.0f} examples/s"
+        self.bar.update(self.task, completed=done, text=text, refresh=True)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        name = "valid_accuracy" if "valid_accuracy" in row else "train_accuracy"
+        if name in row:
+            self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
+        left = (time.perf_counter() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
+        self.console.print(
+            f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "
+            f"{self.examples / row['seconds']:>9,.0f} examples/s  {left:.0f} s left",
+            soft_wrap=True,
+        )
+        sys.stdout.flush()

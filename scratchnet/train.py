@@ -1,0 +1,58 @@
+"""`python -m scratchnet.train STUDY`: train one of the classic networks of the literature."""
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+
+from scratchnet.cli import guard, known, parse
+
+#: study → (module, what it is); a module is imported only when its study is asked for
+STUDIES = {
+    "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
+    "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),
+    "digits": ("mnist", "handwritten-style digits that this project draws itself: needs no download"),
+}
+
+HELP = """\
+usage: python -m scratchnet.train STUDY [OPTIONS]
+
+Train a network from scratch. The studies:
+
+{studies}
+
+`python -m scratchnet.train STUDY --help` shows the options and presets of one. To begin:
+
+  python -m scratchnet.train mnist
+"""
+
+
+def study_module(study: str) -> ModuleType:
+    """The module of a study; raises SettingError with a suggestion if there is none."""
+    return importlib.import_module(f"scratchnet.studies.{STUDIES[known(study, list(STUDIES), 'study')][0]}")
+
+
+def main(args: Sequence[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        width = max(map(len, STUDIES))
+        print(HELP.format(studies="\n".join(f"  {name:<{width}}  {about}" for name, (_, about) in STUDIES.items())))
+        return 0
+    study, rest = args[0], args[1:]
+    module = study_module(study)
+    preset = known(_preset(rest), list(module.PRESETS), f"preset of {study}")
+    options = parse(module.Options, rest, f"python -m scratchnet.train {study}", module.PRESETS[preset])
+    options.check()
+    return module.run(study, options)
+
+
+def _preset(args: Sequence[str]) -> str:
+    """The value of --preset: it decides the defaults of all other options, so it is read first."""
+    for i, arg in enumerate(args):
+        if arg.startswith("--preset="):
+            return arg.partition("=")[2]
+        if arg == "--preset" and i + 1 < len(args):
+            return args[i + 1]
+    return "default"
+
+
+if __name__ == "__main__":
+    guard(main)

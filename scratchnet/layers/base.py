@@ -59,6 +59,17 @@ class Layer:
         """The constructor's arguments, as they stand in a model file."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
+    def __str__(self) -> str:
+        """As it would be written: Linear(784, 30), MaxPool2d(2, padding=1); options at their defaults are left out."""
+        words = []
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.default is dataclasses.MISSING:
+                words.append(repr(value))
+            elif value != f.default:
+                words.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
     def wants(self, expected: str, shape: Shape) -> ShapeError:
         """The error for an input that does not fit."""
         return ShapeError(f"{self} takes {expected}, but is given {shape_text(shape)}")

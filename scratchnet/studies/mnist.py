@@ -104,8 +104,8 @@ RECIPES = {
 }
 
 PRESETS = {
-    "default": Options(epochs=12, batch_size=128, lr=0.001, hidden="512,256", optimizer="adam", schedule="cosine",
-                       dropout=0.2),
+    "default": Options(epochs=12, batch_size=256, lr=0.002, hidden="512,256", optimizer="adam", schedule="cosine",
+                       dropout=0.3),
     "book": Options(preset="book", epochs=5, batch_size=1, lr=0.1, hidden="200"),
     "zero-to-gans": Options(preset="zero-to-gans", epochs=10, batch_size=100, lr=0.5, hidden="32",
                             schedule="0.5 for 5, then 0.1 for 5"),
@@ -180,7 +180,7 @@ def run(study: str, options: Options) -> int:
         "classes": list(CLASSES[dataset]),
         "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
     }
-    result.say(f"{study}, preset {options.preset}: {net}")
+    net.summary(recipe.shape)
     loss = recipe.loss()
     result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)
     labels = data.test_labels.astype(np.int64)

@@ -15,3 +15,12 @@ class Images(NamedTuple):
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+
+
+class Table(NamedTuple):
+    """Measurements (N, F) float64 and classes (N,) int64, which index `classes`; `features` names the columns."""
+
+    values: np.ndarray
+    labels: np.ndarray
+    features: tuple[str, ...]
+    classes: tuple[str, ...]

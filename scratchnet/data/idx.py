@@ -6,18 +6,15 @@ dimensions, each dimension as a big-endian 32-bit integer, then the values in ro
 
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from scratchnet.data.inflate import CHUNK, MAGIC, RATIO, inflate
 from scratchnet.errors import DataError
 
-CHUNK = 1 << 18
 LARGEST = 1 << 28  # bytes of values; the largest file that we know of, MNIST's training images, has 47 million
-DEFLATE_RATIO = 1032  # deflate cannot shrink by more than this, so a small file cannot hold a large array
 
 
 def read_idx(path: str | Path, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -34,10 +31,10 @@ def read_idx(path: str | Path, shape: tuple[int | None, ...]) -> np.ndarray:
             raise DataError(f"{path}: no such file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            compressed = file.read(2) == b"\x1f\x8b"
+            compressed = file.read(2) == MAGIC
             file.seek(0)
-            chunks = _inflated(path, file) if compressed else iter(lambda: file.read(CHUNK), b"")
-            return _read(path, chunks, shape, size * DEFLATE_RATIO if compressed else size)
+            chunks = inflate(path, file) if compressed else iter(lambda: file.read(CHUNK), b"")
+            return _read(path, chunks, shape, size * RATIO if compressed else size)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -90,20 +87,3 @@ def _text(shape: tuple[int | None, ...]) -> str:
 def _rest(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from chunks
-
-
-def _inflated(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """One gzip member, at most CHUNK bytes at a time; zlib itself compares checksum and length at its end."""
-    stream = zlib.decompressobj(wbits=31)
-    while not stream.eof:
-        data = stream.unconsumed_tail or file.read(CHUNK)
-        at = file.tell() - len(data)
-        if not data:
-            raise DataError(f"{path}, byte {at}: the compressed data end early; the file is truncated")
-        try:
-            yield stream.decompress(data, CHUNK)
-        except zlib.error as error:
-            raise DataError(f"{path}, near byte {at}: the compressed data are damaged ({error})") from error
-    if stream.unused_data or file.read(1):
-        at = file.tell() - max(len(stream.unused_data), 1)
-        raise DataError(f"{path}, byte {at}: bytes follow the end of the compressed data")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet.data import Images as Images
+from scratchnet.data import Images
 from scratchnet.data.fetch import Remote, find
 from scratchnet.data.idx import read_idx
 from scratchnet.errors import DataError, SettingError
+
+__all__ = ["CLASSES", "Images", "load_mnist"]
 
 CLASSES = {
     "mnist": tuple("0123456789"),

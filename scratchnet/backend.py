@@ -17,6 +17,7 @@ from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
 from scratchnet.errors import DeviceError, SettingError
+from scratchnet.sparse import add_sparse_dot, is_sparse, sparse_dot
 
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share no base class
 
@@ -49,7 +50,9 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
-    """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied."""
+    """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
+    if is_sparse(B):
+        return sparse_dot(A, B, out)
     return xp_of(A).dot(A, B, out=out)
 
 
@@ -72,7 +75,9 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
 
     Shapes: C (out, in), delta (out, N), a (in, N). C must be C-contiguous.
     """
-    if type(C) is not np.ndarray:
+    if is_sparse(a):
+        add_sparse_dot(C, delta, a.T, alpha, beta)
+    elif type(C) is not np.ndarray:
         _add_product_on_device(C, delta, a, alpha, beta)
     elif delta.shape[1] == 1 and beta == 1.0:
         ger = blas.sger if C.dtype == np.float32 else blas.dger

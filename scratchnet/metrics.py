@@ -7,13 +7,14 @@ import numpy as np
 from scratchnet.backend import Array, to_numpy
 from scratchnet.layers.sequential import Sequential, to_columns
 from scratchnet.losses import Loss
+from scratchnet.sparse import length
 
 CHUNK = 1000  # examples at a time
 
 
 def outputs(net: Sequential, x: Array) -> np.ndarray:
     """The network's outputs (N, ...) for all examples, on the host."""
-    return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, len(x), CHUNK)])
+    return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, length(x), CHUNK)])
 
 
 def labels_of(target: Array) -> np.ndarray:
@@ -23,15 +24,15 @@ def labels_of(target: Array) -> np.ndarray:
 
 
 def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
-    """(loss, outputs) over all examples, in inference; the loss is the one of the whole set as a single batch."""
+    """(loss per example, outputs) over all examples, in inference."""
     total, parts = 0.0, []
-    for k in range(0, len(x), CHUNK):
+    for k in range(0, length(x), CHUNK):
         y, _ = net.forward(to_columns(net.as_input(x[k : k + CHUNK])))
         n = y.shape[-1]
         value, _ = loss.forward(y, to_columns(loss.as_target(target[k : k + CHUNK], y)))
-        total += float(value) * (n / len(x) if loss.averages else 1.0)
+        total += float(value) * (n if loss.averages else 1)
         parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
-    return total, np.concatenate(parts)
+    return total / length(x), np.concatenate(parts)
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, evaluate, labels_of
 from scratchnet.optim import Optimiser
 from scratchnet.schedules import Schedule
+from scratchnet.sparse import dense, is_sparse, length
 
 
 def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
@@ -35,7 +36,7 @@ def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any)
 
 def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> str:
     """Where a NaN or infinity first appears on the way through the network."""
-    xp, a = net.xp, to_columns(net.as_input(x))
+    xp, a = net.xp, to_columns(dense(net.as_input(x)))
     where = "in the loss itself: the outputs are finite"
     if not xp.isfinite(a).all():
         where = "already in the input"
@@ -98,11 +99,11 @@ def fit(
     if epochs < 0 or batch_size < 1:
         raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
     x, target = net.as_input(x), net.xp.asarray(target)
-    if len(x) != len(target) or len(x) == 0:
-        raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {len(x)}")
+    if length(x) != len(target) or length(x) == 0:
+        raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {length(x)}")
     need_finite(net, x)
     history = History()
-    n, steps = len(x), -(-len(x) // batch_size)
+    n, steps = length(x), -(-length(x) // batch_size)
     with blas_threads(choose_threads(threads, work_of(net, x, batch_size))):
         for epoch in range(epochs):
             start = time.perf_counter()
@@ -131,9 +132,11 @@ def fit(
 
 def need_finite(net: Sequential, x: Array) -> None:
     """Raise DataError if an example holds NaN or infinity, naming the first."""
-    bad = ~net.xp.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if bad.any():
-        raise DataError(f"example {int(to_numpy(bad).argmax())} of the training data holds NaN or infinity")
+    finite = net.xp.isfinite(x.data if is_sparse(x) else x)
+    if finite.all():
+        return
+    bad = ~net.xp.isfinite(dense(x)).reshape(length(x), -1).all(axis=1)
+    raise DataError(f"example {int(to_numpy(bad).argmax())} of the training data holds NaN or infinity")
 
 
 def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
@@ -156,5 +159,7 @@ def summarise(losses: Array, n: int, batch_size: int) -> dict[str, float]:
 def work_of(net: Sequential, x: Array, batch_size: int) -> float:
     """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
     shapes = net.shapes_from(x.shape[1:])
-    most = max(layer.operations(shape) for layer, shape in zip(net.layers, shapes, strict=False))
-    return float(most) * min(batch_size, len(x))
+    work = [float(layer.operations(shape)) for layer, shape in zip(net.layers, shapes, strict=False)]
+    if is_sparse(x):
+        work[0] *= x.nnz / (x.shape[0] * x.shape[1])
+    return max(work) * min(batch_size, length(x))

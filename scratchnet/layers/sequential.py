@@ -13,8 +13,10 @@ import numpy as np
 from scratchnet.backend import Array, module_of, resolve_device, to_numpy, xp_of
 from scratchnet.errors import SettingError, ShapeError
 from scratchnet.layers.base import Layer, Shape, shape_text
+from scratchnet.layers.linear import Linear
 from scratchnet.learner import Learner
 from scratchnet.params import Param, Store
+from scratchnet.sparse import is_sparse
 
 if TYPE_CHECKING:
     from scratchnet.losses import Loss
@@ -157,6 +159,10 @@ class Sequential:
         """`x` as an array of this network's dtype and device, without a copy where it already is one."""
         if type(x) is self.xp.ndarray and x.dtype == self.dtype:
             return x
+        if is_sparse(x):  # stays so on the CPU, for the first Linear; a GPU gets it whole
+            if not isinstance(self.layers[0], Linear):
+                raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
+            return x.astype(self.dtype, copy=False) if self.xp is np else self.xp.asarray(x.toarray(), self.dtype)
         return self.xp.asarray(x, dtype=self.dtype)
 
     # ------------------------------------------------------------------------------ checks

@@ -22,6 +22,7 @@ from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, labels_of, outputs
 from scratchnet.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.schedules import parse_schedule
+from scratchnet.sparse import length
 from scratchnet.studies.common import CommonOptions
 from scratchnet.training import History, fit, work_of
 
@@ -84,11 +85,11 @@ class Run:
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
-            f"{net.size:,} parameters, {len(train[0]):,} training examples, {o.epochs} epochs of batches of "
+            f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epochs of batches of "
             f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
         )
         self.metrics |= {"device": net.device, "threads": threads}
-        progress = ProgressLines(self.console, o.epochs, len(train[0]))
+        progress = ProgressLines(self.console, o.epochs, length(train[0]))
         x, target = net.as_input(train[0]), net.xp.asarray(train[1])
         sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
 
@@ -107,7 +108,7 @@ class Run:
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),
-            "examples_per_second": round(len(x) * len(self.history.epochs) / seconds, 1),
+            "examples_per_second": round(length(x) * len(self.history.epochs) / seconds, 1),
             "train_loss": self.history.last["train_loss"],
             "valid_accuracy": self.history.last.get("valid_accuracy"),
         }

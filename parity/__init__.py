@@ -1,0 +1,9 @@
+"""The proof: the same networks in PyTorch, and every value, δ, gradient and training step compared.
+
+Run all of it with `python -m parity`; see README.md in this folder.
+"""
+
+from parity.compare import Comparison, Row, compare, compare_training
+from parity.twins import from_torch, to_torch
+
+__all__ = ["Comparison", "Row", "compare", "compare_training", "from_torch", "to_torch"]

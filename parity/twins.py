@@ -1,0 +1,186 @@
+"""The PyTorch twin of a network, and the way back. One line of `PAIRS` per layer that has a counterpart.
+
+Options and parameters carry PyTorch's names in both worlds, so most pairs need nothing but the two classes.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import scratchnet.layers as ours
+from scratchnet import Sequential, SettingError
+from scratchnet.backend import to_numpy
+from scratchnet.layers import Layer
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout that can be told which neurons to drop, since two libraries never draw the same ones."""
+
+    mask: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if self.mask is None else x * self.mask
+
+
+class _Recurrent:
+    """PyTorch's recurrent module as a layer among others: batch first, one output instead of (output, state)."""
+
+    output: str
+
+    def __init__(self, output: str = "last", **options: Any) -> None:
+        super().__init__(batch_first=True, **options)  # type: ignore[call-arg]
+        self.output = output
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = super().forward(x)  # type: ignore[misc]
+        return y[:, -1] if self.output == "last" else y
+
+
+class RNN(_Recurrent, nn.RNN):
+    pass
+
+
+class LSTM(_Recurrent, nn.LSTM):
+    pass
+
+
+class GRU(_Recurrent, nn.GRU):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A layer, its counterpart, and what the counterpart's other options must be for the two to be equal.
+
+    `takes` are further classes that `from_torch` reads as this layer. `fixed` gives each option that only PyTorch has
+    the values that mean the same as this layer; the first is the one that `to_torch` passes, where it passes any.
+    """
+
+    ours: str
+    theirs: type[nn.Module]
+    fixed: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    takes: tuple[type[nn.Module], ...] = ()
+
+    def twin(self, layer: Layer) -> nn.Module:
+        passed = {k: v[0] for k, v in self.fixed.items() if v[0] is not None}
+        return self.theirs(**layer.options(), **passed)
+
+    def layer(self, module: nn.Module) -> Layer:
+        for name, allowed in self.fixed.items():
+            value = getattr(module, name, None)
+            if value is not None and value not in allowed:
+                raise SettingError(f"{name}={value!r} has no counterpart in scratchnet's {self.ours}")
+        layer = getattr(ours, self.ours)
+        options = {}
+        for field in dataclasses.fields(layer):
+            value = getattr(module, field.name, field.default)
+            if value is not dataclasses.MISSING:
+                options[field.name] = (
+                    value is not None if field.name == "bias" and not isinstance(value, bool) else value
+                )
+        if isinstance(module, nn.RNNBase) and not isinstance(module, _Recurrent):
+            options["output"] = "sequence"
+        return layer(**options)
+
+
+_CONVOLUTION = {"groups": (1,), "padding_mode": ("zeros",)}
+_RECURRENT: dict[str, tuple[Any, ...]] = {
+    "bidirectional": (False,), "bias": (True,), "dropout": (0.0,), "batch_first": (None, True), "proj_size": (None, 0),
+}  # fmt: skip
+
+PAIRS = (
+    Pair("Linear", nn.Linear),
+    Pair("Flatten", nn.Flatten, {"start_dim": (1,), "end_dim": (-1,)}),
+    Pair("Sigmoid", nn.Sigmoid),
+    Pair("Tanh", nn.Tanh),
+    Pair("ReLU", nn.ReLU),
+    Pair("Softmax", nn.Softmax, {"dim": (-1, 1)}),
+    Pair("LogSoftmax", nn.LogSoftmax, {"dim": (-1, 1)}),
+    Pair("Dropout", Dropout, takes=(nn.Dropout,)),
+    Pair("Conv2d", nn.Conv2d, _CONVOLUTION),
+    Pair("ConvTranspose2d", nn.ConvTranspose2d, _CONVOLUTION),
+    Pair("MaxPool2d", nn.MaxPool2d, {"dilation": (1, (1, 1)), "ceil_mode": (False,), "return_indices": (False,)}),
+    Pair("AvgPool2d", nn.AvgPool2d, {"ceil_mode": (False,), "count_include_pad": (True,), "divisor_override": (None,)}),
+    Pair("BatchNorm1d", nn.BatchNorm1d, {"affine": (True,), "track_running_stats": (True,)}),
+    Pair("BatchNorm2d", nn.BatchNorm2d, {"affine": (True,), "track_running_stats": (True,)}),
+    Pair("RNN", RNN, {**_RECURRENT, "nonlinearity": ("tanh",)}, takes=(nn.RNN,)),
+    Pair("LSTM", LSTM, _RECURRENT, takes=(nn.LSTM,)),
+    Pair("GRU", GRU, _RECURRENT, takes=(nn.GRU,)),
+)
+_BY_NAME = {pair.ours: pair for pair in PAIRS}
+_BY_MODULE = {module: pair for pair in PAIRS for module in (pair.theirs, *pair.takes)}
+
+
+def to_torch(net: Sequential) -> nn.Sequential:
+    """The same network in PyTorch: same weights (copied), dtype and device, in evaluation mode as `net(x)` is.
+
+    Keys of the two `state_dict`s are the same. Raises SettingError naming a layer that has no counterpart.
+    """
+    modules = []
+    for i, layer in enumerate(net.layers):
+        pair = _BY_NAME.get(type(layer).__name__)
+        if pair is None or type(layer) is not getattr(ours, pair.ours, None):
+            raise SettingError(f"layer {i}, {layer}, has no counterpart in PyTorch that parity knows: add it to PAIRS")
+        modules.append(pair.twin(layer))
+    twin = nn.Sequential(*modules).to(getattr(torch, str(net.dtype)))
+    load(twin, net)
+    return twin.to("cuda" if net.device == "cuda" else "cpu").eval()
+
+
+def load(twin: nn.Module, net: Sequential) -> None:
+    """Copy the weights of `net` into its twin, checking that neither has a parameter that the other has not."""
+    state = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in net.state_dict().items()}
+    missing, unexpected = twin.load_state_dict(state, strict=False)
+    # how many batches a BatchNorm has seen is a counter that only PyTorch keeps
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise SettingError(f"the twin has other parameters: {', '.join([*missing, *unexpected])}")
+
+
+def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
+    """The same network in scratchnet, from an nn.Sequential (also nested) or a single layer of PyTorch.
+
+    Weights are copied; the dtype is the module's (float32 if it has no parameters). Raises SettingError, naming the
+    module and option, for what has no counterpart.
+    """
+    leaves = list(_leaves(module, ""))
+    layers = []
+    for name, leaf in leaves:
+        pair = _BY_MODULE.get(type(leaf))
+        if pair is None or not hasattr(ours, pair.ours):
+            known = ", ".join(pair.ours for pair in PAIRS if hasattr(ours, pair.ours))
+            raise SettingError(f"module '{name}', {leaf}, has no counterpart in scratchnet, which has: {known}")
+        try:
+            layers.append(pair.layer(leaf))
+        except SettingError as e:
+            raise SettingError(f"module '{name}', {leaf}: {e}") from None
+    dtypes = {str(p.dtype).removeprefix("torch.") for p in module.parameters()} or {"float32"}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise SettingError(
+            f"the module's parameters are {' and '.join(sorted(dtypes))}: make all float32 or all float64"
+        )
+    net = Sequential(*layers, dtype=dtypes.pop(), device=device)
+    state = {f"{i}.{key}": value.detach().cpu().numpy()
+             for i, (_, leaf) in enumerate(leaves) for key, value in leaf.state_dict().items()
+             if not key.endswith("num_batches_tracked")}  # fmt: skip
+    net.load_state_dict(state)
+    return net
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers inside nested nn.Sequential, in order, with their names; nn.Identity is none."""
+    if isinstance(module, nn.Sequential):
+        for key, child in module.named_children():
+            yield from _leaves(child, f"{name}.{key}" if name else key)
+    elif not isinstance(module, nn.Identity):
+        yield name or type(module).__name__, module
+
+
+def to_tensor(x: Any, like: torch.Tensor | None = None, device: str = "cpu") -> torch.Tensor:
+    """A tensor that copies the values of an array of either library; floating ones in the dtype of `like`."""
+    t = x.detach().cpu() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(to_numpy(x)))
+    return t.to(device=device, dtype=like.dtype if like is not None and t.is_floating_point() else t.dtype)

@@ -1,0 +1,323 @@
+"""What every layer must satisfy, as functions of a case that raise AssertionError. The mutants are run against these.
+
+Letters: x input and y output in columns, v a random ∂C/∂y, u a random direction, J the derivative of y. C = ⟨v, y⟩.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from parity.compare import FLOAT32_FACTOR, GRADIENT_TOLERANCE
+from parity.errors import difference
+from parity.twins import Dropout, to_torch
+from scratchnet import Sequential
+from scratchnet.layers.sequential import to_rows
+from scratchnet.learner import Learner
+from tests.cases import Case, layouts
+
+CENTRAL_TOLERANCE = 1e-7
+COMPLEX_TOLERANCE = 1e-12
+
+
+def learner() -> Learner:
+    learn = Learner(seed=3)
+    learn.begin()
+    return learn
+
+
+def cotangent(y: np.ndarray, seed: int = 5) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
+
+
+def run(
+    net: Sequential, x: np.ndarray, v: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(y, dx, gradients) of a network of one layer in training. Gradients that are not written stay NaN."""
+    learn, (layer,) = learner(), net.layers
+    net.store.grads.fill(np.nan)
+    kept = x.copy()
+    y, cache = layer.forward(x, learn)
+    value = y.copy()
+    seen = copy.deepcopy(cache)
+    v = cotangent(y) if v is None else v
+    dx = layer.backward(v.copy(order="K"), cache, learn, True)
+    assert np.array_equal(x, kept, equal_nan=True), "the input was changed"
+    assert np.array_equal(y, value, equal_nan=True), "backward changed the output"
+    assert same(seen, cache), "backward changed the cache"
+    return value, dx.copy(), {name: p.grad.copy() for name, p in net.params.items() if p.trained}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two caches hold the same arrays."""
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return True  # sizes and such; not arrays
+
+
+def close(a: np.ndarray, b: np.ndarray, tolerance: float, what: str, floor: float = 1e-14) -> None:
+    d = difference(a, b)
+    # an array that is 0 but for rounding (the gradient behind a normalisation) has no relative error
+    assert d.norm_relative <= tolerance or d.absolute <= floor, f"{what}: {d}"
+
+
+def torch_run(case: Case, net: Sequential, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(y, dx, gradients..., running statistics) of the twin, in columns; Dropout with our mask."""
+    twin = to_torch(net).train()
+    rows = torch.from_numpy(np.ascontiguousarray(to_rows(x))).requires_grad_()
+    module = twin[0]
+    if isinstance(module, Dropout):
+        _, mask = net.layers[0].forward(x.copy(), learner())
+        module.mask = torch.ones_like(rows) if mask is None else torch.from_numpy(np.ascontiguousarray(to_rows(mask)))
+    y = module(rows)
+    y.backward(torch.from_numpy(np.ascontiguousarray(to_rows(v))))
+    columns = [np.moveaxis(t.detach().numpy(), 0, -1) for t in (y, rows.grad)]
+    return (*columns, *(p.grad.numpy() for p in module.parameters()))
+
+
+# ------------------------------------------------------------------------------------------ the checks
+
+
+def agrees_with_torch(case: Case) -> None:
+    """Values and gradients within 1e-12 of PyTorch in float64."""
+    net, x = case.net(), case.x()
+    y, dx, grads = run(net, x)
+    theirs = torch_run(case, net, x, cotangent(y))
+    for what, a, b in zip(("y", "dx", *grads), (y, dx, *grads.values()), theirs, strict=True):
+        close(a, b, GRADIENT_TOLERANCE, what)
+    rows = net(np.moveaxis(x, -1, 0))
+    twin = to_torch(net)  # in evaluation
+    close(
+        rows, twin(torch.from_numpy(np.ascontiguousarray(to_rows(x)))).detach().numpy(), GRADIENT_TOLERANCE, "inference"
+    )
+
+
+def agrees_with_central_differences(case: Case) -> None:
+    """Every coordinate of every gradient of C = ⟨v, y⟩ within 1e-7 of (C(w + h) − C(w − h)) / 2h, h = 1e-5."""
+    net, x = case.net(), case.x()
+    y, dx, grads = run(net, x)
+    v, (layer,) = cotangent(y), net.layers
+
+    def cost() -> float:
+        return float((v * layer.forward(x.copy(), learner())[0]).sum())
+
+    for what, w, g in variables(net, x, dx, grads):
+        numeric = np.empty_like(g)
+        for k in np.ndindex(w.shape):
+            kept, costs = w[k], []
+            for h in (1e-5, -1e-5):
+                w[k] = kept + h
+                costs.append(cost())
+            w[k] = kept
+            numeric[k] = (costs[0] - costs[1]) / 2e-5
+        close(g, numeric, CENTRAL_TOLERANCE, f"central difference of {what}", floor=1e-9)
+
+
+def agrees_with_complex_step(case: Case) -> None:
+    """Every coordinate within 1e-12 of Im C(w + ih) / h, h = 1e-30, which has no rounding; adjointness on the way."""
+    if not case.space.analytic:
+        return
+    net, x = case.net(), case.x()
+    y, dx, grads = run(net, x)
+    v = cotangent(y)
+    for p in net.params.values():
+        p.value = p.value.astype(complex)
+    x, (layer,) = x.astype(complex), net.layers
+
+    def slope() -> float:
+        return float((v * layer.forward(x.copy(), learner())[0]).sum().imag / 1e-30)
+
+    for what, w, g in variables(net, x, dx, grads):
+        numeric = np.empty_like(g)
+        for k in np.ndindex(w.shape):
+            w[k] += 1e-30j
+            numeric[k] = slope()
+            w[k] = w[k].real
+        close(g, numeric, COMPLEX_TOLERANCE, f"complex step of {what}")
+    # the adjoint identity ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for one direction through everything at once
+    rng, total = np.random.default_rng(8), 0.0
+    for _, w, g in variables(net, x, dx, grads):
+        u = rng.standard_normal(w.shape)
+        w[...] += 1e-30j * u
+        total += float((g * u).sum())
+    close(np.array(slope()), np.array(total), COMPLEX_TOLERANCE, "adjoint", floor=1e-13 * max(1, x.size))
+
+
+def variables(
+    net: Sequential, x: np.ndarray, dx: np.ndarray, grads: dict[str, np.ndarray]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Everything that y depends on, with its gradient."""
+    yield "x", x, dx
+    for name, g in grads.items():
+        yield name, net.params[name].value, g
+
+
+def is_adjoint(case: Case) -> None:
+    """⟨v, J u⟩ = ⟨Jᵀ v, u⟩ with J u by differences of fourth order: for layers that cannot compute with complex x."""
+    net, x = case.net(), case.x()
+    y, dx, grads = run(net, x)
+    v, rng, (layer,) = cotangent(y), np.random.default_rng(8), net.layers
+    directions = [(w, rng.standard_normal(w.shape), g) for _, w, g in variables(net, x, dx, grads)]
+    values, h = {}, 1e-4
+    for k in (-2, -1, 1, 2):
+        for w, u, _ in directions:
+            w[...] += k * h * u
+        values[k] = layer.forward(x.copy(), learner())[0].copy()
+        for w, u, _ in directions:
+            w[...] -= k * h * u
+    Ju = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+    ours, numeric = sum(float((g * u).sum()) for _, u, g in directions), float((v * Ju).sum())
+    size = sum(float(np.linalg.norm(g) * np.linalg.norm(u)) for _, u, g in directions)
+    assert abs(ours - numeric) <= 1e-9 * (size + 1e-3), f"adjoint: {ours} against {numeric}"
+
+
+def takes_any_memory_order(case: Case) -> None:
+    """The same result for x and δ in C, Fortran, strided and reversed order."""
+    net, x = case.net(), case.x()
+    y, dx, grads = run(net, x)
+    for order, a in layouts(x):
+        for v_order, v in layouts(cotangent(y)):
+            results = run(net, a, v)
+            for what, p, q in zip(("y", "dx", *grads), (*results[:2], *results[2].values()), (y, dx, *grads.values()),
+                                  strict=True):  # fmt: skip
+                close(p, q, 1e-13, f"{what} of x in {order} order, delta in {v_order} order")
+
+
+def keeps_nothing(case: Case) -> None:
+    """Two forwards may be followed by their two backwards: nothing is kept on the layer."""
+    net = case.net()
+    (layer,) = net.layers
+    xs = [case.x(seed=1), case.x(seed=2)]
+    alone = [run(net, x) for x in xs]
+    before = {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
+    passes = [(learn, layer.forward(x, learn)) for x in xs for learn in [learner()]]
+    for (learn, (y, cache)), (y_alone, dx_alone, grads) in zip(passes, alone, strict=True):
+        close(y, y_alone, 0.0, "y of interleaved passes", floor=0.0)
+        dx = layer.backward(cotangent(y), cache, learn, True)
+        close(dx, dx_alone, 0.0, "dx of interleaved passes", floor=0.0)
+        for name, g in grads.items():
+            close(net.params[name].grad, g, 0.0, f"{name} of interleaved passes", floor=0.0)
+    assert before == {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
+
+
+def gives_no_dx_where_nobody_reads_it(case: Case) -> None:
+    """need_dx=False changes no gradient."""
+    net, x = case.net(), case.x()
+    y, _, grads = run(net, x)
+    learn, (layer,) = learner(), net.layers
+    net.store.grads.fill(np.nan)
+    _, cache = layer.forward(x, learn)
+    layer.backward(cotangent(y), cache, learn, False)
+    for name, g in grads.items():
+        close(net.params[name].grad, g, 0.0, name, floor=0.0)
+
+
+def honours_in_place(case: Case) -> None:
+    """Writes into its input only if allowed to; the result is the same either way. What it calls fresh is its own."""
+    net, x = case.net(), case.x()
+    (layer,) = net.layers
+    y, dx, _ = run(net, x)  # asserts that x is unchanged
+    result, cache = layer.forward(x, learner())
+    if layer.output_is == "fresh":
+        assert not np.shares_memory(result, x), "a fresh output may not share memory with the input"
+        arrays = [a for a in flat(cache) if isinstance(a, np.ndarray)]
+        assert not any(np.shares_memory(result, a) for a in arrays), "a fresh output may not be in the cache"
+    layer.in_place = True
+    own = x.copy()
+    result, cache = layer.forward(own, learner())
+    close(result, y, 0.0, "y in place", floor=0.0)
+    own_dx = layer.backward(cotangent(y), cache, learner(), True)
+    close(own_dx, dx, 0.0, "dx after y in place", floor=0.0)
+
+
+def flat(cache: Any) -> Iterator[Any]:
+    if isinstance(cache, (tuple, list)):
+        for part in cache:
+            yield from flat(part)
+    else:
+        yield cache
+
+
+def stays_float32(case: Case) -> None:
+    """float32 in, float32 everywhere; and its error is at most twice PyTorch's, both against float64."""
+    net, x = case.net("float32"), case.x("float32")
+    (layer,) = net.layers
+    y, dx, grads = run(net, x)
+    for what, a in {"y": y, "dx": dx, **grads}.items():
+        assert a.dtype == np.float32, f"{what} became {a.dtype}"
+    for a in flat(layer.forward(x, learner())[1]):
+        assert not isinstance(a, np.ndarray) or a.dtype != np.float64, "the cache holds float64"
+    assert net(np.moveaxis(x, -1, 0)).dtype == np.float32
+    double = case.net("float64")
+    for name, p in net.params.items():
+        double.params[name].value[...] = p.value
+    v = cotangent(y)
+    exact = run(double, x.astype(np.float64), v.astype(np.float64))
+    theirs = torch_run(case, case.net("float32"), x, v)
+    references = (*exact[:2], *exact[2].values())
+    for what, a, b, reference in zip(("y", "dx", *grads), (y, dx, *grads.values()), theirs, references, strict=True):
+        ours, torchs = difference(a, reference), difference(b, reference)
+        floor = 4 * 2.0**-24  # of a few numbers one library may get every last bit right by luck
+        assert ours.norm_relative <= max(FLOAT32_FACTOR * torchs.norm_relative, floor) or ours.absolute <= 1e-6, (
+            f"{what}: float32 error {ours.norm_relative:.1e}, PyTorch's {torchs.norm_relative:.1e}"
+        )
+
+
+def never_masks_nan(case: Case) -> None:
+    """NaN, +∞ and −∞ in one element of x appear in y exactly where PyTorch has them."""
+    for bad in (np.nan, np.inf, -np.inf):
+        net, x = case.net(), case.x()
+        x[tuple(np.random.default_rng(11).integers(0, x.shape))] = bad
+        with np.errstate(all="ignore"):
+            y = net.layers[0].forward(x.copy(), learner())[0]
+            theirs = torch_run(case, net, x, np.ones_like(y))[0]
+        d = difference(y, theirs)
+        assert d.norm_relative <= GRADIENT_TOLERANCE, f"{bad} in x: {d}"
+
+
+def drawn_case_agrees(case: Case, seed: int, order: str, dtype: str) -> None:
+    """Values and gradients against PyTorch for drawn numbers, a third of them rounded: zeros and ties occur."""
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.standard_normal((*case.shape, case.batch))
+    if seed % 3 == 0:
+        x = np.round(x)
+    x, net = x.astype(dtype), case.net(dtype, seed=seed % 1000)
+    x = dict(layouts(x))[order]
+    y, dx, grads = run(net, x)
+    v = cotangent(y)
+    ours = (y, dx, *grads.values())
+    theirs = torch_run(case, net, x, v)
+    if dtype == "float64":
+        for what, a, b in zip(("y", "dx", *grads), ours, theirs, strict=True):
+            close(a, b, GRADIENT_TOLERANCE, what)
+        return
+    double = case.net("float64")
+    for name, p in net.params.items():
+        double.params[name].value[...] = p.value
+    exact = torch_run(case, double, x.astype(np.float64), v.astype(np.float64))
+    a, b, reference = (np.concatenate([part.ravel() for part in parts]) for parts in (ours, theirs, exact))
+    ours_off, theirs_off = difference(a, reference).norm_relative, difference(b, reference).norm_relative
+    floor = 16 * 2.0**-24  # a few rounded numbers: which library is luckier says nothing
+    assert ours_off <= max(FLOAT32_FACTOR * theirs_off, floor), (
+        f"float32 error {ours_off:.1e}, PyTorch's {theirs_off:.1e}"
+    )
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    agrees_with_torch,
+    agrees_with_central_differences,
+    agrees_with_complex_step,
+    is_adjoint,
+    takes_any_memory_order,
+    keeps_nothing,
+    gives_no_dx_where_nobody_reads_it,
+    honours_in_place,
+    stays_float32,
+    never_masks_nan,
+)

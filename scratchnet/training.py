@@ -92,7 +92,7 @@ def fit(
     """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
 
     `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
-    smaller. A row of the history has epoch, lr, train_loss (mean over the epoch's steps, weighted by batch), seconds,
+    smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
     and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
     BLAS threads. Raises NonFiniteError, ShapeError, DataError.
     """
@@ -104,7 +104,8 @@ def fit(
     need_finite(net, x)
     history = History()
     n, steps = length(x), -(-length(x) // batch_size)
-    with blas_threads(choose_threads(threads, work_of(net, x, batch_size))):
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
+    with blas_threads(choose_threads(threads, work_of(net, x, batch_size))), quiet:
         for epoch in range(epochs):
             start = time.perf_counter()
             if schedule is not None:
@@ -116,7 +117,7 @@ def fit(
                 losses[k] = step(net, loss, optimiser, x[batch], target[batch])
                 if on_step is not None:
                     on_step(epoch, k, steps, losses[k])
-            row = {"epoch": epoch + 1, "lr": optimiser.lr, **summarise(losses, n, batch_size)}
+            row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
             row["seconds"] = time.perf_counter() - start
             history.step_losses += to_numpy(losses).tolist()
             if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
@@ -148,12 +149,13 @@ def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
     return row
 
 
-def summarise(losses: Array, n: int, batch_size: int) -> dict[str, float]:
-    """Mean loss per batch over an epoch; a smaller last batch counts for less."""
+def mean_loss(loss: Loss, losses: Array, n: int, batch_size: int) -> float:
+    """Mean loss per example of an epoch from its steps' losses; a smaller last batch counts for less."""
     values = to_numpy(losses).astype(np.float64)
-    weights = np.full(len(values), batch_size, np.float64)
-    weights[-1] = n - batch_size * (len(values) - 1)
-    return {"train_loss": float((values * weights).sum() / n)}
+    weights = np.full(len(values), batch_size if loss.averages else 1, np.float64)
+    if loss.averages:
+        weights[-1] = n - batch_size * (len(values) - 1)
+    return float((values * weights).sum() / n)
 
 
 def work_of(net: Sequential, x: Array, batch_size: int) -> float:

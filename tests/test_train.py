@@ -106,7 +106,11 @@ def test_where_mnist_cannot_be_had_the_digits_are_taken_and_it_says_so(monkeypat
 
 def command(*args, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "scratchnet.train", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "scratchnet.train", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

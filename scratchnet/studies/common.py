@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from scratchnet.errors import SettingError
+from scratchnet.schedules import parse_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class CommonOptions:
         need(self.seed >= 0, "--seed", "a number from 0", self.seed)
         need(self.threads == "auto" or (self.threads.isdigit() and int(self.threads) > 0), "--threads",
              "auto or a number from 1", self.threads)  # fmt: skip
+        parse_schedule(self.schedule, self.lr, self.epochs)
 
 
 def need(condition: bool, option: str, wanted: str, value: object) -> None:

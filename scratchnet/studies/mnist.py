@@ -35,7 +35,8 @@ class Options(CommonOptions):
 
     two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch tutorial.
 
-    fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood.
+    fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood. The published rate, --lr 0.003, ends at
+    94 % here and in PyTorch alike; 0.03 reaches the published 97 %.
 
     fcn2: the same with a second hidden layer of 64 ReLU.
 
@@ -110,8 +111,8 @@ PRESETS = {
     "zero-to-gans": Options(preset="zero-to-gans", epochs=10, batch_size=100, lr=0.5, hidden="32",
                             schedule="0.5 for 5, then 0.1 for 5"),
     "two-hidden": Options(preset="two-hidden", epochs=3, batch_size=128, lr=0.001, hidden="100,50", optimizer="adam"),
-    "fcn": Options(preset="fcn", epochs=15, batch_size=64, lr=0.003, hidden="128", momentum=0.9),
-    "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.003, hidden="128,64", momentum=0.9),
+    "fcn": Options(preset="fcn", epochs=15, batch_size=64, lr=0.03, hidden="128", momentum=0.9),
+    "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.03, hidden="128,64", momentum=0.9),
     "quadratic": Options(preset="quadratic", epochs=30, batch_size=10, lr=3.0, hidden="15"),
 }  # fmt: skip
 

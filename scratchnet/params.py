@@ -65,7 +65,8 @@ class Store:
         for p in params:
             flat = self.values if p.trained else self.fixed
             p.value = p.view_of(flat)
-            p.value[...] = xp.asarray(p.init(rng, p.shape).astype(dtype))  # drawn on the host: devices start equal
+            drawn = p.init(rng, p.shape).astype(dtype, copy=False)  # on the host: devices start equal
+            p.value[...] = xp.asarray(drawn)
             if p.trained:
                 p.grad = p.view_of(self.grads)
 

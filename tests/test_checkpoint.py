@@ -1,0 +1,366 @@
+"""Model files: what is saved comes back, in PyTorch too; what is damaged or hostile is refused with a reason."""
+
+import json
+import random
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scratchnet
+from scratchnet import CheckpointError, tensorfile
+from scratchnet.tensorfile import TensorFile, write_tensors
+from tests.model_files import mutant, put_together, seal, small_file, small_net, take_apart
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    return small_file(tmp_path_factory.mktemp("model"))
+
+
+def load_bytes(folder, content):
+    path = folder / "model.safetensors"
+    path.write_bytes(content)
+    return scratchnet.load(path)
+
+
+# ------------------------------------------------------------------------------------------ what is saved comes back
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_round_trip(tmp_path, dtype):
+    net = scratchnet.Sequential(
+        scratchnet.Flatten(),
+        scratchnet.Linear(6, 5),
+        scratchnet.ReLU(),
+        scratchnet.Linear(5, 3),
+        scratchnet.LogSoftmax(),
+        seed=7,
+        dtype=dtype,
+    )
+    net.info["classes"] = ["a", "b", "ü"]
+    net.save(tmp_path / "m.safetensors")
+    again = scratchnet.load(tmp_path / "m.safetensors")
+    x = np.random.default_rng(0).normal(size=(4, 2, 3))
+    assert np.array_equal(net(x), again(x)) and again(x).dtype == dtype
+    assert (str(again), again.seed, again.info) == (str(net), 7, net.info)
+    loss = scratchnet.NLLLoss()
+    for name, g in net.gradients(x, np.arange(4) % 3, loss)[1].items():  # it can be trained on
+        assert np.array_equal(g, again.gradients(x, np.arange(4) % 3, loss)[1][name])
+
+
+def test_opens_in_pytorch(tmp_path):
+    torch = pytest.importorskip("torch")
+    load_file = pytest.importorskip("safetensors.torch").load_file
+    net = scratchnet.Sequential(scratchnet.Linear(6, 5), scratchnet.ReLU(), scratchnet.Linear(5, 3, bias=False))
+    net.save(tmp_path / "m.safetensors")
+    twin = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3, bias=False))
+    twin.load_state_dict(load_file(tmp_path / "m.safetensors"), strict=True)
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    np.testing.assert_allclose(twin(torch.from_numpy(x)).detach().numpy(), net(x), rtol=1e-5, atol=1e-6)
+    back = scratchnet.Sequential(
+        scratchnet.Linear(6, 5), scratchnet.ReLU(), scratchnet.Linear(5, 3, bias=False), seed=1
+    )
+    back.load_state_dict(twin.state_dict())
+    assert np.array_equal(back(x), net(x))
+
+
+LAYOUTS = {
+    "C": lambda a: a,
+    "F": np.asfortranarray,
+    "transposed": lambda a: np.ascontiguousarray(a.T).T,
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "all reversed": lambda a: np.flip(np.ascontiguousarray(np.flip(a))),
+    "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "rows of more": lambda a: np.concatenate([a, a], axis=-1)[..., : a.shape[-1]],
+    "swapped axes": lambda a: np.ascontiguousarray(a.swapaxes(0, -1)).swapaxes(0, -1),
+    "offset": lambda a: np.frombuffer(b"x" + a.tobytes(), a.dtype, offset=1).reshape(a.shape),
+    "broadcast": lambda a: np.broadcast_to(a[:1], a.shape),
+    "read only": lambda a: a.view() if a.setflags(write=False) is None else a,
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+}
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.data())
+def test_every_memory_layout(tmp_path_factory, data):
+    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    layout = data.draw(st.sampled_from(sorted(LAYOUTS)))
+    a = LAYOUTS[layout](np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=shape).astype(dtype))
+    path = tmp_path_factory.getbasetemp() / "layout.safetensors"
+    if layout == "big-endian":
+        with pytest.raises(CheckpointError, match="only float32 and float64"):
+            write_tensors(path, {"a": a}, {})
+        return
+    b = np.arange(3, dtype=np.float32)  # a neighbour: an array that took another's place would show
+    write_tensors(path, {"b": b, "a": a}, {})
+    with TensorFile(path) as file:
+        assert np.array_equal(file.read("a"), a) and file.read("a").dtype == dtype
+        assert np.array_equal(file.read("b"), b)
+    read = pytest.importorskip("safetensors.numpy").load_file(path)
+    assert np.array_equal(read["a"], a) and np.array_equal(read["b"], b)
+
+
+def test_scalars_and_empty_arrays(tmp_path):
+    arrays = {"scalar": np.array(2.5), "none": np.zeros((0, 3), np.float32), "one": np.ones(1)}
+    write_tensors(tmp_path / "f", arrays, {"x": [1]})
+    with TensorFile(tmp_path / "f") as file:
+        assert file.about == {"x": [1]}
+        for name, a in arrays.items():
+            assert np.array_equal(file.read(name), a) and file.read(name).shape == a.shape
+
+
+@pytest.mark.parametrize("info", [{"x": np.float32(1)}, {"x": {1, 2}}, {"x": float("nan")}, {"x": b"bytes"}])
+def test_info_that_is_no_json(tmp_path, info):
+    net = small_net()
+    net.info = info
+    with pytest.raises(CheckpointError, match="plain JSON"):
+        net.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_much_info(tmp_path):
+    net = small_net()
+    net.info["vocabulary"] = "x" * tensorfile.HEADER_LIMIT
+    with pytest.raises(CheckpointError, match="there is room for 8,388,608"):
+        net.save(tmp_path / "m")
+
+
+# ------------------------------------------------------------------------------------------ strict
+
+
+def state():
+    return small_net().state_dict()
+
+
+STRICT = {
+    "missing '0.bias'": lambda d: d.pop("0.bias"),
+    "unexpected 'extra'": lambda d: d.update(extra=np.zeros(1)),
+    "0.weight has shape \\(4, 3\\), but is given \\(3, 4\\)": lambda d: d.update({"0.weight": np.zeros((3, 4))}),
+    "0.bias has shape \\(4,\\), but is given \\(1, 4\\)": lambda d: d.update({"0.bias": np.zeros((1, 4))}),
+    "0.bias is given as complex128": lambda d: d.update({"0.bias": np.zeros(4, complex)}),
+    "0.bias is given as object": lambda d: d.update({"0.bias": np.zeros(4, object)}),
+    "0.bias is given as <U1": lambda d: d.update({"0.bias": np.array(list("abcd"))}),
+    "0.bias is given as int64": lambda d: d.update({"0.bias": np.zeros(4, np.int64)}),
+    "0.bias is given as bool": lambda d: d.update({"0.bias": np.zeros(4, bool)}),
+    "0.bias cannot be made an array": lambda d: d.update({"0.bias": [[1.0], [2.0, 3.0]]}),
+}
+
+
+@pytest.mark.parametrize("reason", STRICT)
+def test_state_dict_is_strict(reason):
+    net, wrong = small_net(), state()
+    for a in wrong.values():
+        np.add(a, 1, out=a)  # what fits must not be taken either
+    STRICT[reason](wrong)
+    with pytest.raises(CheckpointError, match=reason):
+        net.load_state_dict(wrong)
+    for name, a in state().items():
+        assert np.array_equal(net.state_dict()[name], a)
+
+
+# ------------------------------------------------------------------------------------------ damage
+
+
+def test_every_flipped_bit_is_found(tmp_path, content):
+    path = tmp_path / "m"
+    for k in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[k // 8] ^= 1 << k % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError):
+            scratchnet.load(path)
+
+
+def test_every_length_is_found(tmp_path, content):
+    for n in range(len(content)):
+        with pytest.raises(CheckpointError, match="bytes"):
+            load_bytes(tmp_path, content[:n])
+    with pytest.raises(CheckpointError, match="something was added"):
+        load_bytes(tmp_path, content + b"\0")
+
+
+def test_a_damaged_array_is_named(tmp_path, content):
+    with pytest.raises(CheckpointError, match=r"model.safetensors: array '3.weight', bytes [\d,]+ to [\d,]+: damaged"):
+        load_bytes(tmp_path, content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_ten_thousand_mutants(tmp_path, content):
+    """Only CheckpointError, naming the file; memory at most twice the file and 16 MB."""
+    rng, refused = random.Random(0), 0
+    tracemalloc.start()
+    try:
+        for _ in range(10_000):
+            changed = mutant(content, rng)
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            try:
+                load_bytes(tmp_path, changed)
+            except CheckpointError as e:
+                assert (
+                    str(e).startswith(str(tmp_path / "model.safetensors"))
+                    and "\n" not in str(e)
+                    and len(str(e)) < 2_000
+                )
+                refused += 1
+            assert tracemalloc.get_traced_memory()[1] - before < 2 * len(changed) + 16 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert 9_000 < refused < 10_000  # a changed class name, sealed again, is a right file
+
+
+# ------------------------------------------------------------------------------------------ hostile, rightly sealed
+
+
+def changed(content, change):
+    header, about, data = take_apart(content)
+    parts = {"header": header, "about": about, "data": data}
+    change(parts)
+    return put_together(parts["header"], parts["about"], parts["data"])
+
+
+def set_in(*path_and_value):
+    *path, value = path_and_value
+
+    def change(parts):
+        at = parts
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+
+    return change
+
+
+HOSTILE = {
+    "a type that there is not": set_in("about", "layers", 1, "type", "Sequential"),
+    "a type that there is not: 'Layer'": set_in("about", "layers", 1, "type", "Layer"),
+    "a type that there is not: '__builtins__'": set_in("about", "layers", 1, "type", "__builtins__"),
+    "a type that there is not: \\['Linear'\\]": set_in("about", "layers", 1, "type", ["Linear"]),
+    "a type that there is not: None": set_in("about", "layers", 1, 5),
+    "unexpected keyword": set_in("about", "layers", 1, "in_place", True),
+    "in_features must be a whole number": set_in("about", "layers", 0, "in_features", "3"),
+    r"has shape \(4, 3\), but the network needs \(4, 1000000000000\)": set_in(
+        "about", "layers", 0, "in_features", 10**12
+    ),
+    "takes": set_in("about", "layers", 3, "in_features", 8),
+    "format 99 is not known": set_in("about", "format", 99),
+    "dtype 'float16'": set_in("about", "dtype", "float16"),
+    "array 0.weight is float32, but the network is float64": set_in("about", "dtype", "float64"),
+    "seed must be": set_in("about", "seed", -1),
+    "seed is missing, or not as it should be": set_in("about", "seed", True),
+    "info is missing, or not as it should be": set_in("about", "info", []),
+    "layers is missing": set_in("about", "layers", {}),
+    "unexpected '3.weight'": set_in("about", "layers", 3, {"type": "ReLU"}),
+    "KeyError: 'F16'": set_in("header", "0.bias", "dtype", "F16"),
+    "sizes that cannot be": set_in("header", "0.bias", "shape", [-4]),
+    "sizes that cannot be ": set_in("header", "0.bias", "shape", [4.0]),
+    "sizes that cannot be  ": set_in("header", "0.bias", "shape", [1] * 8 + [4]),
+    "cannot lie at": set_in("header", "0.bias", "shape", [2**40]),
+    "cannot lie at ": set_in("header", "0.bias", "data_offsets", [0, 16]),
+    "bytes of data, but": set_in("data", b""),
+    "TypeError": set_in("header", "0.bias", 7),
+    "a SHA-256 for 'gone'": set_in("about", "sha256", "gone", "0" * 64),
+    "KeyError: '0.weight'": set_in("about", "sha256", {}),
+    "damaged": set_in("about", "sha256", "0.bias", "0" * 64),
+}
+
+
+@pytest.mark.parametrize("reason", HOSTILE)
+def test_hostile_files(tmp_path, content, reason):
+    with pytest.raises(CheckpointError, match=reason.strip()):
+        load_bytes(tmp_path, changed(content, HOSTILE[reason]))
+
+
+def test_a_name_twice(tmp_path, content):
+    header, about, data = take_apart(content)
+    text = put_together(header, about, data)
+    length = int.from_bytes(text[:8], "little")
+    raw = text[8 : 8 + length].rstrip()
+    entry = json.dumps({"0.bias": header["0.bias"]}, separators=(",", ":")).encode()[1:-1]
+    with pytest.raises(CheckpointError, match="a name occurs twice"):
+        load_bytes(tmp_path, seal(raw[:-1] + b"," + entry + b"}", data))
+    inner = json.dumps(about)[:-1] + ', "seed": 4}'
+    with pytest.raises(CheckpointError, match="a name occurs twice"):
+        load_bytes(tmp_path, put_together(header, inner, data))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"seed": ' + "9" * 5000 + "}",
+        '{"x": NaN}',
+        "7",
+        "\x00",
+        "",
+        '{"x": -Infinity}',
+    ],
+)
+def test_hostile_json(tmp_path, content, inner):
+    header, _, data = take_apart(content)
+    with pytest.raises(CheckpointError, match="not as it should be"):
+        load_bytes(tmp_path, put_together(header, inner, data))
+
+
+def test_bombs_are_refused_before_anything_is_allocated(tmp_path, content):
+    """A file that says it holds 4 TB; one with a header of 4 GB; and layers that would be 10¹² numbers."""
+    header, about, data = take_apart(content)
+    bombs = [
+        put_together(
+            {**header, "0.weight": {"dtype": "F32", "shape": [2**20, 2**20], "data_offsets": [0, 2**42]}}, about, data
+        ),
+        (2**32).to_bytes(8, "little") + content[8:],
+        changed(content, set_in("about", "layers", 0, "out_features", 10**12)),
+        changed(content, set_in("about", "layers", [{"type": "ReLU"}] * 1000)),
+    ]
+    for bomb in bombs:
+        tracemalloc.start()
+        try:
+            with pytest.raises(CheckpointError):
+                load_bytes(tmp_path, bomb)
+            assert tracemalloc.get_traced_memory()[1] < 2 * len(bomb) + 16 * 2**20
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in the file system")
+def test_what_is_no_file(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(CheckpointError, match="this is not a file"):
+            scratchnet.load(path)
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        scratchnet.load(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        scratchnet.load("a\0b")
+
+
+def test_another_safetensors_file(tmp_path):
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"0.weight": np.zeros((2, 40))}, tmp_path / "other")
+    with pytest.raises(CheckpointError, match=r"net\.load_state_dict"):
+        scratchnet.load(tmp_path / "other")
+
+
+def test_memory_of_a_large_network(tmp_path):
+    """Saving and loading take no more than twice the file and 16 MB."""
+    net = scratchnet.Sequential(scratchnet.Linear(2000, 4000), scratchnet.ReLU(), scratchnet.Linear(4000, 1000))
+    size = 4 * net.size
+    tracemalloc.start()
+    try:
+        net.save(tmp_path / "m")
+        assert tracemalloc.get_traced_memory()[1] < 2 * size + 16 * 2**20
+        del net
+        tracemalloc.reset_peak()
+        scratchnet.load(tmp_path / "m")
+        # the vector of gradients is zeros that take no memory until they are written, but are counted here
+        assert tracemalloc.get_traced_memory()[1] < 3 * size + 16 * 2**20
+    finally:
+        tracemalloc.stop()

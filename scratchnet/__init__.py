@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scratchnet.checkpoint import load as load
+    from scratchnet.crossvalidation import CrossValidation as CrossValidation
+    from scratchnet.crossvalidation import crossval as crossval
     from scratchnet.errors import CheckpointError as CheckpointError
     from scratchnet.errors import DataError as DataError
     from scratchnet.errors import DeviceError as DeviceError
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 # Public names by module, loaded on first use: `python -m scratchnet.train --help` needs none of them.
 _NAMES = {
     "scratchnet.checkpoint": "load",
+    "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.training": "History fit step",
     "scratchnet.layers": "Dropout Flatten Linear LogSoftmax ReLU Sequential Sigmoid Softmax Tanh",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scratchnet.errors import ScratchnetError as ScratchnetError
     from scratchnet.errors import SettingError as SettingError
     from scratchnet.errors import ShapeError as ShapeError
+    from scratchnet.layers import Conv2d as Conv2d
+    from scratchnet.layers import ConvTranspose2d as ConvTranspose2d
     from scratchnet.layers import Dropout as Dropout
     from scratchnet.layers import Flatten as Flatten
     from scratchnet.layers import Linear as Linear
@@ -38,7 +40,7 @@ _NAMES = {
     "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.training": "History fit step",
-    "scratchnet.layers": "Dropout Flatten Linear LogSoftmax ReLU Sequential Sigmoid Softmax Tanh",
+    "scratchnet.layers": "Conv2d ConvTranspose2d Dropout Flatten Linear LogSoftmax ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
     "scratchnet.optim": "SGD Adam AdamW",
     "scratchnet.schedules": "Constant Cosine Decay Exponential PerEpoch",

@@ -2,11 +2,14 @@
 
 from scratchnet.layers.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from scratchnet.layers.base import Layer
+from scratchnet.layers.conv import Conv2d, ConvTranspose2d
 from scratchnet.layers.linear import Flatten, Linear
 from scratchnet.layers.regularise import Dropout
 from scratchnet.layers.sequential import Sequential
 
 __all__ = [
+    "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Flatten",
     "Layer",

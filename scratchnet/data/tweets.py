@@ -1,0 +1,206 @@
+"""Tweets to vectors of word counts, in steps that each work on their own; and the two corpora: the built-in one, a CSV.
+
+Letters: N tweets, V words of the vocabulary. A tweet is first a text, then a list of words, then a list of the numbers
+of those words, then a vector of V counts. A model for who wrote a tweet sees nothing else of it (a bag of words).
+
+>>> words = preprocess_words(tokenise(["The ships! The ships are sinking, @CaptainOlsen"]))
+>>> words
+[['ship', 'ship', 'sink', '@CaptainOlsen']]
+>>> vectors, word_dict = make_numerical(words)
+>>> count_words(vectors, len(word_dict))
+array([[2., 1., 1.]], dtype=float32)
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchnet.data.words import NAMES, STOP_WORDS
+from scratchnet.errors import DataError, ScratchnetError
+
+Words = list[str]
+
+
+class MissingPackage(ScratchnetError, ImportError):
+    """A package is needed that only some of the studies need."""
+
+
+def _nltk(module: str) -> Any:
+    """A module of NLTK, imported when it is first needed: that takes two seconds."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"nltk.{module}")
+    except ImportError as e:
+        raise MissingPackage(f"tweets need the package nltk ({e}): pip install 'scratchnet[text]'") from None
+
+
+# ------------------------------------------------------------------------------------------ from texts to words
+
+
+def tokenise(texts: Iterable[str]) -> list[Words]:
+    """Texts to lists of words: @handles, #hashtags, links, emoji and :-) are one word each, marks stand alone.
+
+    Needs no downloaded data. Raises MissingPackage without NLTK. Source: `TweetTokenizer` of NLTK, S. Bird, E. Klein
+    and E. Loper, Natural Language Processing with Python (2009).
+    """
+    tokenizer = _nltk("tokenize").TweetTokenizer()
+    return [tokenizer.tokenize(text) for text in texts]
+
+
+_LINK = re.compile(r"(?:https?://|www\.)\S+|\S+\.(?:com|org|net)/\S*", re.IGNORECASE)
+
+
+def preprocess_words(
+    tweets: Iterable[Sequence[str]],
+    names: Collection[str] = NAMES,
+    stop_words: Collection[str] = STOP_WORDS,
+    drop_links: bool = False,
+) -> list[Words]:
+    """Lists of words to lists of the words that count: stop words dropped, the others stemmed.
+
+    A word is a stop word if its lower-case form is that of one. Stemming (`sinking`, `sinks` to `sink`) also turns to
+    lower case; @handles, #hashtags and the words in `names` stay exactly as they are. Raises MissingPackage without
+    NLTK. Source: M. Porter, Snowball: a language for stemming algorithms (2001), the English stemmer.
+    """
+    stem: Callable[[str], str] = _nltk("stem.snowball").SnowballStemmer("english").stem
+    dropped, keep = {_plain(word) for word in stop_words}, set(names)
+    known: dict[str, str] = {}  # a word is stemmed once, however often it is tweeted
+    result = []
+    for tweet in tweets:
+        words = []
+        for word in tweet:
+            if _plain(word) in dropped or (drop_links and _LINK.fullmatch(word)):
+                continue
+            if word not in known:
+                known[word] = word if word[:1] in ("@", "#") or word in keep else stem(word)
+            words.append(known[word])
+        result.append([word for word in words if word])
+    return result
+
+
+def _plain(word: str) -> str:
+    """Lower case, with the apostrophe of a typewriter."""
+    return word.lower().replace("’", "'")
+
+
+# ------------------------------------------------------------------------------------------ from words to counts
+
+
+def make_numerical(tweets: Iterable[Sequence[str]]) -> tuple[list[list[int]], dict[str, int]]:
+    """Lists of words to lists of numbers, and the number of every word: 0, 1, ... in order of first appearance."""
+    word_dict: dict[str, int] = {}
+    vectors = [[word_dict.setdefault(word, len(word_dict)) for word in tweet] for tweet in tweets]
+    return vectors, word_dict
+
+
+def count_words(vectors: Sequence[Any], n_words: int, sparse: bool = False) -> Any:
+    """How often each of the `n_words` words occurs: [5, 0, 3, 3, 7] over 8 words becomes [1, 0, 0, 2, 0, 1, 0, 1].
+
+    For one list of numbers the array is (V,), for a list of N of them (N, V), float32; with `sparse` it is a SciPy
+    CSR array, which keeps only the counts that are not 0. Raises DataError for a number outside 0 ... V − 1.
+    """
+    if len(vectors) and isinstance(vectors[0], (int, np.integer)):
+        return count_words([vectors], n_words)[0]
+    lengths = [len(vector) for vector in vectors]
+    words = np.fromiter((word for vector in vectors for word in vector), np.int64, sum(lengths))
+    if words.size and not (words.min() >= 0 and words.max() < n_words):
+        wrong = words[(words < 0) | (words >= n_words)][0]
+        raise DataError(f"count_words: word number {wrong} is outside 0 to {n_words - 1}")
+    tweet = np.repeat(np.arange(len(vectors)), lengths)
+    if sparse:
+        from scipy.sparse import coo_array
+
+        ones = np.ones(len(words), np.float32)
+        return coo_array((ones, (tweet, words)), shape=(len(vectors), n_words)).tocsr()  # adds up what stands twice
+    counts = np.zeros((len(vectors), n_words), np.float32)
+    np.add.at(counts, (tweet, words), 1)
+    return counts
+
+
+SPARSE_FROM = 1_000  # words: above, a row of counts is nearly all zeros and CSR is smaller and faster
+
+
+def counts_of(tweets: Iterable[Sequence[str]], word_dict: dict[str, int]) -> Any:
+    """(N, V) counts of the known words; words that are not in `word_dict` are passed over. CSR if V is large."""
+    vectors = [[word_dict[word] for word in tweet if word in word_dict] for tweet in tweets]
+    return count_words(vectors, len(word_dict), sparse=len(word_dict) >= SPARSE_FROM)
+
+
+# ------------------------------------------------------------------------------------------ corpora
+
+
+class Tweets(NamedTuple):
+    """N texts, the number of the author of each (N,), and the authors' names in order of first appearance."""
+
+    texts: list[str]
+    labels: np.ndarray
+    authors: list[str]
+
+
+def load_tweets() -> Tweets:
+    """The built-in corpus, written for this project: a grumpy lighthouse and an over-excited sourdough starter."""
+    return _parse(resources.files("scratchnet.data").joinpath("tweets.csv").read_bytes(), "the built-in tweets")
+
+
+def read_tweets(path: str | Path) -> Tweets:
+    """Tweets from a CSV file, UTF-8, with the columns `author` and `text`; other columns and empty rows are skipped.
+
+    Raises DataError, with the row as a spreadsheet counts it (the header is row 1), for bytes that are not UTF-8,
+    missing columns, a row without an author, quotes that do not close, or fewer than two authors.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read: {e.strerror}") from None
+    return _parse(content, str(path))
+
+
+def _parse(content: bytes, name: str) -> Tweets:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        before = content[: e.start].decode("utf-8-sig", errors="ignore")
+        row = max(1, sum(1 for _ in csv.reader(io.StringIO(before + "x", newline=""))))
+        raise DataError(
+            f"{name}: row {row} has a byte that is not UTF-8 (0x{content[e.start]:02x}): save the file as UTF-8"
+        ) from None
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    texts, numbers, authors = [], [], {}  # type: list[str], list[int], dict[str, int]
+    row = 0
+    try:
+        header = [column.strip().lower() for column in next(rows, [])]
+        row = 1
+        missing = [column for column in ("author", "text") if column not in header]
+        if missing:
+            found = ", ".join(header) or "nothing"
+            raise DataError(
+                f"{name}: there is no column {' and no column '.join(missing)}; row 1 must name the columns "
+                f"author,text, but has: {found}"
+            )
+        at_author, at_text = header.index("author"), header.index("text")
+        for row, fields in enumerate(rows, 2):
+            if not any(field.strip() for field in fields):
+                continue
+            if len(fields) <= max(at_author, at_text):
+                raise DataError(f"{name}: row {row} has {len(fields)} columns instead of {len(header)}")
+            author, tweet = fields[at_author].strip(), fields[at_text].strip()
+            if not author:
+                raise DataError(f"{name}: row {row} has a text but no author")
+            if tweet:
+                texts.append(tweet)
+                numbers.append(authors.setdefault(author, len(authors)))
+    except csv.Error as e:
+        raise DataError(f"{name}: row {row + 1} is not CSV ({e}): look for a quote that does not close") from None
+    if len(authors) < 2:
+        only = f"only {next(iter(authors))}" if authors else "no tweets"
+        raise DataError(f"{name}: there must be tweets by at least two authors, but there is {only}")
+    return Tweets(texts, np.array(numbers), list(authors))

@@ -8,7 +8,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def read_archive(path: Path) -> Images:
     found: dict[str, np.ndarray] = {}
     try:
         with path.open("rb") as file:
-            content = _Budget(path, inflate(path, file))
+            content: Any = _Budget(path, inflate(path, file))
             with tarfile.open(fileobj=content, mode="r|") as archive:
                 for count, member in enumerate(archive, 1):
                     place = f"{path}, {member.name!r:.80}"

@@ -133,13 +133,15 @@ def _from_mirrors(dataset: str, file: Remote, files: Sequence[Remote], folder: P
         try:
             pooch.retrieve(url, file.checksum, file.name, folder, downloader=deliver)
             return
-        except requests.Timeout:
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
             problems.append(f"{url}: no answer")
         except requests.exceptions.SSLError:
             problems.append(f"{url}: its certificate cannot be verified")
         except requests.ConnectionError:
             problems.append(f"{url}: no connection")
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        except urllib3.exceptions.HTTPError:
+            problems.append(f"{url}: the connection broke")
+        except (requests.RequestException, ValueError) as error:
             problems.append(f"{url}: {str(error).split('. ')[0]}")
     raise _not_available(dataset, files, folder, problems)
 
@@ -154,13 +156,10 @@ def _stream(url: str, name: str, size: int, exact: bool = True) -> Iterator[byte
         for _ in range(REDIRECTS):
             if not url.startswith("https://"):
                 raise ValueError(f"leads to {url}, which is not https: refused")
-            response = session.get(
-                url,
-                stream=True,
-                allow_redirects=False,
-                timeout=(CONNECT_SECONDS, STALL_SECONDS),
-                headers={"Accept-Encoding": "identity"},
-            )
+            request = session.prepare_request(requests.Request("GET", url, headers={"Accept-Encoding": "identity"}))
+            settings = session.merge_environment_settings(url, {}, True, None, None)
+            # by the adapter: Session.send would read the whole body of a redirect, however long
+            response = session.get_adapter(url).send(request, timeout=(CONNECT_SECONDS, STALL_SECONDS), **settings)
             if not response.is_redirect:
                 break
             url = urljoin(url, response.headers["location"])

@@ -37,6 +37,10 @@ class Learner:
     def running(self, p: Param, value: Array) -> None:
         """A new value for a parameter that is not trained, such as a running mean. Ignored here."""
 
+    def total(self, x: Array) -> Array:
+        """`x` summed over all machines that share the batch, in place; here there is one."""
+        return x
+
     def begin(self) -> None:
         """Called before every forward pass: the same step draws the same numbers."""
         self._draws = 0

@@ -4,6 +4,7 @@ Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t 
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from scratchnet.errors import SettingError
 from scratchnet.layers.sequential import Sequential
 from scratchnet.learner import Learner
 from scratchnet.params import Param
+
+if TYPE_CHECKING:
+    from scratchnet.distributed import Ranks
 
 
 def need_range(who: str, **values: float) -> None:
@@ -36,11 +40,15 @@ class Optimiser(Learner):
         self.lr, self.weight_decay = float(lr), float(weight_decay)
         self.clip_norm = None if clip_norm is None else float(clip_norm)
         self.w, self.g = net.store.values, net.store.grads
+        self.ranks: "Ranks | None" = None  # set by `Ranks.step`: then g is summed over them before the weights change
 
     @property
     def builds_gradient(self) -> bool:
         """Whether backward must leave all of g in the gradient vector before the weights change."""
-        return self.clip_norm is not None
+        return self.clip_norm is not None or self.ranks is not None
+
+    def total(self, x: Array) -> Array:
+        return x if self.ranks is None else self.ranks.sum(x)
 
     def state(self) -> dict[str, Array]:
         """The flat vectors that the next step depends on, besides weights, `lr` and `steps`."""
@@ -135,16 +143,17 @@ def _add_vector(C: Array, g: Array, alpha: float, beta: float) -> None:
 
 @fuse
 def _adam(w: Array, g: Array, m: Array, v: Array, beta1: float, beta2: float, c: float, eps: float) -> None:
+    xp = xp_of(w)
     m *= beta1
     m += g
     v *= beta2
     g *= g
     v += g
-    root = v**0.5
-    root += eps
-    change = m / root
-    change *= c
-    w -= change
+    xp.sqrt(v, out=g)  # g has served: it holds the change from here on
+    g += eps
+    xp.divide(m, g, out=g)
+    g *= c
+    w -= g
 
 
 class Adam(Optimiser):
@@ -166,8 +175,8 @@ class Adam(Optimiser):
         self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
         xp = xp_of(self.w)
         self.m, self.v = xp.zeros_like(self.w), xp.zeros_like(self.w)
-        # On the CPU the vectors are walked in pieces that stay in the cache, so temporaries cost no page faults.
-        size = 16_384 if xp is np else self.w.size
+        # On the CPU the vectors are walked in pieces that stay in the cache, 16 bytes for each element.
+        size = 65_536 if xp is np else self.w.size
         self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
 
     def state(self) -> dict[str, Array]:

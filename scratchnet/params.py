@@ -61,7 +61,9 @@ class Store:
         trained = [p for p in params if p.trained]
         fixed = [p for p in params if not p.trained]
         self.values, self.fixed = (xp.zeros(self._place(group), dtype) for group in (trained, fixed))
-        self.grads = xp.zeros(self.values.size, dtype)  # zeros of this size take no memory until written
+        # zeros of this size take no memory until written; the last places are for what travels with the gradients
+        self.message = xp.zeros(self.values.size + ALIGN, dtype)
+        self.grads = self.message[: self.values.size]
         for p in params:
             flat = self.values if p.trained else self.fixed
             p.value = p.view_of(flat)

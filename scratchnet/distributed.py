@@ -1,0 +1,141 @@
+"""Data-parallel training over MPI: every rank takes its share of each batch, and one all-reduce per step sums the gradients.
+
+All ranks hold the same weights: they start from the same seed, and the summed gradient has the same bits on every rank.
+Letters: n examples in the global batch, n_r those of rank r.
+
+    ∂C/∂w = Σ_r (n_r / n) ∂C_r/∂w        for a loss that is a mean over its examples; without the factor for a sum
+
+Source: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Goyal et al., Accurate, large minibatch SGD (2017).
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchnet.backend import Array, to_numpy
+from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
+from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.losses import Loss
+
+if TYPE_CHECKING:
+    from scratchnet.optim import Optimiser
+
+#: What mpiexec of MPICH, Open MPI, Intel MPI and Slurm's srun tell every process: its rank
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
+
+
+def rank_of_environment() -> int | None:
+    """This process's rank as its launcher tells it, without starting MPI; None if no launcher started it."""
+    for name in RANK_VARIABLES:
+        if name in os.environ:
+            return int(os.environ[name])
+    return None
+
+
+class Ranks:
+    """All processes of one training run. A context manager: an error on one rank ends all of them.
+
+    Raises SettingError if mpi4py is missing or the process was not started by mpiexec.
+    """
+
+    def __init__(self) -> None:
+        if rank_of_environment() is None:
+            raise SettingError("--distributed needs mpiexec: mpiexec -n 4 python -m scratchnet.train ... --distributed")
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is there, but no MPI library
+            raise SettingError(
+                f"--distributed needs mpi4py and an MPI library ({e}): pip install 'scratchnet[mpi]'"
+            ) from None
+        self.MPI, self.comm = MPI, MPI.COMM_WORLD
+        self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
+        self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
+        self.stop_asked = False  # on this rank; `step` tells it to all, so that all stop after the same step
+        self.stop_agreed = False
+        self._windows: list[Any] = []
+
+    def __enter__(self) -> "Ranks":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        """End all ranks if this one failed: they would wait for it in the next all-reduce for ever."""
+        if error is None:
+            return
+        code = error.exit_code if isinstance(error, ScratchnetError) else 1
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 1
+            if code == 0:
+                return
+        if self.rank:
+            time.sleep(1.0)  # an error that all ranks have is told by rank 0
+        where = f"rank {self.rank} of {self.size}: " if self.size > 1 and self.rank else ""
+        print(f"error: {where}{' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
+        self.comm.Abort(code)
+
+    def share(self, n: int) -> tuple[int, int, float]:
+        """(first, last + 1, n_r / n) of this rank's examples in a batch of n.
+
+        A batch smaller than the number of ranks is done whole by every rank and counts 1/size each, so no rank is
+        ever without data, and batch normalisation sees the same batch everywhere.
+        """
+        if n < self.size:
+            return 0, n, 1.0 / self.size
+        first, last = n * self.rank // self.size, n * (self.rank + 1) // self.size
+        return first, last, (last - first) / n
+
+    def sum(self, x: Array) -> Array:
+        """x ← Σ over the ranks, in place, in one call; through host memory where x is on a GPU."""
+        if type(x) is np.ndarray:
+            self.comm.Allreduce(self.MPI.IN_PLACE, x)
+        else:
+            host = to_numpy(x)
+            self.comm.Allreduce(self.MPI.IN_PLACE, host)
+            x.set(host)
+        return x
+
+    def step(self, net: Sequential, loss: Loss, optimiser: "Optimiser", x: Array, target: Array, batch: Array) -> float:
+        """One training step of all ranks on the examples `batch` of x and target; returns the loss of the whole batch.
+
+        The loss and the wish to stop travel at the end of the gradient vector, so that the step has one all-reduce.
+        """
+        from scratchnet.training import describe_non_finite
+
+        first, last, share = self.share(len(batch))
+        mine = batch[first:last]
+        optimiser.first_example, optimiser.ranks = first, self
+        optimiser.begin()
+        y, caches = net.forward(to_columns(net.as_input(x[mine])), optimiser)
+        value, delta = loss.forward(y, to_columns(loss.as_target(target[mine], y)))
+        part = share if loss.averages or len(batch) < self.size else 1.0
+        delta *= part
+        net.backward(delta, caches, optimiser)
+        message = net.store.message
+        message[-1], message[-2] = value * part, float(self.stop_asked)
+        self.sum(message)
+        value, self.stop_agreed = float(message[-1]), bool(message[-2] > 0)
+        if not math.isfinite(value):
+            raise NonFiniteError(describe_non_finite(net, x[batch], value, optimiser.steps + 1))
+        optimiser.update()
+        return value
+
+    def once_per_host(self, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """The arrays that `load` returns, loaded by one rank of every machine into memory that all its ranks share."""
+        arrays = load() if self.host.rank == 0 else ()
+        about = self.host.bcast([(a.shape, a.dtype.str) for a in arrays])
+        shared = []
+        for i, (shape, dtype) in enumerate(about):
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            window = self.MPI.Win.Allocate_shared(size if self.host.rank == 0 else 0, 1, comm=self.host)
+            memory, _ = window.Shared_query(0)
+            array = np.frombuffer(memory, np.dtype(dtype), count=int(np.prod(shape))).reshape(shape)
+            if self.host.rank == 0:
+                array[...] = arrays[i]
+            self._windows.append(window)  # keeps the memory
+            shared.append(array)
+        self.host.Barrier()
+        return tuple(shared)

@@ -20,11 +20,7 @@ from scratchnet.layers import Layer
 Shape = tuple[int, ...]
 Options = dict[str, Any]
 SIZES = range(1, 7)
-FEATURES: tuple[Sequence[Any], ...] = (
-    (range(1, 20),),
-    (range(1, 5), range(1, 7)),
-    (range(1, 4), range(1, 5), range(1, 5)),
-)
+FEATURES = [(range(1, 20),), (range(1, 5), range(1, 7)), (range(1, 4), range(1, 5), range(1, 5))]
 
 
 @dataclass(frozen=True)
@@ -66,14 +62,14 @@ class Space:
     def __init__(
         self,
         layer: str,
-        shape: Callable[[Options], Sequence[Any]] | Sequence[Sequence[Any]],
+        shape: Callable[[Options], Any] | Sequence[Any],
         *,
         where: Callable[[Options, Shape], bool] = lambda options, shape: True,
         batches: Sequence[int] = (1, 2, 3, 7),
         analytic: bool = True,
         **options: Sequence[Any],
     ) -> None:
-        """`shape` is one shape or a list of shapes to choose from, or a function from the options to a shape.
+        """`shape` is one shape, a list of shapes to choose from, or a function from the options to either.
 
         `analytic`: the forward code also computes with complex numbers, so complex step applies.
         """
@@ -83,7 +79,9 @@ class Space:
     def draw(self, choose: Callable[[Sequence[Any]], Any]) -> Case | None:
         """A case, each decision made by `choose(values)`; None if `where` excludes it."""
         options = {name: choose(values) for name, values in self.options.items()}
-        pattern = self.shape(options) if callable(self.shape) else choose(self.shape)
+        pattern = self.shape(options) if callable(self.shape) else self.shape
+        if isinstance(pattern, list):
+            pattern = choose(pattern)
         shape = tuple(choose(s) if isinstance(s, range) else s for s in pattern)
         batch = choose(self.batches)
         if not self.where(options, shape):
@@ -146,7 +144,7 @@ _BOOLS = (True, False)
 SPACES = tuple(
     space
     for space in (
-        Space("Linear", lambda o: (o["in_features"],), in_features=range(1, 13), out_features=range(1, 9), bias=_BOOLS,
+        Space("Linear", lambda o: [(o["in_features"],), (range(1, 6), o["in_features"])], in_features=range(1, 13), out_features=range(1, 9), bias=_BOOLS,
               batches=(1, 2, 5, 64, 300)),
         Space("Flatten", FEATURES),
         Space("Sigmoid", FEATURES),

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
 
-from parity.compare import FLOAT32_FACTOR, GRADIENT_TOLERANCE
-from parity.errors import difference
-from parity.twins import Dropout, to_torch
-from scratchnet import Sequential
-from scratchnet.layers.sequential import to_rows
-from scratchnet.learner import Learner
-from tests.cases import Case, layouts
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+from parity.compare import FLOAT32_FACTOR, GRADIENT_TOLERANCE  # noqa: E402
+from parity.errors import difference  # noqa: E402
+from parity.twins import Dropout, to_torch  # noqa: E402
+from scratchnet import Sequential  # noqa: E402
+from scratchnet.layers.sequential import to_rows  # noqa: E402
+from scratchnet.learner import Learner  # noqa: E402
+from tests.cases import Case, layouts  # noqa: E402
 
 CENTRAL_TOLERANCE = 1e-7
 COMPLEX_TOLERANCE = 1e-12

@@ -1,0 +1,66 @@
+"""BP1 to BP4, and the engine that is built of them, against the textbook one example at a time."""
+
+import numpy as np
+import pytest
+
+from scratchnet import SGD, Linear, QuadraticCost, Sequential, Sigmoid, step
+from scratchnet.equations import bp1_error, bp2_propagate, bp3_bias, bp4_weight
+from tests import oracle
+
+RNG = np.random.default_rng(0)
+
+
+def random(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape)
+
+
+@pytest.mark.parametrize("n", [1, 2, 17])
+def test_each_equation_element_by_element(n: int) -> None:
+    W, delta, a = random(3, 4), random(3, n), random(4, n)
+    grad_a, sigma_prime = random(3, n), random(3, n)
+    expected = np.array([[grad_a[j, k] * sigma_prime[j, k] for k in range(n)] for j in range(3)])
+    assert np.array_equal(bp1_error(grad_a.copy(), sigma_prime), expected)
+    np.testing.assert_allclose(
+        bp2_propagate(W, delta), [[sum(W[j, i] * delta[j, k] for j in range(3)) for k in range(n)] for i in range(4)]
+    )
+    np.testing.assert_allclose(bp3_bias(delta), [sum(delta[j, k] for k in range(n)) for j in range(3)])
+    expected = [[sum(delta[j, k] * a[i, k] for k in range(n)) for i in range(4)] for j in range(3)]
+    np.testing.assert_allclose(bp4_weight(delta, a), expected)
+    out = np.full((3, 4), np.nan)
+    assert bp4_weight(delta, a, out) is out
+    np.testing.assert_allclose(out, expected)
+
+
+def test_bp1_overwrites_what_it_is_given() -> None:
+    grad_a = random(3, 2)
+    assert bp1_error(grad_a, random(3, 2)) is grad_a
+
+
+def textbook(net: Sequential) -> tuple[oracle.Matrices, oracle.Matrices]:
+    state = net.state_dict()
+    return ([state[k] for k in state if k.endswith("weight")], [state[k][:, None] for k in state if k.endswith("bias")])
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (5, 4), (7, 6, 5), (784, 30, 10), (6, 5, 4, 3, 2)], ids=str)
+@pytest.mark.parametrize("m", [1, 2, 10])
+def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
+    """Gradients, and five steps of SGD in place, within 1e-12 of per-example backpropagation."""
+    layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (Linear(a, b), Sigmoid())]
+    net = Sequential(*layers, seed=4, dtype="float64")
+    rng = np.random.default_rng(1)
+    x, t = rng.random((m, sizes[0])), rng.random((m, sizes[-1]))
+    weights, biases = textbook(net)
+    each = [oracle.backprop(weights, biases, a[:, None], b[:, None]) for a, b in zip(x, t, strict=True)]
+    _, gradients = net.gradients(x, t, QuadraticCost())
+    for k in range(len(weights)):
+        for ours, theirs in (
+            (gradients[f"{2 * k}.weight"], sum(nabla_W[k] for nabla_W, _ in each) / m),
+            (gradients[f"{2 * k}.bias"], (sum(nabla_b[k] for _, nabla_b in each) / m)[:, 0]),
+        ):
+            assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
+    optimiser = SGD(net, lr=0.7)
+    for _ in range(5):
+        step(net, QuadraticCost(), optimiser, x, t)
+        weights, biases = oracle.update(weights, biases, x, t, 0.7)
+    for ours, theirs in zip(textbook(net)[0] + textbook(net)[1], weights + biases, strict=True):
+        assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)

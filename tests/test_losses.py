@@ -1,0 +1,138 @@
+"""Every loss against PyTorch, differences, and its formula; large logits; targets that cannot be right."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is what the losses are compared with")
+
+from parity.errors import difference  # noqa: E402
+from parity.losses import loss_twin  # noqa: E402
+from scratchnet import (  # noqa: E402  # noqa: E402
+    CrossEntropyLoss,
+    DataError,
+    LogSoftmax,
+    MSELoss,
+    NLLLoss,
+    QuadraticCost,
+    Sequential,
+    SettingError,
+    ShapeError,
+)
+from scratchnet.losses import Loss  # noqa: E402
+
+LOSSES: tuple[Loss, ...] = (CrossEntropyLoss(), NLLLoss(), MSELoss(), MSELoss("sum"), QuadraticCost())
+SHAPES = ((1, 1), (1, 3), (4, 1), (5, 10), (64, 7), (3, 4, 5), (1, 2, 3), (6, 1, 2))
+
+
+def batch(loss: Loss, shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = (2 * rng.standard_normal(shape)).astype(dtype)
+    if loss.takes_labels:
+        return y, rng.integers(0, shape[-1], shape[:-1])
+    return y, rng.standard_normal(shape).astype(dtype)
+
+
+def torch_result(loss: Loss, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = torch.tensor(y, requires_grad=True)
+    value = loss_twin(loss)(rows, torch.tensor(t))
+    value.backward()
+    return value.detach().numpy(), rows.grad.numpy()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_value_and_delta_are_pytorchs(loss: Loss, shape: tuple[int, ...]) -> None:
+    y, t = batch(loss, shape)
+    kept = y.copy(), t.copy()
+    value, delta = loss(y, t)
+    theirs = torch_result(loss, y, t)
+    assert difference(value, theirs[0]).norm_relative <= 1e-12
+    d = difference(delta, theirs[1])
+    assert d.norm_relative <= 1e-12 or d.absolute < 1e-15, d
+    assert np.array_equal(y, kept[0]) and np.array_equal(t, kept[1]), "the output or target was changed"
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_delta_is_the_derivative_by_complex_step(loss: Loss) -> None:
+    y, t = batch(loss, (4, 3))
+    _, delta = loss(y, t)
+    target = t if loss.takes_labels else t.T
+    numeric = np.empty_like(y)
+    for k in np.ndindex(y.shape):
+        z = y.astype(complex)
+        z[k] += 1e-30j
+        numeric[k] = np.imag(loss.forward(z.T, target)[0]) / 1e-30
+    assert difference(delta, numeric).norm_relative <= 1e-12
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_float32_stays_and_errs_at_most_twice_as_much_as_pytorch(loss: Loss, shape: tuple[int, ...]) -> None:
+    y, t = batch(loss, shape, "float32")
+    value, delta = loss(y, t)
+    assert value.dtype == delta.dtype == np.float32
+    exact = torch_result(loss, y.astype(np.float64), t if loss.takes_labels else t.astype(np.float64))
+    theirs = torch_result(loss, y, t)
+    for ours, torchs, reference in ((value, theirs[0], exact[0]), (delta, theirs[1], exact[1])):
+        d = difference(ours, reference)
+        limit = max(2 * difference(torchs, reference).norm_relative, 4 * 2.0**-24)
+        assert d.norm_relative <= limit or d.absolute <= 1e-7, (d, limit)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e2, 1e4])
+def test_large_logits(dtype: str, size: float) -> None:
+    """Logits of ±1e4 give finite, right values, also through LogSoftmax; no overflow on the way."""
+    z = np.array([[size, -size, 0], [-size, size, -size], [0, 0, -size]], dtype)
+    t = np.array([0, 0, 1])
+    value, delta = CrossEntropyLoss()(z, t)
+    expected = torch_result(CrossEntropyLoss(), z, t)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(delta, expected[1], atol=1e-7)
+    net = Sequential(LogSoftmax(), dtype=dtype)
+    np.testing.assert_allclose(NLLLoss()(net(z), t)[0], value, rtol=1e-6)
+
+
+def test_cross_entropy_of_extreme_logit_is_exact() -> None:
+    assert CrossEntropyLoss()(np.array([[1e5, 0.0]]), np.array([1]))[0] == 1e5
+
+
+def test_quadratic_cost_is_the_books() -> None:
+    value, delta = QuadraticCost()(np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([[0.0, 0.0], [3.0, 1.0]]))
+    assert value == (1 + 4 + 0 + 16) / (2 * 2)
+    assert np.array_equal(delta, [[0.5, 1.0], [0.0, 2.0]])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_nan_is_not_masked(loss: Loss) -> None:
+    y, t = batch(loss, (3, 4))
+    y[1, 2] = np.nan
+    if loss.takes_labels:
+        t[1] = 2
+    assert np.isnan(loss(y, t)[0])
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0]], ids=str)
+def test_label_out_of_range_is_named(labels: list[int]) -> None:
+    with pytest.raises(DataError, match=rf"label {[x for x in labels if x][0]} is out of range: .* 3 outputs"):
+        CrossEntropyLoss()(np.zeros((2, 3)), np.array(labels))
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [(CrossEntropyLoss(), np.zeros((2, 3))), (NLLLoss(), np.zeros(2)), (NLLLoss(), np.zeros(3, int)),
+     (MSELoss(), np.zeros((2, 4))), (QuadraticCost(), np.zeros(2)), (MSELoss(), np.zeros((3, 2)))],
+    ids=str,
+)  # fmt: skip
+def test_target_of_wrong_shape_or_kind(loss: Loss, target: np.ndarray) -> None:
+    with pytest.raises(ShapeError, match=r"\(2,"):
+        loss(np.zeros((2, 3)), target)
+
+
+def test_unknown_reduction() -> None:
+    with pytest.raises(SettingError, match="reduction must be mean or sum, not 'none'"):
+        MSELoss("none")
+
+
+def test_only_means_combine_by_shares() -> None:
+    assert [loss.averages for loss in LOSSES] == [True, True, True, False, True]

@@ -247,7 +247,8 @@ def test_silent_and_without_pyplot(tmp_path):
         f"plots.confusion(np.eye(3, dtype=int), ['a', 'b', 'c'], {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
-                          env={"PATH": "", "MPLCONFIGDIR": str(tmp_path / "new"), "HOME": str(tmp_path)})  # fmt: skip
+    environment = {"PATH": "", "MPLCONFIGDIR": str(tmp_path / "new"), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[1], env=environment)  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     shows_something(tmp_path / "a.png")

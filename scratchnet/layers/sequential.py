@@ -87,19 +87,11 @@ class Sequential:
         return {name: to_numpy(p.value).copy() for name, p in self.params.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters. Raises ShapeError, before any is changed, if a name or shape does not fit."""
-        missing = [name for name in self.params if name not in state]
-        unexpected = [name for name in state if name not in self.params]
-        if missing or unexpected:
-            raise ShapeError(
-                "the parameters do not belong to this network: "
-                + "; ".join(f"{what} {', '.join(names)}" for what, names in
-                            (("missing", missing), ("unexpected", unexpected)) if names)
-            )  # fmt: skip
-        arrays = {name: self.xp.asarray(state[name]) for name in self.params}
-        for name, p in self.params.items():
-            if arrays[name].shape != p.shape:
-                raise ShapeError(f"parameter {name} has shape {p.shape}, but is given {arrays[name].shape}")
+        """Set all parameters. Raises CheckpointError, before any is changed, if a name, shape or type does not fit."""
+        from scratchnet.checkpoint import as_parameter, check_names
+
+        check_names(self.params, state)
+        arrays = {name: as_parameter(name, state[name], p.shape, self.xp) for name, p in self.params.items()}
         for name, p in self.params.items():
             p.value[...] = arrays[name]
 

@@ -1,11 +1,12 @@
-"""Data-parallel training over MPI: every rank takes its share of each batch, and one all-reduce per step sums the gradients.
+"""Data-parallel training over MPI: every rank takes its share of each batch, one all-reduce a step sums the gradients.
 
-All ranks hold the same weights: they start from the same seed, and the summed gradient has the same bits on every rank.
+All ranks hold the same weights: they start from the same seed, and the summed gradient has the same bits everywhere.
 Letters: n examples in the global batch, n_r those of rank r.
 
     ∂C/∂w = Σ_r (n_r / n) ∂C_r/∂w        for a loss that is a mean over its examples; without the factor for a sum
 
-Source: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Goyal et al., Accurate, large minibatch SGD (2017).
+Sources: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Goyal et al., Accurate, large minibatch
+SGD: training ImageNet in 1 hour (2017).
 """
 
 import math
@@ -54,7 +55,7 @@ class Ranks:
             ) from None
         self.MPI, self.comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
-        self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
+        self.host: Any = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
         self.stop_asked = False  # on this rank; `step` tells it to all, so that all stop after the same step
         self.stop_agreed = False
         self._windows: list[Any] = []
@@ -130,9 +131,9 @@ class Ranks:
         shared = []
         for i, (shape, dtype) in enumerate(about):
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            window = self.MPI.Win.Allocate_shared(size if self.host.rank == 0 else 0, 1, comm=self.host)
-            memory, _ = window.Shared_query(0)
-            array = np.frombuffer(memory, np.dtype(dtype), count=int(np.prod(shape))).reshape(shape)
+            window: Any = self.MPI.Win.Allocate_shared(size if self.host.rank == 0 else 0, 1, comm=self.host)
+            memory, _unit = window.Shared_query(0)
+            array = np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape)
             if self.host.rank == 0:
                 array[...] = arrays[i]
             self._windows.append(window)  # keeps the memory

@@ -40,7 +40,7 @@ class Optimiser(Learner):
         self.lr, self.weight_decay = float(lr), float(weight_decay)
         self.clip_norm = None if clip_norm is None else float(clip_norm)
         self.w, self.g = net.store.values, net.store.grads
-        self.ranks: "Ranks | None" = None  # set by `Ranks.step`: then g is summed over them before the weights change
+        self.ranks: Ranks | None = None  # set by `Ranks.step`: then g is summed over them before the weights change
 
     @property
     def builds_gradient(self) -> bool:

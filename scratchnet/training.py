@@ -55,6 +55,8 @@ class History:
 
     epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
     step_losses: list[float] = dataclasses.field(default_factory=list)
+    running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
+    begun: float = 0.0  # when that epoch began, in seconds of time.perf_counter
 
     @property
     def last(self) -> dict[str, float]:
@@ -88,13 +90,15 @@ def fit(
     threads: str | int = "auto",
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
+    history: History | None = None,
 ) -> History:
     """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
 
     `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
     smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
     and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
-    BLAS threads. Raises NonFiniteError, ShapeError, DataError.
+    BLAS threads. With `history`, that training is continued where it stopped, in the middle of an epoch too. Raises
+    NonFiniteError, ShapeError, DataError.
     """
     if epochs < 0 or batch_size < 1:
         raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
@@ -102,17 +106,20 @@ def fit(
     if length(x) != len(target) or length(x) == 0:
         raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {length(x)}")
     need_finite(net, x)
-    history = History()
+    history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
     with blas_threads(choose_threads(threads, work_of(net, x, batch_size))), quiet:
-        for epoch in range(epochs):
-            start = time.perf_counter()
+        for epoch in range(len(history.epochs), epochs):
+            done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
+            del history.step_losses[epoch * steps :]
+            start = history.begun = history.begun if done else time.perf_counter()
             if schedule is not None:
                 optimiser.lr = float(schedule(epoch))
             order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
-            losses = net.xp.empty(steps, net.dtype)
-            for k in range(steps):
+            losses = history.running = net.xp.empty(steps, net.dtype)
+            losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
+            for k in range(len(done), steps):
                 batch = order[k * batch_size : (k + 1) * batch_size]
                 losses[k] = step(net, loss, optimiser, x[batch], target[batch])
                 if on_step is not None:

@@ -45,12 +45,11 @@ def _text(path: Path) -> str:
     try:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > LARGEST:
-        raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

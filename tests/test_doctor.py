@@ -1,0 +1,189 @@
+"""The doctor: finds what is there, names the mend for what is not, and never fails itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scratchnet
+from scratchnet import doctor
+from scratchnet.doctor import BAD, GOOD, NOTE, Line, examine
+
+ROOT = Path(__file__).parents[1]
+
+
+def by_name(lines):
+    return {line.name: line for line in lines}
+
+
+def run_doctor(script="", **environment):
+    """(exit code, stdout, stderr) of the command, after `script` has run in its process."""
+    code = f"{script}\nimport runpy; runpy.run_module('scratchnet.doctor', run_name='__main__')"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SCRATCHNET")} | environment
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=env,
+                          encoding="utf-8", timeout=120)  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCHNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
+    return tmp_path
+
+
+def test_the_whole_report():
+    code, out, err = run_doctor()
+    assert code == 0 and err == ""
+    for title in doctor.SECTIONS:
+        assert f"\n{title}\n" in out
+    assert scratchnet.__version__ in out and np.__version__ in out
+    assert "built in" in out and "digits" in out
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+@pytest.mark.parametrize(
+    "names", [["numpy"], ["rich"], ["scipy", "threadpoolctl"], ["pooch"], ["numpy", "scipy", "rich", "pooch", "cupy"]]
+)
+def test_whatever_is_missing(names):
+    code, out, err = run_doctor(BLOCK.format(names=names))
+    assert code == 0 and err == ""
+    assert "Versions" in out and "Data" in out and "Traceback" not in out
+    if "numpy" in names:
+        assert "→ pip install numpy" in out and BAD in out
+
+
+def test_a_terminal_without_unicode():
+    code, out, err = run_doctor(PYTHONIOENCODING="ascii")
+    assert code == 0 and err == "" and "Versions" in out
+
+
+def test_without_a_single_variable_or_program(tmp_path):
+    code, out, err = run_doctor("import os; os.environ.clear()")
+    assert code == 0 and err == "" and "$SCRATCHNET_DATA is not set" in out
+
+
+def test_a_probe_that_fails_is_a_line():
+    def half_done():
+        yield Line(GOOD, "first", "fine")
+        raise RuntimeError("the second\nbroke")
+
+    assert examine(half_done) == [
+        Line(GOOD, "first", "fine"),
+        Line(BAD, "half done", "cannot be examined: RuntimeError: the second"),
+    ]
+
+
+def test_versions(monkeypatch):
+    installed = {"numpy": "2.3.0", "rich": None, "torch": None}
+    real = doctor.version_of
+    monkeypatch.setattr(doctor, "version_of", lambda name: installed[name] if name in installed else real(name))
+    lines = by_name(examine(doctor.versions))
+    assert lines["numpy"].mark == BAD and "!=2.3.0" in lines["numpy"].mend
+    assert lines["rich"] == Line(BAD, "rich", "missing (progress bars and tables)", "pip install rich")
+    assert lines["torch"].mark == NOTE and lines["torch"].mend == "pip install 'scratchnet[test]'"
+    assert lines["scipy"].mark == GOOD
+    assert doctor.verdict({"Versions": list(lines.values())}).endswith(": numpy, rich.")
+
+
+def test_requirements_are_those_of_the_project():
+    tomllib = pytest.importorskip("tomllib")
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = {line.split(">")[0].split("!")[0].split(";")[0].strip() for line in wanted}
+    assert set(doctor.REQUIRED) == names
+
+
+def test_processor():
+    lines = by_name(examine(doctor.processor))
+    assert lines["CPU"].finding and int(lines["cores"].finding.split()[0]) >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="no load average on this system")
+@pytest.mark.parametrize("load, mark", [(0.0, GOOD), (1e4, NOTE)])
+def test_a_busy_machine_is_said(load, mark, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    line = by_name(examine(doctor.processor))["load average"]
+    assert line.mark == mark and ("unsteady" in line.mend) == (mark == NOTE)
+
+
+def test_blas(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    lines = examine(doctor.blas)
+    assert any("threads" in line.finding for line in lines[:-1])
+    assert "OMP_NUM_THREADS=3" in lines[-1].finding and all(line.mark != BAD for line in lines)
+
+
+def test_no_gpu(monkeypatch):
+    monkeypatch.setattr(doctor, "nvidia_smi", list)
+    monkeypatch.setattr(doctor, "version_of", lambda name: None)
+    assert examine(doctor.gpu) == [Line(NOTE, "GPU", "no NVIDIA GPU found; everything runs on the CPU (--device cpu)")]
+
+
+def test_a_gpu_without_cupy(monkeypatch):
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda: ["Some GPU, 80 GiB, 570"])
+    monkeypatch.setattr(doctor, "version_of", lambda name: None)
+    monkeypatch.setattr("scratchnet.backend.cuda_problem", lambda: "CuPy is not installed (no): pip install x")
+    lines = by_name(examine(doctor.gpu))
+    assert lines["GPU"].mark == GOOD
+    assert lines["--device cuda"] == Line(BAD, "--device cuda", "CuPy is not installed (no)", "pip install x")
+
+
+def test_two_cupys(monkeypatch):
+    monkeypatch.setattr(doctor, "nvidia_smi", list)
+    monkeypatch.setattr(doctor, "version_of", lambda name: "14.2" if name.startswith("cupy-cuda1") else None)
+    line = by_name(examine(doctor.gpu))["CuPy"]
+    assert line.mark == BAD and "cupy-cuda12x 14.2 and cupy-cuda13x 14.2" in line.finding
+
+
+def test_data_that_is_not_here(home):
+    lines = by_name(examine(doctor.data))
+    assert lines["data folder"].mark == NOTE and lines["cache folder"].mark == GOOD
+    assert lines["mnist"].mark == NOTE and str(home / "cache" / "mnist") in lines["mnist"].mend
+
+
+def test_data_in_the_folder_and_in_the_cache(home, monkeypatch):
+    monkeypatch.setenv("SCRATCHNET_DATA", str(home / "data"))
+    assert by_name(examine(doctor.data))["data folder"].mark == BAD  # it does not exist yet
+    for folder, files in {
+        home / "data" / "mnist": [f"{name}.gz" for name in doctor.IDX],
+        home / "cache" / "fashion-mnist": [*doctor.IDX[:3], f"{doctor.IDX[3]}.gz"],
+        home / "data" / "cifar-10": ["data_batch_1.bin"],
+    }.items():
+        folder.mkdir(parents=True)
+        for name in files:
+            (folder / name).touch()
+    lines = by_name(examine(doctor.data))
+    assert lines["data folder"].mark == GOOD
+    assert lines["mnist"] == Line(GOOD, "mnist", str(home / "data" / "mnist"))
+    assert lines["fashion-mnist"] == Line(GOOD, "fashion-mnist", str(home / "cache" / "fashion-mnist"))
+    assert lines["cifar-10"].mark == NOTE  # its test file is missing
+
+
+def test_a_cache_that_cannot_be_written(home, monkeypatch):
+    (home / "file").touch()
+    monkeypatch.setenv("SCRATCHNET_CACHE", str(home / "file" / "cache"))
+    line = by_name(examine(doctor.data))["cache folder"]
+    assert line.mark == BAD and "SCRATCHNET_CACHE" in line.mend
+
+
+def test_the_data_sets_that_are_downloaded_are_those_of_the_loaders():
+    from scratchnet.data import cifar, mnist, wheat
+
+    for name, files in mnist.FILES.items():
+        assert {f"{n}.gz" for n in doctor.DATASETS[name][0]} == {file[0] for file in files}
+    assert doctor.whole(Path("/nowhere"), [])
+    assert [f"{n}.gz" for n in doctor.DATASETS["cifar-10"][0]] == [cifar.ARCHIVE.name]
+    assert doctor.DATASETS["cifar-10"][2][0].startswith(f"{cifar.FOLDER}/")
+    assert doctor.DATASETS["wheat-seeds"] == [[wheat.FILE.name]]

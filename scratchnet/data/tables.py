@@ -25,7 +25,21 @@ def read_table(
     class, bytes that are not UTF-8, and a table without rows.
     """
     path = Path(path)
-    rows = _rows(path, _text(path), delimiter)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return _parse(path, content, columns, classes or {}, delimiter)
+
+
+def _parse(
+    path: Path, content: bytes, columns: Sequence[str], classes: Mapping[str, Sequence[str]], delimiter: str | None
+) -> dict[str, np.ndarray]:
+    rows = _rows(path, _text(path, content), delimiter)
     if delimiter is not None:
         line, header = next(rows, (1, []))
         if header != list(columns):
@@ -35,21 +49,13 @@ def read_table(
         if len(fields) != len(columns):
             raise DataError(f"{path}, line {line}: {len(fields)} fields instead of {len(columns)}")
         for name, field in zip(columns, fields):
-            values[name].append(_value(f"{path}, line {line}, {name}", field, (classes or {}).get(name)))
+            values[name].append(_value(f"{path}, line {line}, {name}", field, classes.get(name)))
     if not values[columns[0]]:
         raise DataError(f"{path}: holds no rows")
-    return {name: np.array(v, np.int64 if name in (classes or {}) else np.float64) for name, v in values.items()}
+    return {name: np.array(v, np.int64 if name in classes else np.float64) for name, v in values.items()}
 
 
-def _text(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+def _text(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -214,12 +214,13 @@ def _progress(name: str, size: int) -> Iterator[Any]:
 
 def _not_available(dataset: str, files: Sequence[Remote], folder: Path, problems: Sequence[str]) -> NotAvailable:
     root = os.environ.get("SCRATCHNET_DATA")
-    where = f"no {dataset}/ in $SCRATCHNET_DATA ({root})" if root else "$SCRATCHNET_DATA is not set"
-    names = ", ".join(file.name for file in files)
-    lines = [
-        f"{dataset} is not available. Looked for in these places:",
-        *(f"  {place}" for place in (where, f"{folder}: incomplete", *problems)),
-        f"By hand: put {names}",
-        f"into {folder}, or into any folder DIR and say --data-dir DIR.",
+    places = [
+        f"no {dataset}/ in $SCRATCHNET_DATA ({root})" if root else "$SCRATCHNET_DATA is not set",
+        f"not complete in {folder}",
+        *problems,
     ]
-    return NotAvailable("\n".join(lines))
+    names = ", ".join(file.name for file in files)
+    return NotAvailable(
+        f"{dataset} is not available: {'; '.join(places)}. By hand: put {names} into {folder}, "
+        f"or into any folder DIR and say --data-dir DIR."
+    )

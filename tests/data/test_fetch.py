@@ -72,7 +72,7 @@ def test_a_misbehaving_server_is_refused_and_the_next_mirror_tried(server, cache
             fetch.LARGEST_ZIP = kept
     message = str(caught.value)
     assert f"{server.url}{path}: " in message and "file.bin" in message and str(cache) in message
-    assert "--data-dir" in message and len(message) < 1000
+    assert "--data-dir" in message and len(message) < 1000 and message.isprintable(), "one line"
     assert visible(cache) in ([], ["lock"]), "nothing half-written"
     fetch.download("set", [remote(server, path, "good")])
     assert (cache / "file.bin").read_bytes() == BODY

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from scratchnet.errors import ScratchnetError as ScratchnetError
     from scratchnet.errors import SettingError as SettingError
     from scratchnet.errors import ShapeError as ShapeError
+    from scratchnet.layers import GRU as GRU
+    from scratchnet.layers import LSTM as LSTM
+    from scratchnet.layers import RNN as RNN
     from scratchnet.layers import Conv2d as Conv2d
     from scratchnet.layers import ConvTranspose2d as ConvTranspose2d
     from scratchnet.layers import Dropout as Dropout
@@ -40,7 +43,7 @@ _NAMES = {
     "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.training": "History fit step",
-    "scratchnet.layers": "Conv2d ConvTranspose2d Dropout Flatten Linear LogSoftmax ReLU Sequential Sigmoid Softmax Tanh",
+    "scratchnet.layers": "Conv2d ConvTranspose2d Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
     "scratchnet.optim": "SGD Adam AdamW",
     "scratchnet.schedules": "Constant Cosine Decay Exponential PerEpoch",

@@ -3,11 +3,17 @@
 from scratchnet.layers.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from scratchnet.layers.base import Layer
 from scratchnet.layers.conv import Conv2d, ConvTranspose2d
+from scratchnet.layers.gru import GRU
 from scratchnet.layers.linear import Flatten, Linear
+from scratchnet.layers.lstm import LSTM
+from scratchnet.layers.recurrent import RNN
 from scratchnet.layers.regularise import Dropout
 from scratchnet.layers.sequential import Sequential
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",

@@ -6,7 +6,7 @@ Letters: N examples in the batch, always the last axis; x input, y output, delta
 import dataclasses
 from typing import Any, ClassVar, Literal
 
-from scratchnet.backend import Array
+from scratchnet.backend import Array, xp_of
 from scratchnet.errors import SettingError, ShapeError
 from scratchnet.learner import Learner
 from scratchnet.params import Param
@@ -30,6 +30,9 @@ class Layer:
     #: the input). The layer after may write into a fresh one, and into no other.
     output_is: ClassVar[Literal["fresh", "kept", "view"]] = "fresh"
 
+    #: Whether it takes sequences alone, (T, F) for one example, and not vectors (F,).
+    over_time: ClassVar[bool] = False
+
     #: Set by `Sequential`: this layer may write its output into its input.
     in_place: bool = False
 
@@ -44,7 +47,7 @@ class Layer:
         return shape
 
     def input_shape(self) -> Shape | None:
-        """Shape of one example before this layer, where the options fix it whole."""
+        """Shape of one example before this layer, where the options fix it whole; of a sequence with T = 1."""
         return None
 
     def operations(self, shape: Shape) -> int:
@@ -73,6 +76,12 @@ class Layer:
     def wants(self, expected: str, shape: Shape) -> ShapeError:
         """The error for an input that does not fit."""
         return ShapeError(f"{self} takes {expected}, but is given {shape_text(shape)}")
+
+
+def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | None) -> Array:
+    """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
+    xp = xp_of(like)
+    return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
 
 
 def shape_text(shape: Shape) -> str:

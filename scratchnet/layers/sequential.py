@@ -183,7 +183,8 @@ class Sequential:
         """Find layers that cannot fit already here, where the first layer tells its input."""
         shape = self.layers[0].input_shape()
         if shape is not None:
-            self.shapes_from(shape)
+            over_time = any(layer.over_time for layer in self.layers)
+            self.shapes_from((1, shape[-1]) if over_time else shape)
 
     def _check_input(self, x: Array) -> None:
         if x.ndim < 2:

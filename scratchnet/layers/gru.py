@@ -1,0 +1,105 @@
+"""The gated recurrent unit: a gate z decides how much of the old state stays, a gate r how much of it is looked at.
+
+Letters as in recurrent.py; r reset gate, z update gate, n candidate, all (H, N); q = W_hn h_{t−1} + b_hn and
+p = W_in x_t + b_in, the two parts of the candidate.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from scratchnet.backend import Array, dot, xp_of
+from scratchnet.equations import bp2_propagate
+from scratchnet.layers.base import buffer
+from scratchnet.layers.linear import abreast, in_time
+from scratchnet.layers.recurrent import Recurrent, hold, hold_back
+from scratchnet.learner import Learner
+
+
+class Kept(NamedTuple):
+    gates: Array  # (T, 4, H, N): r, z, q, n
+
+
+@dataclass(eq=False)
+class GRU(Recurrent):
+    """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, with r = σ(z_r), z = σ(z_z), n = tanh(p + r ⊙ q).
+
+    The weights have three blocks of rows, for r, z and n: z_r = W_ir x_t + b_ir + W_hr h_{t−1} + b_hr, z_z likewise,
+    p = W_in x_t + b_in and q = W_hn h_{t−1} + b_hn. Training keeps 2 (I + H + 1)·N + 12 H·N numbers per time step. See
+    `Recurrent` for shapes, options and errors.
+    Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014, in the form of
+    torch.nn.GRU (r multiplies after the product with W_hn, and z keeps the old state).
+    """
+
+    blocks: ClassVar[int] = 3
+
+    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
+             learn: Learner | None) -> tuple[tuple[Array, ...], Kept]:  # fmt: skip
+        xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], self.hidden_size
+        h = a[:, :H]  # r multiplies one of the two parts of z_n, so x and h have a product each here
+        gates = buffer(self, f"gates{k}", (T, 4, H, N), a, learn)
+        W_ih, W_hh, b_ih, b_hh = (p.value for p in self.weights[k])
+        from_x = dot(W_ih, abreast(a[:T, H:-1]), out=buffer(self, "from x", (3 * H, T * N), a, learn))
+        from_x += b_ih[:, None]
+        from_x = in_time(from_x, T)
+        for t in range(T):
+            from_h = dot(W_hh, h[t], out=gates[t, :3].reshape(3 * H, N))
+            from_h += b_hh[:, None]
+            r_z = from_h[: 2 * H]
+            r_z += from_x[t, : 2 * H]
+            r_z *= 0.5  # σ(z) = ½ tanh(½ z) + ½
+            xp.tanh(r_z, out=r_z)
+            r_z *= 0.5
+            r_z += 0.5
+            r, z, q, n = gates[t]
+            xp.multiply(r, q, out=n)
+            n += from_x[t, 2 * H :]
+            xp.tanh(n, out=n)
+            h_t = xp.subtract(h[t], n, out=h[t + 1])  # (1 − z) ⊙ n + z ⊙ h_{t−1} = n + z ⊙ (h_{t−1} − n)
+            h_t *= z
+            h_t += n
+            if ended is not None:
+                hold(ended[t], h[t], h_t)
+        return (h[T].copy(),), Kept(gates)
+
+    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Kept, ended: Array | None,
+                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
+        gates = cache.gates
+        xp, (dh,), (T, _, H, N) = xp_of(a), state, gates.shape
+        r, z, q, n = gates.swapaxes(0, 1)
+        # For all times at once, what δ_r, δ_z, ∂C/∂q and δ_n are per ∂C/∂h_t; σ′ = σ (1 − σ), tanh′ = 1 − tanh².
+        delta = buffer(self, "delta", gates.shape, a, learn)
+        d_r, d_z, d_q, d_n = delta.swapaxes(0, 1)
+        new = 1 - z
+        xp.multiply(new, 1 - n * n, out=d_n)  # h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
+        xp.multiply(new, z, out=d_z)
+        d_z *= a[:T, :H] - n
+        xp.multiply(d_n, r, out=d_q)  # n = tanh(p + r ⊙ q)
+        xp.multiply(d_q, q, out=d_r)
+        d_r *= 1 - r
+        W_hh = self.weights[k][1].value
+        for t in range(T - 1, -1, -1):
+            if above is not None:
+                dh += above[t]
+            if ended is not None:
+                held = hold_back(ended[t], dh)
+            delta_t = delta[t]
+            delta_t *= dh
+            dh *= z[t]  # h_t = ... + z ⊙ h_{t−1}
+            dh += bp2_propagate(W_hh, delta_t[:3].reshape(3 * H, N))  # z_r, z_z, q = W_hh h_{t−1} + ...
+            if ended is not None:
+                dh += held
+        return delta.reshape(T, 4 * H, N), [dh]
+
+    def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:
+        """BP3 and BP4 over all times. δ has the blocks r, z, q, n: W_hh sees the first three, W_ih r, z and n."""
+        W_ih, W_hh, b_ih, b_hh = self.weights[k]
+        H, (T, _, N) = self.hidden_size, delta.shape
+        columns = abreast(delta, buffer(self, "delta abreast", (4 * H, T * N), delta, learn))
+        A = abreast(a[:T], buffer(self, f"a{k} abreast", (a.shape[1], T * N), a, learn))
+        learn.bias(b_hh, columns[: 3 * H])
+        learn.weight(W_hh, columns[: 3 * H], A[:H])
+        columns[2 * H : 3 * H] = columns[3 * H :]
+        dx = in_time(bp2_propagate(W_ih.value, columns[: 3 * H]), T) if need_dx else None  # before W_ih changes
+        learn.bias(b_ih, columns[: 3 * H])
+        learn.weight(W_ih, columns[: 3 * H], A[H:-1])
+        return dx

@@ -1,0 +1,97 @@
+"""Long short-term memory: a recurrent layer whose cell state can carry a value over many times unchanged.
+
+Letters as in recurrent.py; i, f, g, o input gate, forget gate, candidate, output gate; c_t cell state, all (H, N);
+dc = ∂C/∂c_t in full; s = ½ for i, f, o and 1 for g.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from scratchnet.backend import Array, dot, xp_of
+from scratchnet.equations import bp2_propagate
+from scratchnet.layers.base import buffer
+from scratchnet.layers.recurrent import Recurrent, hold, hold_back
+from scratchnet.learner import Learner
+
+
+class Kept(NamedTuple):
+    gates: Array  # (T, 4, H, N)
+    c: Array  # (T + 1, H, N)
+    tanh_c: Array  # (T, H, N)
+    s: Array  # (4, H, N)
+
+
+@dataclass(eq=False)
+class LSTM(Recurrent):
+    """c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t), with the gates of z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
+
+    Of the four blocks of rows of z_t, in this order, i = σ(z_i), f = σ(z_f), g = tanh(z_g), o = σ(z_o). Training keeps
+    2 (I + H + 1)·N + 18 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    Source: F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000), after
+    S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997); parameters as torch.nn.LSTM.
+    """
+
+    blocks: ClassVar[int] = 4
+    states: ClassVar[int] = 2
+
+    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
+             learn: Learner | None) -> tuple[tuple[Array, ...], Kept]:  # fmt: skip
+        xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], self.hidden_size
+        h, (_, c_0) = a[:, :H], state
+        gates = buffer(self, f"gates{k}", (T, 4, H, N), a, learn)
+        c, tanh_c = (buffer(self, f"{name}{k}", (T + 1, H, N), a, learn) for name in ("c", "tanh c"))
+        c[0] = c_0
+        # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
+        s = xp.full((4, H, N), 0.5, a.dtype)
+        s[2] = 1
+        shift = 1 - s
+        W = self.joined(k, s[:, :, :1], learn)  # s z_t = (s W) a_t
+        for t in range(T):
+            gate = gates[t]
+            dot(W, a[t], out=gate.reshape(4 * H, N))
+            xp.tanh(gate, out=gate)
+            gate *= s
+            gate += shift
+            i, f, g, o = gate
+            c_t = xp.multiply(f, c[t], out=c[t + 1])
+            c_t += i * g
+            xp.multiply(o, xp.tanh(c_t, out=tanh_c[t]), out=h[t + 1])
+            if ended is not None:
+                hold(ended[t], h[t], h[t + 1])
+                hold(ended[t], c[t], c_t)
+        return (h[T].copy(), c[T].copy()), Kept(gates, c, tanh_c[:T], s)
+
+    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Kept, ended: Array | None,
+                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
+        gates, c, tanh_c, s = cache
+        xp, (dh, dc), (T, _, H, N) = xp_of(a), state, gates.shape
+        i, f, g, o = gates.swapaxes(0, 1)
+        # For all times at once: what δ_i, δ_f, δ_g are per ∂C/∂c_t, and δ_o per ∂C/∂h_t. First σ′ = (1 − σ) σ and
+        # tanh′ = (1 − tanh)(1 + tanh), which in terms of the gates are both (1 − gate)(gate + 2 s − 1).
+        delta, other = (buffer(self, use, gates.shape, a, learn) for use in ("delta", "temporary"))
+        xp.add(gates, 2 * s - 1, out=delta)
+        delta *= xp.subtract(1, gates, out=other)
+        d_i, d_f, d_g, d_o = delta.swapaxes(0, 1)
+        d_i *= g  # c_t = f ⊙ c_{t−1} + i ⊙ g
+        d_f *= c[:T]
+        d_g *= i
+        d_o *= tanh_c  # h_t = o ⊙ tanh(c_t)
+        dh_dc = xp.multiply(tanh_c, tanh_c, out=other[:, 0])
+        xp.subtract(1, dh_dc, out=dh_dc)
+        dh_dc *= o
+        W_hh = self.weights[k][1].value
+        for t in range(T - 1, -1, -1):
+            if above is not None:
+                dh += above[t]
+            if ended is not None:
+                held_h, held_c = hold_back(ended[t], dh), hold_back(ended[t], dc)
+            dc += dh * dh_dc[t]  # h_t = o ⊙ tanh(c_t)
+            delta_t = delta[t]
+            delta_t[:3] *= dc
+            delta_t[3] *= dh
+            dc *= f[t]  # c_t = f ⊙ c_{t−1} + i ⊙ g
+            dh = bp2_propagate(W_hh, delta_t.reshape(4 * H, N))  # z_t = W_hh h_{t−1} + ...
+            if ended is not None:
+                dh += held_h
+                dc += held_c
+        return delta.reshape(T, 4 * H, N), [dh, dc]

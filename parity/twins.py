@@ -52,6 +52,27 @@ class GRU(_Recurrent, nn.GRU):
     pass
 
 
+class MinPool2d(nn.MaxPool2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -super().forward(-x)
+
+
+class MedianPool2d(nn.Module):
+    """torch.median does not say which of equal cells it means; here it is the first, in reading order."""
+
+    def __init__(self, kernel_size: Any, stride: Any = None) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        k, s = (v if isinstance(v, tuple) else (v, v) for v in (self.kernel_size, self.stride))
+        x = x.unfold(2, k[0], s[0]).unfold(3, k[1], s[1])
+        cells = x.flatten(-2)
+        y = cells.median(-1, keepdim=True).values
+        first = (cells == y).int().argmax(-1, keepdim=True)
+        return torch.where(y.isnan(), y, cells.gather(-1, first))[..., 0]
+
+
 @dataclasses.dataclass(frozen=True)
 class Pair:
     """A layer, its counterpart, and what the counterpart's other options must be for the two to be equal.
@@ -104,6 +125,8 @@ PAIRS = (
     Pair("Conv2d", nn.Conv2d, _CONVOLUTION),
     Pair("ConvTranspose2d", nn.ConvTranspose2d, _CONVOLUTION),
     Pair("MaxPool2d", nn.MaxPool2d, {"dilation": (1, (1, 1)), "ceil_mode": (False,), "return_indices": (False,)}),
+    Pair("MinPool2d", MinPool2d, {"dilation": (1, (1, 1)), "ceil_mode": (False,), "return_indices": (False,)}),
+    Pair("MedianPool2d", MedianPool2d),
     Pair("AvgPool2d", nn.AvgPool2d, {"ceil_mode": (False,), "count_include_pad": (True,), "divisor_override": (None,)}),
     Pair("BatchNorm1d", nn.BatchNorm1d, {"affine": (True,), "track_running_stats": (True,)}),
     Pair("BatchNorm2d", nn.BatchNorm2d, {"affine": (True,), "track_running_stats": (True,)}),

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from scratchnet.layers import GRU as GRU
     from scratchnet.layers import LSTM as LSTM
     from scratchnet.layers import RNN as RNN
+    from scratchnet.layers import AvgPool2d as AvgPool2d
+    from scratchnet.layers import BatchNorm1d as BatchNorm1d
+    from scratchnet.layers import BatchNorm2d as BatchNorm2d
     from scratchnet.layers import Conv2d as Conv2d
     from scratchnet.layers import ConvTranspose2d as ConvTranspose2d
     from scratchnet.layers import Dropout as Dropout
     from scratchnet.layers import Flatten as Flatten
     from scratchnet.layers import Linear as Linear
     from scratchnet.layers import LogSoftmax as LogSoftmax
+    from scratchnet.layers import MaxPool2d as MaxPool2d
+    from scratchnet.layers import MedianPool2d as MedianPool2d
+    from scratchnet.layers import MinPool2d as MinPool2d
     from scratchnet.layers import ReLU as ReLU
     from scratchnet.layers import Sequential as Sequential
     from scratchnet.layers import Sigmoid as Sigmoid
@@ -43,7 +49,8 @@ _NAMES = {
     "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.training": "History fit step",
-    "scratchnet.layers": "Conv2d ConvTranspose2d Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
+    "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d MaxPool2d MedianPool2d MinPool2d "
+    "Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
     "scratchnet.optim": "SGD Adam AdamW",
     "scratchnet.schedules": "Constant Cosine Decay Exponential PerEpoch",

@@ -162,8 +162,9 @@ SPACES = tuple(
         *(
             Space(layer, [_IMAGE], where=kernel_fits, kernel_size=_KERNELS, stride=(None, *_STRIDES),
                   padding=(0, 1, (0, 1)))
-            for layer in ("MaxPool2d", "AvgPool2d")
+            for layer in ("MaxPool2d", "MinPool2d", "AvgPool2d")
         ),
+        Space("MedianPool2d", [_IMAGE], where=kernel_fits, kernel_size=_KERNELS, stride=(None, *_STRIDES)),
         Space("BatchNorm1d", lambda o: (o["num_features"],), num_features=SIZES, eps=(1e-5, 1e-3), momentum=(0.1, 0.5),
               batches=(2, 3, 7, 40)),
         Space("BatchNorm2d", lambda o: (o["num_features"], range(2, 6), range(1, 6)), num_features=range(1, 4),

@@ -7,6 +7,8 @@ from scratchnet.layers.gru import GRU
 from scratchnet.layers.linear import Flatten, Linear
 from scratchnet.layers.lstm import LSTM
 from scratchnet.layers.recurrent import RNN
+from scratchnet.layers.norm import BatchNorm1d, BatchNorm2d
+from scratchnet.layers.pool import AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d
 from scratchnet.layers.regularise import Dropout
 from scratchnet.layers.sequential import Sequential
 
@@ -14,6 +16,9 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
@@ -21,6 +26,9 @@ __all__ = [
     "Layer",
     "Linear",
     "LogSoftmax",
+    "MaxPool2d",
+    "MedianPool2d",
+    "MinPool2d",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -22,7 +22,7 @@ from typing import Any
 from scratchnet.backend import Array, dot, xp_of
 from scratchnet.equations import bp2_propagate, bp4_weight
 from scratchnet.errors import SettingError
-from scratchnet.layers.base import Layer, Shape, need_sizes
+from scratchnet.layers.base import Layer, Shape, buffer, need_sizes
 from scratchnet.layers.window import Size2d, fold, nothing_left, pair, places_of, unroll, windows
 from scratchnet.learner import Learner
 from scratchnet.params import Param, uniform
@@ -31,12 +31,6 @@ from scratchnet.params import Param, uniform
 LIMIT = 2**30
 #: Bytes of it at inference, where nothing is kept: what stays in the processor's cache is not fetched again
 LIMIT_AT_INFERENCE = 2**21
-
-
-def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | None) -> Array:
-    """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
-    xp = xp_of(like)
-    return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
 
 
 def as_matrix(a: Array) -> Array:

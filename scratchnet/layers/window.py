@@ -7,6 +7,7 @@ arithmetic for deep learning, arXiv:1603.07285 (2016), relations 6 and 14.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from scratchnet.backend import Array
 from scratchnet.errors import SettingError, ShapeError
@@ -65,10 +66,10 @@ def taps(window: Window, size: int, places: int, first: int = 0) -> tuple[tuple[
     return tuple(found)
 
 
-def windows(layer: object) -> tuple[Window, Window]:
+def windows(layer: Any) -> tuple[Window, Window]:
     """The windows along rows and columns that the options of a layer describe. Raises SettingError."""
     k = pair(layer, "kernel_size", 1)
-    s = pair(layer, "stride", 1)
+    s = k if layer.stride is None else pair(layer, "stride", 1)  # a pool's windows lie side by side
     p = pair(layer, "padding", 0)
     d = pair(layer, "dilation", 1) if hasattr(layer, "dilation") else (1, 1)
     return Window(k[0], s[0], p[0], d[0]), Window(k[1], s[1], p[1], d[1])

@@ -1,0 +1,186 @@
+"""Pooling: one number for every place of a window.
+
+Letters: C channels, H, W rows and columns of the image x, P, Q those of the output y, N examples (last axis), K taps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar, Literal
+
+from scratchnet.backend import Array, xp_of
+from scratchnet.errors import SettingError
+from scratchnet.layers.base import Layer, Shape, buffer
+from scratchnet.layers.window import Size2d, places_of, taps, windows
+from scratchnet.learner import Learner
+
+Slices = tuple[slice, slice, slice]
+
+
+class Pool(Layer):
+    """What all pools share: the window, and the walk over its taps."""
+
+    kernel_size: Size2d
+    stride: Size2d | None
+
+    def _make(self) -> None:
+        self.window = windows(self)
+        for w in self.window:
+            if 2 * w.p > w.k:
+                raise SettingError(f"{self}: padding may be at most half the kernel, but {w.p} is more than {w.k} / 2")
+
+    def _places(self, shape: Shape) -> Shape:
+        rows, cols = self.window
+        return (shape[0], rows.places(shape[1]), cols.places(shape[2]), *shape[3:])
+
+    def _taps(self, shape: Shape, places: Shape) -> Iterator[tuple[Slices, Slices]]:
+        """For each tap, row by row: the places where it meets the image, and the cells of the image there."""
+        all_channels = slice(None)
+        for P, H in taps(self.window[0], shape[1], places[1]):
+            for Q, W in taps(self.window[1], shape[2], places[2]):
+                yield (all_channels, P, Q), (all_channels, H, W)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or min(shape) < 1:
+            raise self.wants("images (N, channels, height, width)", shape)
+        return places_of(self, self.window, shape, shape[0])
+
+
+class Choice(Pool):
+    """A pool whose output is one of the cells under its window. The first that equals it gets all of ∂C/∂y.
+
+    First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN.
+    """
+
+    output_is: ClassVar[Literal["kept"]] = "kept"
+
+    def choose(self, x: Array, y: Array) -> None:
+        """Write the chosen cells of x to y."""
+        raise NotImplementedError
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        y = buffer(self, "y", self._places(x.shape), x, learn)
+        self.choose(x, y)
+        return y, (x, y)
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        x, y = cache
+        if not need_dx:
+            return None
+        xp = xp_of(x)
+        dx = buffer(self, "dx", x.shape, x, learn)
+        dx.fill(0)
+        left = xp.ones(y.shape, bool)  # the places that have not found their cell yet
+        apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
+        for place, cell in self._taps(x.shape, y.shape):
+            chosen = x[cell] == y[place]
+            chosen &= left[place]
+            left[place] ^= chosen
+            if apart:
+                xp.multiply(delta[place], chosen, out=dx[cell])
+            else:
+                dx[cell] += delta[place] * chosen
+        return dx
+
+
+class Extreme(Choice):
+    """The largest or the smallest cell under the window."""
+
+    which: ClassVar[str]
+    worst: ClassVar[float]
+
+    def choose(self, x: Array, y: Array) -> None:
+        better = getattr(xp_of(x), self.which)
+        y.fill(self.worst)  # the padding never wins, and every place meets the image somewhere
+        for place, cell in self._taps(x.shape, y.shape):
+            better(y[place], x[cell], out=y[place])
+
+
+@dataclass(eq=False)
+class MaxPool2d(Extreme):
+    """y = max of the cells under the window, at every place of it.
+
+    Input (N, C, H, W), output (N, C, H', W') with H' = floor((H + 2·padding − kernel)/stride) + 1. stride is the kernel
+    if not given; the padding is −∞. Raises SettingError for a padding above half the kernel, ShapeError for images
+    that the window does not fit into. Source: M. Ranzato et al., CVPR 2007.
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    which: ClassVar[str] = "maximum"
+    worst: ClassVar[float] = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._make()
+
+
+@dataclass(eq=False)
+class MinPool2d(Extreme):
+    """y = min of the cells under the window: −MaxPool2d(−x). Options, shapes and errors as there; the padding is +∞."""
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    which: ClassVar[str] = "minimum"
+    worst: ClassVar[float] = float("inf")
+
+    def __post_init__(self) -> None:
+        self._make()
+
+
+@dataclass(eq=False)
+class MedianPool2d(Choice):
+    """y = the median of the cells under the window, of an even number the lower one (as torch.median).
+
+    Shapes and errors as MaxPool2d, without padding, which has no middle. Takes salt and pepper out of a picture.
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        self._make()
+
+    def choose(self, x: Array, y: Array) -> None:
+        xp, K = xp_of(x), prod(w.k for w in self.window)
+        cells = xp.stack([x[cell] for _, cell in self._taps(x.shape, y.shape)])
+        cells.sort(axis=0)  # NaN comes last
+        y[...] = xp.where(xp.isnan(cells[-1]), cells[-1], cells[(K - 1) // 2])
+
+
+@dataclass(eq=False)
+class AvgPool2d(Pool):
+    """y = mean of the K cells under the window, those of the padding counting as 0; ∂C/∂x = δ/K for each of them.
+
+    Shapes and errors as MaxPool2d. Source: LeCun et al., Backpropagation applied to handwritten zip code recognition
+    (1989).
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    def __post_init__(self) -> None:
+        self._make()
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Shape]:
+        y = buffer(self, "y", self._places(x.shape), x, learn)
+        y.fill(0)
+        for place, cell in self._taps(x.shape, y.shape):
+            y[place] += x[cell]
+        y *= 1 / prod(w.k for w in self.window)
+        return y, x.shape
+
+    def backward(self, delta: Array, shape: Shape, learn: Learner, need_dx: bool = True) -> Array | None:
+        if not need_dx:
+            return None
+        delta *= 1 / prod(w.k for w in self.window)
+        dx = buffer(self, "dx", shape, delta, learn)
+        dx.fill(0)
+        for place, cell in self._taps(shape, delta.shape):
+            dx[cell] += delta[place]
+        return dx

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
+from scratchnet.distributed import Ranks
 from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
 from scratchnet.layers.sequential import Sequential, to_columns
 from scratchnet.losses import Loss
@@ -88,6 +89,7 @@ def fit(
     shuffle: bool = True,
     seed: int = 0,
     threads: str | int = "auto",
+    ranks: Ranks | None = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
     history: History | None = None,
@@ -121,7 +123,10 @@ def fit(
             losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
             for k in range(len(done), steps):
                 batch = order[k * batch_size : (k + 1) * batch_size]
-                losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+                if ranks is None:
+                    losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+                else:
+                    losses[k] = ranks.step(net, loss, optimiser, x, target, batch)
                 if on_step is not None:
                     on_step(epoch, k, steps, losses[k])
             row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
@@ -130,7 +135,7 @@ def fit(
             if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
                 bad = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
                 raise NonFiniteError(describe_non_finite(net, x[:batch_size], history.step_losses[bad], bad + 1))
-            if valid is not None:
+            if valid is not None and (ranks is None or ranks.rank == 0):
                 row |= score(net, loss, *valid)
             history.epochs.append(row)
             if on_epoch is not None:

@@ -32,16 +32,17 @@ class NotAvailable(DataError):
 
 
 class Remote(NamedTuple):
-    """A file with its exact size in bytes, its checksum ("sha256:..."), its addresses, and another name it may have.
+    """A file with its exact size in bytes, its checksum ("sha256:...") and its addresses.
 
-    An address that ends in .zip holds the file as the member `name`.
+    An address that ends in .zip holds the file as the member `name`. In the user's folders it may also have the names
+    in `also`, for instance those of the same file without compression.
     """
 
     name: str
     size: int
     checksum: str
     urls: tuple[str, ...]
-    plain: str = ""  # the name of the same file without compression, accepted in the user's folders
+    also: tuple[str, ...] = ()
 
 
 def find(dataset: str, files: Sequence[Remote], data_dir: str | Path | None = None) -> list[Path]:
@@ -52,7 +53,7 @@ def find(dataset: str, files: Sequence[Remote], data_dir: str | Path | None = No
         return download(dataset, files)
     paths = []
     for file in files:
-        there = [folder / name for name in (file.name, file.plain) if name and (folder / name).is_file()]
+        there = [folder / name for name in (file.name, *file.also) if (folder / name).is_file()]
         if not there:
             raise DataError(f"{folder}: no {file.name}; a folder with {dataset} holds {', '.join(names)}")
         paths.append(there[0])

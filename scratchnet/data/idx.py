@@ -14,7 +14,7 @@ import numpy as np
 from scratchnet.data.inflate import CHUNK, MAGIC, RATIO, inflate
 from scratchnet.errors import DataError
 
-LARGEST = 1 << 28  # bytes of values; the largest file that we know of, MNIST's training images, has 47 million
+LARGEST = 1 << 26  # bytes of values; the largest file that we know of, MNIST's training images, has 47 million
 
 
 def read_idx(path: str | Path, shape: tuple[int | None, ...]) -> np.ndarray:

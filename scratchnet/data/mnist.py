@@ -61,12 +61,14 @@ def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> Image
     """
     if name not in FILES:
         raise SettingError(f"no data set {name!r} in IDX files; there are {', '.join(FILES)}")
-    files = [
-        Remote(
-            file, size, f"sha256:{digest}", tuple(mirror + file for mirror in MIRRORS[name]), file.removesuffix(".gz")
-        )
-        for file, size, digest in FILES[name]
-    ]
+    files = []
+    for file, size, digest in FILES[name]:
+        plain = file.removesuffix(".gz")
+        also = (
+            plain,
+            plain.replace("-idx", ".idx"),
+        )  # the name inside the gzip file has a dot, and so have many copies
+        files.append(Remote(file, size, f"sha256:{digest}", tuple(mirror + file for mirror in MIRRORS[name]), also))
     train_images, train_labels, test_images, test_labels = find(name, files, data_dir)
     return Images(*_pair(train_images, train_labels), *_pair(test_images, test_labels))
 

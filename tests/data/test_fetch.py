@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing(server, cache, monkeypatch):
 
 
 def test_folders_come_before_the_cache(tmp_path, monkeypatch):
-    file = Remote("a.gz", 3, CHECKSUM, (), "a")
+    file = Remote("a.gz", 3, CHECKSUM, (), ("a",))
     for folder in ("data/mnist", "root/mnist", "empty"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "data/mnist/a.gz").write_bytes(b"abc")

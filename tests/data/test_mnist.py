@@ -74,6 +74,9 @@ def test_a_small_set_of_plain_files(tmp_path):
     data = load_mnist("fashion-mnist", write(tmp_path))
     np.testing.assert_array_equal(data.train_images, some_images())
     np.testing.assert_array_equal(data.test_labels, np.arange(5), strict=True)
+    for path in tmp_path.iterdir():
+        path.rename(tmp_path / path.name.replace("-idx", ".idx"))
+    np.testing.assert_array_equal(load_mnist("mnist", tmp_path).test_images, some_images())
     assert all(len(names) == 10 for names in CLASSES.values())
 
 

@@ -64,10 +64,7 @@ def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> Image
     files = []
     for file, size, digest in FILES[name]:
         plain = file.removesuffix(".gz")
-        also = (
-            plain,
-            plain.replace("-idx", ".idx"),
-        )  # the name inside the gzip file has a dot, and so have many copies
+        also = (plain, plain.replace("-idx", ".idx"))  # many copies have the name from inside the gzip file, with a dot
         files.append(Remote(file, size, f"sha256:{digest}", tuple(mirror + file for mirror in MIRRORS[name]), also))
     train_images, train_labels, test_images, test_labels = find(name, files, data_dir)
     return Images(*_pair(train_images, train_labels), *_pair(test_images, test_labels))

@@ -144,8 +144,8 @@ _BOOLS = (True, False)
 SPACES = tuple(
     space
     for space in (
-        Space("Linear", lambda o: [(o["in_features"],), (range(1, 6), o["in_features"])], in_features=range(1, 13), out_features=range(1, 9), bias=_BOOLS,
-              batches=(1, 2, 5, 64, 300)),
+        Space("Linear", lambda o: [(o["in_features"],), (range(1, 6), o["in_features"])],
+              in_features=range(1, 13), out_features=range(1, 9), bias=_BOOLS, batches=(1, 2, 5, 64, 300)),
         Space("Flatten", FEATURES),
         Space("Sigmoid", FEATURES),
         Space("Tanh", FEATURES),

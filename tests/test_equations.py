@@ -1,5 +1,7 @@
 """BP1 to BP4, and the engine that is built of them, against the textbook one example at a time."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def textbook(net: Sequential) -> tuple[oracle.Matrices, oracle.Matrices]:
 @pytest.mark.parametrize("m", [1, 2, 10])
 def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
     """Gradients, and five steps of SGD in place, within 1e-12 of per-example backpropagation."""
-    layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (Linear(a, b), Sigmoid())]
+    layers = [part for a, b in itertools.pairwise(sizes) for part in (Linear(a, b), Sigmoid())]
     net = Sequential(*layers, seed=4, dtype="float64")
     rng = np.random.default_rng(1)
     x, t = rng.random((m, sizes[0])), rng.random((m, sizes[-1]))

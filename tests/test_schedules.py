@@ -41,8 +41,8 @@ def test_text(text: str, schedule: Schedule) -> None:
     assert parse_schedule(text, lr=0.2, epochs=7) == schedule
 
 
-@pytest.mark.parametrize("text", ["", "linear", "exponential", "exponential:x", "decay:", "cosine:3", "0.5 for", "0.5 for 2.5",
-                                  "for 5", "0.5 for 5 then 0.1 for 5", "constant:1"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "linear", "exponential", "exponential:x", "decay:", "cosine:3", "0.5 for",
+                                  "0.5 for 2.5", "for 5", "0.5 for 5 then 0.1 for 5", "constant:1"])  # fmt: skip
 def test_text_that_is_none(text: str) -> None:
     with pytest.raises(SettingError, match="choose constant, cosine"):
         parse_schedule(text, lr=0.2, epochs=7)

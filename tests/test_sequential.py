@@ -1,0 +1,195 @@
+"""The network: PyTorch's shapes at the door, nothing of the caller's changed, errors that name the layer."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from scratchnet import (
+    CrossEntropyLoss,
+    Dropout,
+    Flatten,
+    Linear,
+    LogSoftmax,
+    MSELoss,
+    NLLLoss,
+    ReLU,
+    Sequential,
+    SettingError,  # fmt: skip
+    ShapeError,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from scratchnet.layers.sequential import to_columns, to_rows
+from scratchnet.learner import Learner
+from tests.cases import layouts
+
+
+def network(dtype: str = "float64", p: float = 0.0) -> Sequential:
+    return Sequential(Flatten(), Linear(12, 9), Sigmoid(), Dropout(p), Linear(9, 8), ReLU(), Linear(8, 6, bias=False),
+                      Tanh(), Linear(6, 4), LogSoftmax(), seed=3, dtype=dtype)  # fmt: skip
+
+
+def batch(n: int = 5, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 3, 2, 2)).astype(dtype), rng.integers(0, 4, n)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 2, 3), (5, 2, 3, 4), (1, 3), (1, 2, 2, 2)], ids=str)
+def test_the_door(shape: tuple[int, ...]) -> None:
+    x = np.arange(np.prod(shape)).reshape(shape)
+    columns = to_columns(x)
+    assert columns.shape == (*shape[1:], shape[0])
+    assert np.array_equal(columns[..., 0], x[0]) and np.array_equal(to_rows(columns), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 64])
+def test_one_example_at_a_time_gives_the_same(n: int) -> None:
+    """The gradient of the mean is the mean of the gradients; outputs do not depend on the company."""
+    net, (x, t) = network(), batch(n)
+    value, gradients = net.gradients(x, t, NLLLoss())
+    single = [net.gradients(x[k : k + 1], t[k : k + 1], NLLLoss()) for k in range(n)]
+    np.testing.assert_allclose(value, np.mean([v for v, _ in single]), rtol=1e-13)
+    for name, g in gradients.items():
+        np.testing.assert_allclose(g, np.mean([each[name] for _, each in single], axis=0), rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(net(x), np.concatenate([net(x[k : k + 1]) for k in range(n)]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_changes_nothing_and_keeps_the_dtype(dtype: str) -> None:
+    net, (x, t) = network(dtype, p=0.4), batch(dtype=dtype)
+    values, kept = net.store.values.copy(), x.copy()
+    first, second = (net.gradients(x, t, NLLLoss()) for _ in range(2))
+    assert np.array_equal(net.store.values, values) and np.array_equal(x, kept)
+    assert first[0] == second[0] and all(np.array_equal(g, second[1][name]) for name, g in first[1].items())
+    assert all(g.dtype == dtype and not np.shares_memory(g, net.store.grads) for g in first[1].values())
+    assert net(x).dtype == dtype and net(x.astype("float64")).dtype == dtype and net((x * 9).astype(int)).dtype == dtype
+
+
+def test_input_in_any_memory_order() -> None:
+    net, (x, t) = network(), batch()
+    y, (value, gradients) = net(x), net.gradients(x, t, NLLLoss())
+    for order, a in layouts(x):
+        kept = a.copy()
+        np.testing.assert_allclose(net(a), y, rtol=1e-13, err_msg=order)
+        other, g = net.gradients(a, t, NLLLoss())
+        np.testing.assert_allclose(other, value, rtol=1e-13)
+        for name in g:
+            np.testing.assert_allclose(g[name], gradients[name], rtol=1e-10, atol=1e-15)
+        assert np.array_equal(a, kept)
+
+
+@pytest.mark.parametrize(
+    "first", [Sigmoid(), Tanh(), ReLU(), Softmax(), LogSoftmax(), Dropout(0.5), Flatten()], ids=str
+)
+def test_the_users_array_is_never_written(first) -> None:
+    net = Sequential(first, Flatten(), Tanh(), dtype="float64")
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    kept = x.copy()
+    net(x)
+    net.gradients(x, np.zeros((4, 3)), MSELoss())
+    assert np.array_equal(x, kept)
+
+
+@pytest.mark.parametrize(
+    ("layers", "allowed"),
+    [((Linear(2, 2), Sigmoid()), [False, True]), ((Sigmoid(), Tanh()), [False, False]),
+     ((Linear(2, 2), Flatten(), ReLU()), [False, True, True]), ((Flatten(), ReLU()), [False, False]),
+     ((Linear(2, 2), Sigmoid(), Flatten(), Tanh()), [False, True, False, False]),
+     ((Linear(2, 2), Dropout(0.5), Tanh()), [False, True, True])],
+)  # fmt: skip
+def test_who_may_write_in_place(layers, allowed: list[bool]) -> None:
+    """Only into an array that nobody else holds: not the user's, not one in the cache of the layer before."""
+    assert [layer.in_place for layer in Sequential(*layers).layers] == allowed
+
+
+def test_in_place_networks_agree_with_ones_that_copy() -> None:
+    net, copying = network(p=0.3), network(p=0.3)
+    for layer in copying.layers:
+        layer.in_place = False
+    x, t = batch()
+    assert np.array_equal(net(x), copying(x))
+    ours, theirs = net.gradients(x, t, NLLLoss()), copying.gradients(x, t, NLLLoss())
+    assert ours[0] == theirs[0] and all(np.array_equal(g, theirs[1][name]) for name, g in ours[1].items())
+
+
+def test_two_forwards_then_two_backwards() -> None:
+    net = network()
+    loss, learn, passes = NLLLoss(), Learner(), []
+    for n in (5, 3):
+        x, t = batch(n)
+        y, caches = net.forward(to_columns(x), learn)
+        passes.append((loss.forward(y, t)[1], caches, net.gradients(x, t, loss)[1]))
+    for delta, caches, expected in reversed(passes):
+        net.backward(delta, caches, learn)
+        for name, p in net.params.items():
+            np.testing.assert_allclose(p.grad, expected[name], rtol=1e-12, atol=1e-16)
+
+
+def test_threads_may_share_a_network() -> None:
+    net, results = network(), {}
+    inputs = {k: batch(n=k + 1)[0] for k in range(8)}
+    expected = {k: net(x) for k, x in inputs.items()}
+
+    def work(k: int) -> None:
+        results[k] = [net(inputs[k]) for _ in range(50)]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in inputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(y, expected[k]) for k, ys in results.items() for y in ys) and len(results) == 8
+
+
+def test_dropout_acts_in_training_alone_and_is_drawn_from_the_seed() -> None:
+    x, t = batch(64)
+    net, other = network(p=0.5), network(p=0.5)
+    assert np.array_equal(net(x), network(p=0.0)(x))
+    assert net.gradients(x, t, NLLLoss())[0] != network(p=0.0).gradients(x, t, NLLLoss())[0]
+    other.seed = 4
+    assert net.gradients(x, t, NLLLoss())[0] != other.gradients(x, t, NLLLoss())[0]
+    layer, ones = Dropout(0.3), np.ones((1000, 100))
+    y, _ = layer.forward(ones, Learner())
+    assert set(np.unique(y)) == {0.0, 1 / 0.7} and abs((y == 0).mean() - 0.3) < 0.01
+
+
+# ------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [(Sequential, SettingError, "at least one layer"),
+     (lambda: Sequential(Linear(3, 4), Linear(5, 2)), ShapeError, r"layer 1: Linear\(5, 2\) .*\(N, 5\).*\(N, 4\)"),
+     (lambda: Sequential(Linear(3, 4), Flatten(), Sigmoid(), Linear(5, 2)), ShapeError, "layer 3"),
+     (lambda: Sequential(Linear), SettingError, "layer 0 is .*not a layer object"),
+     (lambda: Sequential(Linear(3, 4), dtype="float16"), SettingError, "dtype 'float16' is not known"),
+     (lambda: Sequential(Linear(3, 4), seed=-1), SettingError, "seed"),
+     (lambda: Sequential(Linear(3, 4), device="gpu"), SettingError, "device 'gpu' is not known"),
+     (lambda: Linear(0, 4), SettingError, "Linear: in_features must be a whole number from 1, not 0"),
+     (lambda: Linear(3, 2.5), SettingError, "Linear: out_features"), (lambda: Dropout(1.0), SettingError, "Dropout: p"),
+     (lambda: Dropout(float("nan")), SettingError, "Dropout: p"),
+     (lambda: Sequential(Linear(3, 4))(np.zeros((2, 5))), ShapeError, r"layer 0: .*\(N, 3\).*\(N, 5\)"),
+     (lambda: Sequential(Linear(3, 4))(np.zeros(3)), ShapeError, "needs a batch axis first"),
+     (lambda: network().gradients(*[batch()[0], np.zeros(5, int)], MSELoss()), ShapeError, "MSELoss: the target")],
+)  # fmt: skip
+def test_mistakes(make, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    network().summary((3, 2, 2))
+    text = capsys.readouterr().out
+    assert "(N, 12)" in text and f"{network().size:,}" in text and len(text.splitlines()) == 15
+
+
+def test_cross_entropy_is_nll_of_log_softmax() -> None:
+    x, t = batch()
+    net = network()
+    logits = Sequential(*(type(la)(**la.options()) for la in net.layers[:-1]), seed=3, dtype="float64")
+    ours, theirs = net.gradients(x, t, NLLLoss()), logits.gradients(x, t, CrossEntropyLoss())
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-14)
+    for name, g in ours[1].items():
+        np.testing.assert_allclose(g, theirs[1][name], rtol=1e-11, atol=1e-16)

@@ -1,0 +1,149 @@
+"""One step and the loop around it: what is returned, in which order examples come, what stops a run."""
+
+import numpy as np
+import pytest
+
+from scratchnet import (
+    SGD,
+    Adam,
+    CrossEntropyLoss,
+    DataError,
+    Dropout,
+    Exponential,
+    Linear,
+    MSELoss,
+    NonFiniteError,
+    ReLU,
+    Sequential,  # fmt: skip
+    SettingError,
+    ShapeError,
+    Sigmoid,
+    fit,
+    step,
+)
+from scratchnet.training import order_of
+
+
+def network(seed: int = 1, dtype: str = "float64") -> Sequential:
+    return Sequential(Linear(4, 8), ReLU(), Dropout(0.2), Linear(8, 3), seed=seed, dtype=dtype)
+
+
+def examples(n: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(seed).standard_normal((n, 4))
+    return x, x[:, :3].argmax(1)
+
+
+def test_a_step_returns_the_loss_before_it() -> None:
+    net, other, (x, t) = network(), network(), examples()
+    assert step(net, CrossEntropyLoss(), SGD(net, 0.1), x, t) == other.gradients(x, t, CrossEntropyLoss())[0]
+    assert not np.array_equal(net.store.values, other.store.values)
+
+
+def test_fit_is_step_over_the_order_of_the_seed() -> None:
+    """Every example once per epoch, in the order of seed and epoch; a smaller last batch; the schedule's rate."""
+    net, other, (x, t) = network(), network(), examples(50)
+    schedule = Exponential(0.1, 0.5)
+    history = fit(net, CrossEntropyLoss(), SGD(net, 1.0), x, t, epochs=3, batch_size=16, schedule=schedule, seed=7)
+    optimiser, losses = SGD(other, 1.0), []
+    for epoch in range(3):
+        optimiser.lr = schedule(epoch)
+        order = order_of(7, epoch, 50)
+        assert sorted(order) == list(range(50))
+        for k in range(0, 50, 16):
+            batch = order[k : k + 16]
+            losses.append(step(other, CrossEntropyLoss(), optimiser, x[batch], t[batch]))
+    assert np.array_equal(net.store.values, other.store.values)
+    assert history.step_losses == losses and len(losses) == 12
+    assert [row["epoch"] for row in history.epochs] == [1, 2, 3]
+    assert [row["lr"] for row in history.epochs] == [0.1, 0.05, 0.025]
+    weights = [16, 16, 16, 2]
+    for k, row in enumerate(history.epochs):
+        assert row["train_loss"] == pytest.approx(np.average(losses[4 * k : 4 * k + 4], weights=weights), rel=1e-14)
+    assert history.last is history.epochs[-1]
+
+
+def test_orders_differ_between_seeds_and_epochs() -> None:
+    orders = [order_of(s, e, 100).tolist() for s, e in ((0, 0), (0, 1), (1, 0))]
+    assert orders[0] == order_of(0, 0, 100).tolist() and len({tuple(o) for o in orders}) == 3
+
+
+def test_without_shuffling_examples_come_in_order() -> None:
+    seen = []
+
+    class Watch(MSELoss):
+        def as_target(self, target, y):
+            seen.append(np.asarray(target).ravel().tolist())
+            return super().as_target(target, y)
+
+    net = Sequential(Linear(1, 1), dtype="float64")
+    fit(net, Watch(), SGD(net, 0.0), np.ones((5, 1)), np.arange(5.0)[:, None], batch_size=2, shuffle=False)
+    assert seen == [[0, 1], [2, 3], [4]]
+
+
+def test_callbacks_and_validation() -> None:
+    net, (x, t) = network(), examples()
+    steps, rows = [], []
+    valid = examples(30, seed=5)
+    fit(net, CrossEntropyLoss(), Adam(net), x, t, epochs=2, batch_size=20, valid=valid,
+        on_step=lambda *args: steps.append(args), on_epoch=rows.append)  # fmt: skip
+    assert [s[:3] for s in steps] == [(e, k, 3) for e in range(2) for k in range(3)]
+    y = net(valid[0])
+    assert rows[-1]["valid_accuracy"] == (y.argmax(1) == valid[1]).mean()
+    assert rows[-1]["valid_loss"] == pytest.approx(float(CrossEntropyLoss()(y, valid[1])[0]), rel=1e-13)
+
+
+def test_training_learns() -> None:
+    net, (x, t) = network(), examples(400)
+    history = fit(net, CrossEntropyLoss(), Adam(net, lr=0.01), x, t, epochs=30, valid=examples(400, seed=3))
+    assert history.epochs[-1]["train_loss"] < 0.5 * history.epochs[0]["train_loss"]
+    assert history.last["valid_accuracy"] > 0.9
+
+
+def test_same_seed_same_run() -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        net = network(seed)
+        fit(net, CrossEntropyLoss(), Adam(net), *examples(), epochs=2, seed=seed)
+        runs.append(net.store.values.copy())
+    assert np.array_equal(runs[0], runs[1]) and not np.array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_leaves_the_weights(bad: float) -> None:
+    net, (x, t) = network(), examples()
+    optimiser = SGD(net, 0.1, momentum=0.9)
+    step(net, CrossEntropyLoss(), optimiser, x, t)
+    x[3, 2] = bad
+    before, state = net.store.values.copy(), optimiser.v.copy()
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="at step 2: already in the input"):
+        step(net, CrossEntropyLoss(), optimiser, x, t)
+    assert np.array_equal(net.store.values, before) and np.array_equal(optimiser.v, state) and optimiser.steps == 1
+
+
+def test_the_layer_where_it_began_is_named() -> None:
+    net, (x, t) = Sequential(Linear(4, 4), Sigmoid(), Linear(4, 3), dtype="float64"), examples()
+    net.params["2.weight"].value[...] = np.nan
+    with pytest.raises(NonFiniteError, match=r"first in layer 2, Linear\(4, 3\)"):
+        fit(net, CrossEntropyLoss(), SGD(net, 0.1), x, t)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [({"epochs": -1}, SettingError, "epochs"), ({"batch_size": 0}, SettingError, "batch_size"),
+     ({"target": np.zeros(3, int)}, ShapeError, "as many targets as examples"),
+     ({"target": np.full(50, 3)}, DataError, "label 3 is out of range"),
+     ({"threads": "many"}, SettingError, "threads"), ({"x": np.zeros((50, 5))}, ShapeError, "layer 0")],
+)  # fmt: skip
+def test_mistakes(change, error, message: str) -> None:
+    net, (x, t) = network(), examples()
+    arguments = {"x": x, "target": t, "epochs": 1, "batch_size": 10, **change}
+    before = net.store.values.copy()
+    with pytest.raises(error, match=message):
+        fit(net, CrossEntropyLoss(), SGD(net, 0.1), **arguments)
+    assert np.array_equal(net.store.values, before)
+
+
+def test_float32_stays() -> None:
+    net = network(dtype="float32")
+    fit(net, CrossEntropyLoss(), Adam(net), *examples())
+    assert net.store.values.dtype == np.float32 and net(examples()[0]).dtype == np.float32

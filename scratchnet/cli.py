@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from scratchnet.errors import ScratchnetError, SettingError
+from scratchnet.errors import Interrupted, ScratchnetError, SettingError
 
 Options = TypeVar("Options")
 
@@ -71,7 +71,8 @@ def guard(main: Callable[[Sequence[str]], int | None]) -> None:
     try:
         code = main(sys.argv[1:]) or 0
     except ScratchnetError as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        kind = "" if isinstance(e, Interrupted) else "error: "
+        print(f"{kind}{' '.join(str(e).split())}", file=sys.stderr)
         code = e.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()

@@ -27,6 +27,14 @@ class SettingError(ScratchnetError, ValueError):
     """An option or argument outside its range."""
 
 
+class Interrupted(ScratchnetError):
+    """The user asked for an end, by signal `number`; says how to go on."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + number
+
+
 class NonFiniteError(ScratchnetError, ArithmeticError):
     """A loss became NaN or infinite; names the step and the layer. The weights are left as they were."""
 

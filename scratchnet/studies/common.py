@@ -1,10 +1,10 @@
 """Options that every study has. Each study's own dataclass adds to them; its presets are instances of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, get_args
 
-from scratchnet.errors import SettingError
+from scratchnet.errors import CheckpointError, SettingError
 from scratchnet.schedules import parse_schedule
 
 
@@ -36,12 +36,18 @@ class CommonOptions:
     """Precision."""
     threads: str = "auto"
     """BLAS threads: auto or a number."""
+    distributed: bool = False
+    """Share every batch among the processes that mpiexec has started."""
     data_dir: Path | None = None
     """Folder with the data files, in sub-folders named after the data sets (else $SCRATCHNET_DATA)."""
     out: Path | None = None
     """Folder for the results; by default runs/STUDY-PRESET."""
     plots: bool = True
     """Draw pictures."""
+    checkpoint_every: int = 0
+    """Steps between two checkpoints; 0: at the ends of epochs, ten seconds apart or more."""
+    resume: Path | None = None
+    """Go on with the interrupted run in this folder, with the options that it had."""
 
     def check(self) -> None:
         """Raise SettingError for a value outside its range."""
@@ -55,6 +61,50 @@ class CommonOptions:
         need(self.threads == "auto" or (self.threads.isdigit() and int(self.threads) > 0), "--threads",
              "auto or a number from 1", self.threads)  # fmt: skip
         parse_schedule(self.schedule, self.lr, self.epochs)
+        need(self.checkpoint_every >= 0, "--checkpoint-every", "a number of steps, or 0", self.checkpoint_every)
+
+
+#: Options that a run may be resumed with other values of: they change no result, or only how far it goes
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed"}
+
+Options = TypeVar("Options", bound=CommonOptions)
+
+
+def as_json(options: CommonOptions) -> dict[str, Any]:
+    """The options as they stand in a checkpoint."""
+    values = {f.name: getattr(options, f.name) for f in fields(options)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
+    """The options of the run in this folder, from its newest checkpoint. Raises CheckpointError, SettingError."""
+    from scratchnet.resume import newest_checkpoint, training_of
+
+    with newest_checkpoint(folder / "checkpoints") as file:
+        run = training_of(file).get("run")
+        if not isinstance(run, dict) or not isinstance(run.get("options"), dict):
+            raise file.error("does not say which study it belongs to")
+        if run.get("study") != study:
+            raise SettingError(f"the run in {folder} is of study {run.get('study')}, not {study}")
+        paths = {f.name for f in fields(kind) if Path in get_args(f.type) or f.type is Path}
+        values: dict[str, Any] = {
+            name: Path(v) if name in paths and v is not None else v for name, v in run["options"].items()
+        }
+        try:
+            options = kind(**values)
+            options.check()
+        except (TypeError, ValueError) as e:
+            raise CheckpointError(f"{file.path}: its options are not those of this version of {study}: {e}") from None
+    return replace(options, out=folder, resume=folder)
+
+
+def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:
+    """Raise SettingError if a resumed run was given an option that would make it another run."""
+    for name, value in as_json(options).items():
+        then = as_json(recorded)[name]
+        if value != then and name not in MAY_CHANGE:
+            option = name.replace("_", "-")
+            raise SettingError(f"--{option} {value} cannot be given to a run that began with {then}: start a new one")
 
 
 def need(condition: bool, option: str, wanted: str, value: object) -> None:

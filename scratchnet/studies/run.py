@@ -21,9 +21,20 @@ from scratchnet.layers import Sequential
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, labels_of, outputs
 from scratchnet.optim import SGD, Adam, AdamW, Optimiser
+from scratchnet.resume import (
+    Checkpoints,
+    checkpoints_in,
+    differences,
+    environment,
+    newest_checkpoint,
+    read_checkpoint,
+    stop_on_signal,
+    training_of,
+)
 from scratchnet.schedules import parse_schedule
 from scratchnet.sparse import length
-from scratchnet.studies.common import CommonOptions
+from scratchnet.studies.common import CommonOptions, as_json
+from scratchnet.tensorfile import TensorFile
 from scratchnet.training import History, fit, work_of
 
 SAMPLE = 2_000  # training examples whose accuracy is followed, beside that of the validation set
@@ -65,6 +76,7 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         self.console = Console(highlight=False)
         self.history = History()
+        self.fits = 0
         self.pictures: list[Path] = []
         self.metrics: dict[str, Any] = {
             "study": study,
@@ -81,13 +93,26 @@ class Run:
     def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None) -> History:
         """Train as the options say, with a progress bar (plain lines where the output is not a terminal)."""
         o = self.options
-        threads = choose_threads(o.threads, work_of(net, train[0], o.batch_size))
+        self.fits += 1
+        optimiser = optimiser_of(net, o)
+        checkpoint = self._checkpoint(length(train[0]))
+        history = read_checkpoint(checkpoint, net, optimiser) if checkpoint else History()
+        wanted = o.threads
+        if checkpoint and wanted == "auto":  # a probe could decide otherwise than the first time
+            wanted = training_of(checkpoint)["environment"]["threads"]
+        threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
+        place = environment(threads, net.device)
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
             f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epochs of batches of "
             f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
         )
+        if checkpoint:
+            self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
+            changed = differences(training_of(checkpoint)["environment"], place)
+            if changed:
+                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {changed}")
         self.metrics |= {"device": net.device, "threads": threads}
         progress = ProgressLines(self.console, o.epochs, length(train[0]))
         x, target = net.as_input(train[0]), net.xp.asarray(train[1])
@@ -98,13 +123,24 @@ class Run:
             if y.ndim == 2 and y.shape[1] > 1:
                 row["train_accuracy"] = accuracy(y, sample[1])
             progress.epoch(row)
+            checkpoints.on_epoch(row)
 
-        with progress:
+        def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
+            progress.step(epoch, k, steps, value)
+            checkpoints.on_step(epoch, k, steps, value)
+
+        with stop_on_signal() as stop, progress:
+            about = {"run": self._identity(length(x)), "environment": place}
+            checkpoints = Checkpoints(
+                self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say
+            )
+            checkpoints.begin(history)
             self.history = fit(
-                net, loss, optimiser_of(net, o), x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
+                net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
                 schedule=parse_schedule(o.schedule, o.lr, o.epochs), seed=o.seed, threads=threads,
-                on_step=progress.step, on_epoch=on_epoch,
+                on_step=on_step, on_epoch=on_epoch, history=history,
             )  # fmt: skip
+            checkpoints.end()
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),
@@ -113,6 +149,34 @@ class Run:
             "valid_accuracy": self.history.last.get("valid_accuracy"),
         }
         return self.history
+
+    def _folder(self) -> Path:
+        """Where this training's checkpoints are; a study that trains several networks has a folder for each."""
+        return self.out / ("checkpoints" if self.fits == 1 else f"checkpoints-{self.fits}")
+
+    def _identity(self, examples: int) -> dict[str, Any]:
+        """What must be the same in a run that goes on."""
+        dataset = self.metrics["dataset"]
+        return {"study": self.study, "dataset": dataset, "examples": examples, "options": as_json(self.options)}
+
+    def _checkpoint(self, examples: int) -> TensorFile | None:
+        """The checkpoint to go on from, if that is asked for; a new run removes those of an older one in its folder."""
+        if self.options.resume is None:
+            if self.fits == 1:
+                for path in self.out.glob("checkpoints*/*.safetensors"):
+                    path.unlink(missing_ok=True)
+            return None
+        folder = self.options.resume / self._folder().name
+        if self.fits > 1 and not checkpoints_in(folder):
+            return None  # it had not come to this network
+        file = newest_checkpoint(folder)
+        recorded = training_of(file).get("run")
+        now = self._identity(examples)
+        for name in ("dataset", "examples"):
+            if not isinstance(recorded, dict) or recorded.get(name) != now[name]:
+                then = recorded.get(name) if isinstance(recorded, dict) else None
+                raise file.error(f"was trained on other data: {name} {then} then, {now[name]} now")
+        return file
 
     def finish(self, net: Sequential) -> None:
         """Write metrics.json, history.csv and model.safetensors, and print what came out."""

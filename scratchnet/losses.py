@@ -42,7 +42,8 @@ class Loss:
                     f"{type(self).__name__} takes whole-number labels of shape {expected} for an output of "
                     f"{(y.shape[-1], *y.shape[:-1])}, but is given {t.dtype} of shape {t.shape}"
                 )
-            if xp.__name__ == "numpy" and t.size and not (t.min() >= 0 and t.max() < y.shape[-2]):
+            # seen as unsigned, a negative label is a huge one: one comparison instead of two
+            if xp.__name__ == "numpy" and t.size and t.view(f"u{t.itemsize}").max() >= y.shape[-2]:
                 wrong = t[(t < 0) | (t >= y.shape[-2])].flat[0]
                 raise DataError(f"label {wrong} is out of range: the network has {y.shape[-2]} outputs")
             return t

@@ -4,6 +4,7 @@ Because all values lie in one vector, an optimiser step, the gradient norm, an a
 checkpoint are each one or two calls, however deep the network is.
 """
 
+import math
 from collections.abc import Callable
 from types import ModuleType
 
@@ -35,13 +36,10 @@ class Param:
 
     def __init__(self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True) -> None:
         self.name, self.shape, self.init, self.trained = name, shape, init, trained
+        self.size = math.prod(shape)
         self.value: Array = None
         self.grad: Array = None
         self.start = 0  # of this parameter in the flat vector
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
 
     def view_of(self, flat: Array) -> Array:
         """This parameter's part of a flat vector, in its shape."""

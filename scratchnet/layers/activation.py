@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from scratchnet.backend import Array, xp_of
+from scratchnet.backend import Array, vector_of, xp_of
 from scratchnet.equations import bp1_error
 from scratchnet.layers.base import Layer
 from scratchnet.learner import Learner
@@ -56,7 +56,8 @@ class ReLU(_Activation):
     """a = max(0, z), σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch). NaN stays NaN."""
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        a = xp_of(z).maximum(z, 0, out=z if self.in_place else None)
+        zeros = vector_of(0, z.shape[-1], z)  # NumPy compares with a vector twice as fast as with a number
+        a = xp_of(z).maximum(z, zeros, out=z if self.in_place else None)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:

@@ -1,7 +1,10 @@
 """Downloads against a server that does everything wrong, many processes at once, and processes that are killed."""
 
+import builtins
+import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +133,43 @@ def test_a_full_disk_leaves_nothing(server, cache, monkeypatch):
     with pytest.raises(NotAvailable, match="No space left"):
         fetch.download("set", [remote(server, "good")])
     assert visible(cache) in ([], ["lock"])
+
+
+def test_every_nth_failing_call(server, cache, monkeypatch):
+    """Each system call on the cache folder fails once, in turn: a clear error, nothing left, and the next try works."""
+    calls, fail_at = 0, 0
+
+    def failing(name, module):
+        original = getattr(module, name)
+
+        def wrapper(path, *args, **kwargs):
+            nonlocal calls
+            if str(cache.parent) in str(path):
+                calls += 1
+                if calls == fail_at:
+                    raise OSError(errno.EIO, "Input/output error", str(path))
+            return original(path, *args, **kwargs)
+
+        monkeypatch.setattr(module, name, wrapper)
+
+    for module, names in ((os, ("open", "mkdir", "rename", "replace")), (builtins, ("open",)), (shutil, ("move",))):
+        for name in names:
+            failing(name, module)
+    file = remote(server, "good")
+    for nth in range(1, 100):
+        calls, fail_at = 0, nth
+        shutil.rmtree(cache, ignore_errors=True)
+        try:
+            fetch.download("set", [file])
+        except NotAvailable as error:
+            assert "Input/output error" in str(error)
+            assert set(visible(cache)) <= {"lock"}
+        if calls < nth:
+            break
+        fail_at = 0
+        fetch.download("set", [file])
+        assert (cache / "file.bin").read_bytes() == BODY
+    assert 5 < nth < 99, "each call failed once"
 
 
 # ------------------------------------------------------------------------------- folders of the user's

@@ -6,6 +6,7 @@ engine is the same source for both. No backend class, no global switch.
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 import time
@@ -109,10 +110,19 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
         gemm(alpha, A, D, beta, C.T, trans_a, trans_d, 1)
 
 
+def _cublas(module: str) -> ModuleType | None:
+    """CuPy's cuBLAS, which its documentation does not mention and `import cupy` does not bring."""
+    try:
+        return importlib.import_module(f"{module}.cublas")
+    except ImportError:
+        return None
+
+
 def _add_product_on_device(C: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
-    cublas = getattr(xp_of(C), "cublas", None)  # present in CuPy, though not in its documentation
+    xp, cublas = xp_of(C), _cublas(xp_of(C).__name__)
     if cublas is not None and delta.shape[1] == 1 and beta == 1.0:
-        cublas.ger(alpha, delta[:, 0], a[:, 0], C)
+        # its ger hands the pointers on with an increment of 1, whatever the strides are
+        cublas.ger(alpha, xp.ascontiguousarray(delta[:, 0]), xp.ascontiguousarray(a[:, 0]), C)
     elif cublas is not None:
         cublas.gemm("N", "T", delta, a, out=C, alpha=alpha, beta=beta)
     else:

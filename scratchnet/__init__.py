@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scratchnet.errors import ScratchnetError as ScratchnetError
     from scratchnet.errors import SettingError as SettingError
     from scratchnet.errors import ShapeError as ShapeError
+    from scratchnet.gradients import GradientReport as GradientReport
+    from scratchnet.gradients import gradcheck as gradcheck
     from scratchnet.layers import GRU as GRU
     from scratchnet.layers import LSTM as LSTM
     from scratchnet.layers import RNN as RNN
@@ -48,6 +50,7 @@ _NAMES = {
     "scratchnet.checkpoint": "load",
     "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
+    "scratchnet.gradients": "GradientReport gradcheck",
     "scratchnet.training": "History fit step",
     "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d MaxPool2d MedianPool2d MinPool2d "
     "Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",

@@ -1,0 +1,58 @@
+"""The engines that race, one file each. Every one has `train(work, device)`: a run that does n training steps.
+
+A run waits at its end until the work is done, and only there. An engine that is not installed, or that cannot build a
+network, raises Missing with the reason.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.workloads import Workload
+
+
+class Missing(Exception):
+    """Why an engine does not take part."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A run of n steps that goes round the batches and then waits; `weights` gives the parameters after it."""
+
+    batches: list
+    step: Callable[..., object]
+    finish: Callable[[], object] = lambda: None
+    weights: Callable[[], list[np.ndarray]] = list
+
+    def __call__(self, n: int) -> None:
+        batches, step = self.batches, self.step
+        for k in range(n):
+            step(*batches[k % len(batches)])
+        self.finish()
+
+
+# name: (module, function, device)
+ENGINES = {
+    "scratchnet numpy": ("scratchnet_", "train", "cpu"),
+    "scratchnet cupy": ("scratchnet_", "train", "cuda"),
+    "PyTorch eager": ("pytorch", "train", "cpu"),
+    "PyTorch compile": ("pytorch", "train_compiled", "cpu"),
+    "PyTorch eager cuda": ("pytorch", "train", "cuda"),
+    "PyTorch CUDA graph": ("pytorch", "train_graph", "cuda"),
+    "JAX jit": ("jax_", "train", "cpu"),
+    "JAX jit cuda": ("jax_", "train", "cuda"),
+    "scikit-learn": ("sklearn_", "train", "cpu"),
+    "textbook NumPy": ("textbook", "train", "cpu"),
+}
+
+
+def build(name: str, work: Workload) -> Trainer:
+    """The run of an engine on a workload. Raises Missing."""
+    module, function, device = ENGINES[name]
+    try:
+        engine = importlib.import_module(f"benchmarks.engines.{module}")
+    except ImportError as e:
+        raise Missing(f"{e.name} is not installed") from None
+    return getattr(engine, function)(work, device)

@@ -1,0 +1,100 @@
+"""JAX: one jitted function per training step, parameters donated so that they may be updated in place."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import scratchnet as sn
+from benchmarks.engines import Missing, Trainer
+from benchmarks.workloads import Workload
+from scratchnet.layers import Flatten, Layer
+
+
+def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:
+    """The layer's output for a batch (N, ...) and its parameters."""
+    match layer:
+        case sn.Linear():
+            z = x @ p["weight"].T
+            return z + p["bias"] if layer.bias else z
+        case sn.Sigmoid():
+            return jax.nn.sigmoid(x)
+        case sn.ReLU():
+            return jax.nn.relu(x)
+        case sn.LogSoftmax():
+            return jax.nn.log_softmax(x)
+        case Flatten():
+            return x.reshape(len(x), -1)
+    raise Missing(f"no translation of {layer}")
+
+
+def cost(work: Workload, y: Any, t: Any) -> Any:
+    match work.loss:
+        case "sse":
+            return jnp.sum((y - t) ** 2)
+        case "mse":
+            return jnp.mean((y - t) ** 2)
+        case "cross-entropy":
+            y = jax.nn.log_softmax(y)
+    return -jnp.mean(jnp.take_along_axis(y, t[:, None], 1))
+
+
+def update(work: Workload, w: Any, g: Any, state: Any) -> tuple[Any, Any]:
+    """New parameters and state, for trees of arrays."""
+    tree = jax.tree_util.tree_map
+    if work.optimiser == "adam":
+        m, v, t = state
+        t = t + 1
+        m = tree(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = tree(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        c1, c2 = 1 - 0.9**t, 1 - 0.999**t
+        return tree(lambda w, m, v: w - work.lr * (m / c1) / (jnp.sqrt(v / c2) + 1e-8), w, m, v), (m, v, t)
+    if work.momentum:
+        state = tree(lambda v, g: work.momentum * v + g, state, g)
+        g = state
+    return tree(lambda w, g: w - work.lr * g, w, g), state
+
+
+def train(work: Workload, device: str) -> Trainer:
+    try:
+        where = jax.devices("gpu" if device == "cuda" else "cpu")[0]
+    except RuntimeError as e:
+        raise Missing(f"JAX finds no GPU: {str(e).splitlines()[0]}") from None
+    layers = work.layers()
+    start = sn.Sequential(*layers, seed=work.seed).state_dict()
+    tree = jax.tree_util.tree_map
+    with jax.default_device(where):
+        w = [{} for _ in layers]
+        for name, value in start.items():
+            w[int(name.partition(".")[0])][name.partition(".")[2]] = jnp.array(value)
+        batches = [(jnp.array(x), jnp.array(t, jnp.int32 if t.dtype.kind == "i" else None)) for x, t in work.batches()]
+        state: Any = None
+        if work.optimiser == "adam":
+            state = (tree(jnp.zeros_like, w), tree(jnp.zeros_like, w), jnp.float32(0))
+        elif work.momentum:
+            state = tree(jnp.zeros_like, w)
+
+    def forward(w: Any, x: Any) -> Any:
+        for layer, p in zip(layers, w):
+            x = apply(layer, p, x)
+        return x
+
+    if work.optimiser is None:
+        predict = jax.jit(forward)
+        return Trainer(batches, lambda x, t: predict(w, x).block_until_ready())
+
+    def jitted(w: Any, state: Any, x: Any, t: Any) -> tuple[Any, Any, Any]:
+        value, g = jax.value_and_grad(lambda w: cost(work, forward(w, x), t))(w)
+        return *update(work, w, g, state), value
+
+    one = jax.jit(jitted, donate_argnums=(0, 1))
+    kept = [w, state]
+
+    def step(x: Any, t: Any) -> None:
+        kept[0], kept[1], _ = one(*kept, x, t)
+
+    def weights() -> list[np.ndarray]:
+        return [np.asarray(w) for layer in kept[0] for w in layer.values()]
+
+    return Trainer(batches, step, lambda: jax.block_until_ready(kept[0]), weights)

@@ -1,0 +1,195 @@
+"""How a time is taken: candidates in turn (A B A B), warm-up left out, medians and spread; and the surroundings."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+Run = Callable[[int], None]  # does so many steps and waits until they are done
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Seconds per step over all rounds: median, and the quartiles as the spread."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+        return cls(median, low, high)
+
+
+def interleave(
+    runs: Mapping[str, Run], rounds: int = 41, slice_seconds: float = 0.015, steps: int | None = None
+) -> dict[str, Spread]:
+    """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
+
+    Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
+    calls (compilation, first touch of memory, clock) are left out. With `steps`, every run does that many in all.
+    """
+    per_turn: dict[str, int] = {}
+    for name, run in runs.items():
+        run(2)
+        start = time.perf_counter()
+        run(3)
+        per_turn[name] = max(1, round(slice_seconds / max((time.perf_counter() - start) / 3, 1e-7)))
+        if steps is not None:
+            per_turn[name] = max(1, round(steps / rounds))
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(per_turn[name])
+            seconds[name].append((time.perf_counter() - start) / per_turn[name])
+    return {name: Spread.of(values) for name, values in seconds.items()}
+
+
+# ------------------------------------------------------------------------------------------ surroundings
+
+
+def use_cores(threads: int) -> None:
+    """Keep this process, and every library it will load, to so many cores: those with least to do.
+
+    Call it before importing any of them.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0), key=_idle_time().__getitem__)[-threads:])
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _idle_time(seconds: float = 0.5) -> dict[int, int]:
+    """How long each core did nothing while we looked, in ticks of the system's clock."""
+
+    def ticks() -> dict[int, int]:
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+        return {int(words[0][3:]): int(words[4]) for words in lines if words[0][:3] == "cpu" and words[0] != "cpu"}
+
+    before = ticks()
+    time.sleep(seconds)
+    return {core: after - before[core] for core, after in ticks().items()}
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_child(module: str, options: Mapping[str, Any], quiet: bool = False) -> Any:
+    """Run `python -m module --worker JSON` and return what its `answer` wrote: a fresh process with its own threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", module, "--worker", json.dumps({**options, "answer": str(out)})]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL if quiet else None)
+        return json.loads(out.read_text())
+
+
+def cpu_name() -> str:
+    """The processor's model, as the system calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def file_name(device: str) -> str:
+    """A device's name as part of a file name: Intel-Xeon-2.80GHz."""
+    words = "".join(
+        c if c.isalnum() or c == "." else " " for c in device.replace("(R)", "").replace("(TM)", "")
+    ).split()
+    return "-".join(w for w in words if w not in ("CPU", "Processor", "NVIDIA"))
+
+
+def environment() -> dict[str, Any]:
+    """What a time depends on: processor, threads, BLAS libraries, versions, load, date."""
+    from importlib import metadata
+
+    from threadpoolctl import threadpool_info
+
+    versions = {}
+    for package in ("numpy", "scipy", "torch", "jax", "jaxlib", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    keys = ("internal_api", "version", "threading_layer", "architecture", "num_threads")
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "load_average": [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": versions,
+        "blas": [{k: info.get(k) for k in keys} for info in threadpool_info()],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def plain(value: Any) -> Any:
+        return asdict(value) if isinstance(value, Spread) else str(value)
+
+    path.write_text(json.dumps(content, indent=1, default=plain) + "\n")
+    return path
+
+
+# ------------------------------------------------------------------------------------------ limits of the machine
+
+
+def each(call: Callable[[], object], finish: Callable[[], object] = lambda: None) -> Run:
+    """A run that makes the same call n times."""
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            call()
+        finish()
+
+    return run
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a device can do at best: bytes and operations per second, and seconds to start one operation."""
+
+    bandwidth: float
+    flops: float
+    launch: float
+
+    def floor(self, moved: float, operations: float) -> float:
+        """Seconds that moving so many bytes or doing so many operations takes at least."""
+        return max(moved / self.bandwidth, operations / self.flops)
+
+
+def limits(xp: Any, size: int, finish: Callable[[], object] = lambda: None) -> Limits:
+    """Measured on NumPy or CuPy: a vector of `size` bytes read and written over and over, a large product, a tiny add.
+
+    A vector that fits into a cache is measured in that cache, as weights of that size would be.
+    """
+    x, tiny = xp.ones(max(1, size // 4), "float32"), xp.ones(1, "float32")
+    A, out = xp.ones((1024, 1024), "float32"), xp.empty((1024, 1024), "float32")
+    spread = interleave(
+        {
+            "scale": each(lambda: xp.multiply(x, x.dtype.type(1), out=x), finish),
+            "product": each(lambda: xp.dot(A, A, out=out), finish),
+            "tiny": each(lambda: xp.add(tiny, tiny, out=tiny), finish),
+        },
+        rounds=9,
+    )
+    return Limits(2 * x.nbytes / spread["scale"].low, 2 * 1024**3 / spread["product"].low, spread["tiny"].low)

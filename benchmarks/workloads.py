@@ -1,0 +1,99 @@
+"""What is timed: networks of the literature with their optimiser and batch, told once for all engines.
+
+A network is a list of this engine's layer objects, which are plain specifications; every other engine translates
+them. Inputs are seeded random numbers in the shapes of the data set: a time does not depend on what is learnt.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+
+import scratchnet as sn
+from scratchnet.layers import Layer
+
+BATCHES = 8  # different batches that a run goes through in turn
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of a benchmark: network, loss, optimiser and batch. With `optimiser` None it is inference."""
+
+    name: str
+    layers: Callable[[], Sequence[Layer]]
+    shape: tuple[int, ...]  # of one example
+    loss: str  # sse (summed squared error), cross-entropy, nll or mse
+    optimiser: str | None
+    lr: float = 0.1
+    momentum: float = 0.0
+    batch: int = 1
+    seed: int = 0
+
+    def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Float32 inputs (N, ...) and targets: labels (N,) for the classifiers' losses, else values (N, K)."""
+        rng = np.random.default_rng(self.seed)
+        classes = self.outputs()
+        count = 1 if self.optimiser is None else BATCHES
+        x = [rng.random((self.batch, *self.shape), dtype=np.float32) for _ in range(count)]
+        if self.loss in ("cross-entropy", "nll"):
+            return [(part, rng.integers(0, classes, self.batch)) for part in x]
+        return [(part, rng.random((self.batch, classes), dtype=np.float32)) for part in x]
+
+    def outputs(self) -> int:
+        """The number of outputs for one example."""
+        shape = self.shape
+        for layer in self.layers():
+            shape = layer.output_shape(shape)
+        return shape[-1]
+
+    def products(self) -> list[tuple[int, int, int]]:
+        """(out, in, N) of the forward product of every layer with weights."""
+        found, shape = [], self.shape
+        for layer in self.layers():
+            after = layer.output_shape(shape)
+            for p in layer.params():
+                if len(p.shape) > 1:
+                    rows, inner = p.shape[0], p.size // p.shape[0]
+                    places = prod(after[1:]) if len(p.shape) == 4 else shape[0] if len(shape) == 2 else 1
+                    found.append((rows, inner, places * self.batch))
+            shape = after
+        return found
+
+
+def book(hidden: int, batch: int = 1) -> Workload:
+    """784-H-10, sigmoid, no biases, summed squared error, SGD 0.1: the network of the published timing studies."""
+    return Workload(
+        f"book {hidden}" + (f" batch {batch}" if batch > 1 else ""),
+        lambda: (sn.Linear(784, hidden, bias=False), sn.Sigmoid(), sn.Linear(hidden, 10, bias=False), sn.Sigmoid()),
+        (784,), "sse", "sgd", lr=0.1 / batch, batch=batch,
+    )  # fmt: skip
+
+
+def relu(name: str, sizes: Sequence[int], optimiser: str | None, lr: float, batch: int) -> Workload:
+    """Fully connected with ReLU between, logits and cross entropy."""
+
+    def layers() -> list[Layer]:
+        parts = [part for i, o in pairwise(sizes) for part in (sn.Linear(i, o), sn.ReLU())]
+        return parts[:-1]
+
+    return Workload(name, layers, (sizes[0],), "cross-entropy", optimiser, lr=lr, batch=batch)
+
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        book(200), book(1000), book(2000), book(5000),
+        relu("zero-to-gans", (784, 32, 10), "sgd", 0.5, 100),
+        relu("two-hidden", (784, 100, 50, 10), "adam", 0.001, 128),
+        Workload(
+            "fcn2",
+            lambda: (
+                sn.Linear(784, 128), sn.Sigmoid(), sn.Linear(128, 64), sn.ReLU(), sn.Linear(64, 10), sn.LogSoftmax()
+            ),
+            (784,), "nll", "sgd", lr=0.003, momentum=0.9, batch=64,
+        ),
+        relu("784-2000-10", (784, 2000, 10), "sgd", 0.1, 128),
+    )
+}  # fmt: skip

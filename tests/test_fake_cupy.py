@@ -1,13 +1,17 @@
 """The GPU path without a GPU: whole training steps on an array class as strict as CuPy's, and CuPy's own names."""
 
 import ast
+import importlib
 import inspect
+import json
+import pkgutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import scratchnet
+import scratchnet.studies
 from scratchnet import (
     SGD,
     Adam,
@@ -28,6 +32,7 @@ from scratchnet import (
     step,
 )
 from scratchnet.errors import DataError, NonFiniteError
+from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES, Case
 
@@ -114,6 +119,47 @@ def test_every_layer_of_the_table(cupy, case: Case):
     agree(here.state_dict(), there.state_dict())
     (_, a), (_, b) = here.gradients(x, t, MSELoss()), there.gradients(x_there, t_there, MSELoss())
     agree(a, {name: g.get() for name, g in b.items()})
+
+
+@pytest.mark.parametrize("study", [found.name for found in pkgutil.iter_modules(scratchnet.studies.__path__)])
+def test_every_study(cupy, study, tmp_path):
+    """Three steps of the network of each preset, moved to the device as a model file."""
+    module = importlib.import_module(f"scratchnet.studies.{study}")
+    for here, shape, loss in getattr(module, "networks", dict)().values():
+        three_steps(cupy, here, shape, loss, tmp_path)
+
+
+def three_steps(cupy, here, shape, loss, tmp_path):
+    here.save(tmp_path / "model")
+    there = scratchnet.load(tmp_path / "model", device="cuda")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, *shape))
+    y = here(x).shape
+    t = rng.integers(0, y[1], y[:1] + y[2:]) if loss.takes_labels else rng.random(y)
+    a, b = SGD(here, 0.01, momentum=0.5), SGD(there, 0.01, momentum=0.5)
+    x_there, t_there = cupy.asarray(x), cupy.asarray(t)
+    draws = any(isinstance(layer, Dropout) for layer in here.layers)
+    for _ in range(3):
+        expected = step(here, loss, a, x, t)
+        with fake_cupy.watch() as (waits, copies):
+            value = step(there, loss, b, x_there, t_there)
+        assert waits == [] and (copies == [] or draws)
+        np.testing.assert_allclose(value.get(), expected, rtol=1e-10)
+    for name, w in here.state_dict().items():
+        np.testing.assert_allclose(there.state_dict()[name], w, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_the_main_command(cupy, tmp_path):
+    """`python -m scratchnet.train digits --device cuda`, from drawing the digits to the last file."""
+    results = {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / device
+        options = ["--preset", "fcn", "--epochs", "1", "--threads", "1", "--no-plots", "--dtype", "float64"]
+        assert main(["digits", *options, "--device", device, "--out", str(out)]) == 0
+        results[device] = json.loads((out / "metrics.json").read_text())
+        assert results[device]["device"] == device
+    for name in ("train_loss", "test_loss", "valid_accuracy", "test_accuracy"):
+        assert results["cuda"][name] == pytest.approx(results["cpu"][name], rel=1e-9)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])

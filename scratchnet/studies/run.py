@@ -74,7 +74,7 @@ class Run:
         self.study, self.options = study, options
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
         self.out.mkdir(parents=True, exist_ok=True)
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
         self.history = History()
         self.fits = 0
         self.pictures: list[Path] = []
@@ -196,7 +196,7 @@ class Run:
         table.columns[1].justify = "right"
         for name, value in self.metrics.items():
             if isinstance(value, (int, float)) and name not in ("seed", "epochs", "threads"):
-                share = name.endswith("_accuracy")
+                share = name.endswith("_accuracy") or name == "cv_std"
                 table.add_row(name.replace("_", " "), f"{value:.2%}" if share else number(value))
         return table
 

@@ -1,0 +1,111 @@
+"""A grid search: every combination of some settings, each cross-validated, over all cores."""
+
+import csv
+import io
+import itertools
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any, NamedTuple, TypeVar
+
+from scratchnet.cli import parse
+from scratchnet.errors import NonFiniteError, SettingError
+from scratchnet.studies.common import CommonOptions
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[str, str], CommonOptions]]:
+    """All combinations in a text such as "hidden=50,100,200 lr=0.1,0.01", each with the options that it makes.
+
+    A value of several layers is written 64x32. Raises SettingError for a text, an option or a value that cannot be.
+    """
+    values: dict[str, list[str]] = {}
+    for part in text.split():
+        name, equals, choices = part.partition("=")
+        if not equals or not name or not all(choices.split(",")):
+            raise SettingError(f"--search '{part}': write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
+        if name in values:
+            raise SettingError(f"--search names {name} twice")
+        values[name] = choices.split(",")
+    if not values:
+        raise SettingError("--search is empty: write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
+    grid = []
+    for combination in itertools.product(*values.values()):
+        chosen = dict(zip(values, combination, strict=True))
+        made = parse(type(options), arguments(chosen), prog, options)
+        made.check()
+        grid.append((chosen, made))
+    return grid
+
+
+def arguments(settings: dict[str, str]) -> list[str]:
+    """A combination as it is written on a command line."""
+    layers = {name: value.replace("x", ",") for name, value in settings.items() if re.fullmatch(r"\d+(x\d+)+", value)}
+    return [word for name, value in {**settings, **layers}.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+class Found(NamedTuple):
+    """One combination: the settings, its cross-validated accuracy (NaN if the training diverged), its time."""
+
+    settings: dict[str, str]
+    accuracy: float
+    std: float
+    seconds: float
+
+
+class Job(NamedTuple):
+    """A combination to be tried, in words that travel to another process."""
+
+    study: str
+    settings: dict[str, str]
+    options: CommonOptions
+
+
+def try_one(job: Job) -> Found:
+    """Cross-validate one combination."""
+    from scratchnet.train import study_module
+
+    start = time.perf_counter()
+    try:
+        result = study_module(job.study).crossvalidate(job.study, job.options)
+        accuracy, std = result.accuracy, result.std
+    except NonFiniteError:
+        accuracy = std = math.nan
+    return Found(job.settings, accuracy, std, time.perf_counter() - start)
+
+
+def map_jobs(function: Callable[[T], R], jobs: Sequence[T]) -> Iterator[R]:
+    """function(job) of all jobs, in their order, over all cores: the one place where the work is handed out."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # spawn: a forked child would inherit BLAS threads that do not exist in it
+    with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn")) as pool:
+        yield from pool.map(function, jobs)
+
+
+def search(
+    study: str, options: CommonOptions, grid: Iterable[tuple[dict[str, str], CommonOptions]],
+    say: Callable[[Found], Any] = lambda found: None,
+) -> list[Found]:  # fmt: skip
+    """Cross-validate every combination of a grid, one BLAS thread each; best first."""
+    jobs = [Job(study, settings, replace(made, threads="1", search="")) for settings, made in grid]  # type: ignore[call-arg]
+    results = []
+    for found in map_jobs(try_one, jobs):
+        say(found)
+        results.append(found)
+    return sorted(results, key=lambda f: (-f.accuracy if math.isfinite(f.accuracy) else math.inf, f.std))
+
+
+def as_csv(results: Sequence[Found]) -> str:
+    """One line per combination, best first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*results[0].settings, "cv_accuracy", "cv_std", "seconds"])
+    writer.writerows([*f.settings.values(), f.accuracy, f.std, round(f.seconds, 3)] for f in results)
+    return text.getvalue()

@@ -1,0 +1,130 @@
+"""What the studies of small data share: cross-validation and how it is reported, and the search for settings by it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from scratchnet.crossvalidation import CrossValidation, Prepare, crossval
+from scratchnet.files import atomic_write
+from scratchnet.layers import Dropout, Layer, Linear, Sequential
+from scratchnet.losses import Loss
+from scratchnet.metrics import confusion
+from scratchnet.optim import Optimiser
+from scratchnet.schedules import parse_schedule
+from scratchnet.search import Found, arguments, as_csv, parse_grid, search
+from scratchnet.studies.common import CommonOptions, need, sizes
+from scratchnet.studies.run import Run, optimiser_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallOptions(CommonOptions):
+    hidden: str
+    """Sizes of the hidden layers, such as 32,16."""
+    dropout: float = 0.0
+    """Share of hidden neurons that are left out of a training step."""
+    folds: int = 5
+    """Parts of the cross-validation: each is judged by a network trained on the others."""
+    search: str = ""
+    """Try all combinations, such as "hidden=50,100,200 lr=0.1,0.01", by cross-validation, over all cores; then stop."""
+
+    def check(self) -> None:
+        super().check()
+        need(0 <= self.dropout < 1, "--dropout", "from 0 to below 1", self.dropout)
+        need(self.folds >= 2, "--folds", "a number from 2", self.folds)
+        sizes(self.hidden)
+
+
+def hidden_layers(n_in: int, n_out: int, activation: type[Layer], o: SmallOptions) -> list[Layer]:
+    """Linear, activation and dropout per hidden layer, and a last Linear."""
+    layers: list[Layer] = []
+    for size in sizes(o.hidden):
+        layers += [Linear(n_in, size), activation()]
+        if o.dropout:
+            layers.append(Dropout(o.dropout))
+        n_in = size
+    return [*layers, Linear(n_in, n_out)]
+
+
+def network(layers: Sequence[Layer], o: CommonOptions) -> Sequential:
+    return Sequential(*layers, seed=o.seed, dtype=o.dtype, device=o.device)
+
+
+def cross_validate(
+    layers: Any, loss: Loss, x: Any, labels: np.ndarray, prepare: Prepare, o: SmallOptions, run: Run | None = None
+) -> CrossValidation:
+    """k-fold cross-validation as the options say; `layers(x)` are those of a network for prepared examples x.
+
+    With a `run` every fold is told, and the result goes into its metrics.
+    """
+
+    def build(x: Any, seed: int) -> tuple[Sequential, Loss, Optimiser]:
+        net = network(layers(x), o)
+        return net, loss, optimiser_of(net, o)
+
+    def tell(row: dict[str, float]) -> None:
+        if run:
+            run.say(
+                f"  fold {int(row['fold'])}/{o.folds}  trained on {int(row['train_examples'])}, judged on "
+                f"{int(row['valid_examples'])}: accuracy {row['accuracy']:.2%}, loss {row['valid_loss']:.4f}"
+            )
+
+    if run:
+        run.say(f"{o.folds}-fold cross-validation of {len(labels)} examples")
+    result = crossval(build, x, labels, folds=o.folds, seed=o.seed, prepare=prepare, epochs=o.epochs,
+                      batch_size=o.batch_size, schedule=parse_schedule(o.schedule, o.lr, o.epochs), threads=o.threads,
+                      on_fold=tell)  # fmt: skip
+    if run:
+        run.say(f"  mean {result.accuracy:.2%}, standard deviation over the folds {result.std:.2%}\n")
+        run.metrics |= {
+            "folds": o.folds,
+            "cv_accuracy": result.accuracy,
+            "cv_std": result.std,
+            "cv_folds": [row["accuracy"] for row in result.folds],
+        }
+    return result
+
+
+def say_confusion(run: Run, predicted: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
+    """Print how often each class was taken for which; returns the table."""
+    counts = confusion(predicted, labels, len(names))
+    table = Table("is \\ taken for", *names, "recognised", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for k, name in enumerate(names):
+        table.add_row(name, *map(str, counts[k]), f"{counts[k, k] / max(1, counts[k].sum()):.1%}")
+    run.console.print(table)
+    return counts
+
+
+def run_search(study: str, o: SmallOptions, dataset: str) -> int:
+    """Cross-validate every combination that --search names; prints and writes them, best first."""
+    prog = f"python -m scratchnet.train {study}"
+    grid = parse_grid(o.search, o, prog)
+    run = Run(study, o, dataset)
+    run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
+
+    def tell(found: Found) -> None:
+        run.say(f"  {_words(found)}: {_accuracy(found)}")
+
+    results = search(study, o, grid, tell)
+    table = Table(*results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left")
+    for column in table.columns:
+        column.justify = "right"
+    for found in results:
+        table.add_row(*found.settings.values(), _accuracy(found), f"{found.std:.2%}", f"{found.seconds:.1f}")
+    run.console.print(table)
+    atomic_write(run.out / "search.csv", as_csv(results).encode())
+    best = " ".join(arguments(results[0].settings))
+    run.say(f"written to {run.out}/: search.csv\nthe best again, in full: {prog} --preset {o.preset} {best}")
+    return 0
+
+
+def _words(found: Found) -> str:
+    return " ".join(f"{name}={value}" for name, value in found.settings.items())
+
+
+def _accuracy(found: Found) -> str:
+    return "diverged" if np.isnan(found.accuracy) else f"{found.accuracy:.2%}"

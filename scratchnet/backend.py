@@ -56,6 +56,11 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
 # 70 µs there, 123 against 148 at 10 x 2000 over 128), unless all is so small that OpenBLAS takes other kernels anyway.
 SHORT, SMALL = 32, 1_000_000
 
+# Up to SMALL multiplications OpenBLAS does not repack its operands. Where the columns are very many and the other two
+# sides together small, as in a convolution, the repacking costs more than the product, and slices of the columns are
+# faster: 130 against 357 µs for 6 x 16 by 16 x 40,000, 160 against 459 for its gradient.
+NARROW, SLICE = 2_048, 1_024
+
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
     """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
@@ -63,7 +68,31 @@ def dot(A: Array, B: Array, out: Array | None = None) -> Array:
         return sparse_dot(A, B, out)
     if out is None and len(A) <= SHORT and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc:
         return np.ascontiguousarray(np.dot(B.T, A.T).T)
+    if A.size <= NARROW and B.size >= 4 * SLICE * len(B) and type(A) is np.ndarray and B.flags.c_contiguous:
+        return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
     return xp_of(A).dot(A, B, out=out)
+
+
+def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:
+    whole = B.shape[1] // SLICE * SLICE
+    slices, results = (a[:, :whole].reshape(len(a), -1, SLICE).swapaxes(0, 1) for a in (B, out))
+    np.matmul(A, slices, out=results)
+    if whole < B.shape[1]:
+        out[:, whole:] = np.dot(A, B[:, whole:])
+    return out
+
+
+def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
+    """The matrix product A Bᵀ: of a weight gradient, δ aᵀ, where the columns are the examples."""
+    if not (A.shape[1] >= 4 * SLICE and len(A) * B.shape[0] <= NARROW and type(A) is type(B) is np.ndarray
+            and A.flags.c_contiguous and B.flags.c_contiguous):  # fmt: skip
+        return dot(A, B.T, out=out)
+    whole = A.shape[1] // SLICE * SLICE
+    a, b = (x[:, :whole].reshape(len(x), -1, SLICE).swapaxes(0, 1) for x in (A, B))
+    product = np.sum(np.matmul(a, b.swapaxes(1, 2)), axis=0, out=out)
+    if whole < A.shape[1]:
+        product += np.dot(A[:, whole:], B[:, whole:].T)
+    return product
 
 
 @functools.lru_cache(maxsize=64)
@@ -97,7 +126,7 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
         ger = blas.sger if C.dtype == np.float32 else blas.dger
         ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
     elif min(C.shape) <= SHORT and C.size * delta.shape[1] > SMALL:
-        product = np.dot(delta, a.T) if a.flags.f_contiguous else np.dot(a, delta.T).T
+        product = dot_transposed(delta, a) if a.flags.f_contiguous else dot_transposed(a, delta).T
         if beta != 1.0:
             C *= beta
         axpy(alpha, product.ravel(), C.ravel())

@@ -14,7 +14,7 @@ Source: M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2; D. Rume
 R. Williams, Learning representations by back-propagating errors, Nature 323 (1986).
 """
 
-from scratchnet.backend import Array, dot, vector_of
+from scratchnet.backend import Array, dot, dot_transposed, vector_of
 
 
 def bp1_error(grad_a: Array, sigma_prime: Array) -> Array:
@@ -39,4 +39,4 @@ def bp3_bias(delta: Array) -> Array:
 
 def bp4_weight(delta: Array, a: Array, out: Array | None = None) -> Array:
     """BP4, ∂C/∂W = δ aᵀ, written to `out` if given. (out, N), (in, N) → (out, in)."""
-    return dot(delta, a.T, out=out)
+    return dot_transposed(delta, a, out=out)

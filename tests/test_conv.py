@@ -192,3 +192,21 @@ def test_options_survive_a_model_file(tmp_path) -> None:
     assert str(again) == str(net)
     x = images(2, 1, 5, 5, dtype="float32")
     assert np.array_equal(net(x), again(x))
+
+
+@pytest.mark.parametrize("columns", [4095, 4096, 5000, 8192])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
+    """The long products of a convolution are made slice by slice, with what is left over at the end."""
+    from scratchnet.backend import dot, dot_transposed
+
+    W, cols, delta = (images(*shape, dtype=dtype) for shape in ((6, 16), (16, columns), (6, columns)))
+    tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
+    for out in (None, np.full((6, columns), np.nan, dtype)):
+        close(dot(W, cols, out=out), W @ cols, tolerance, "W · cols")
+    close(dot(W.T, delta), W.T @ delta, tolerance, "Wᵀ · delta")
+    for out in (None, np.full((6, 16), np.nan, dtype)):
+        close(dot_transposed(delta, cols, out=out), delta @ cols.T, tolerance, "delta · colsᵀ")
+    turned = np.asfortranarray(cols)
+    close(dot(W, turned), W @ cols, tolerance, "other memory order")
+    close(dot_transposed(delta, turned), delta @ cols.T, tolerance, "other memory order")

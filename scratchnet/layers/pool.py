@@ -54,32 +54,42 @@ class Choice(Pool):
 
     output_is: ClassVar[Literal["kept"]] = "kept"
 
-    def choose(self, x: Array, y: Array) -> None:
-        """Write the chosen cells of x to y."""
+    outside: ClassVar[float] = 0.0  # what stands in the padding
+
+    def choose(self, cells: Array, y: Array) -> None:
+        """Write one of the K cells (K, C, P, Q, N) of every place to y (C, P, Q, N)."""
         raise NotImplementedError
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
-        self.choose(x, y)
-        return y, (x, y)
+        # a copy of what each tap meets: from here on all is side by side in memory
+        cells = buffer(self, "cells", (prod(w.k for w in self.window), *y.shape), x, learn)
+        for tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
+            tap[place] = x[cell]
+            _, P, Q = place
+            tap[:, : P.start] = tap[:, P.stop :] = self.outside
+            tap[:, :, : Q.start] = tap[:, :, Q.stop :] = self.outside
+        self.choose(cells, y)
+        return y, (cells, y, x.shape)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
-        x, y = cache
+        cells, y, shape = cache
         if not need_dx:
             return None
-        xp = xp_of(x)
-        dx = buffer(self, "dx", x.shape, x, learn)
+        dx = buffer(self, "dx", shape, y, learn)
         dx.fill(0)
-        left = xp.ones(y.shape, bool)  # the places that have not found their cell yet
+        left = xp_of(y).ones(y.shape, bool)  # the places that have not found their cell yet
         apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
-        for place, cell in self._taps(x.shape, y.shape):
-            chosen = x[cell] == y[place]
-            chosen &= left[place]
-            left[place] ^= chosen
+        for tap, (place, cell) in zip(cells, self._taps(shape, y.shape), strict=True):
+            chosen = tap == y
+            chosen &= left
+            left ^= chosen
+            share = chosen.astype(delta.dtype)
+            share *= delta
             if apart:
-                xp.multiply(delta[place], chosen, out=dx[cell])
+                dx[cell] = share[place]
             else:
-                dx[cell] += delta[place] * chosen
+                dx[cell] += share[place]
         return dx
 
 
@@ -87,13 +97,12 @@ class Extreme(Choice):
     """The largest or the smallest cell under the window."""
 
     which: ClassVar[str]
-    worst: ClassVar[float]
 
-    def choose(self, x: Array, y: Array) -> None:
-        better = getattr(xp_of(x), self.which)
-        y.fill(self.worst)  # the padding never wins, and every place meets the image somewhere
-        for place, cell in self._taps(x.shape, y.shape):
-            better(y[place], x[cell], out=y[place])
+    def choose(self, cells: Array, y: Array) -> None:
+        better = getattr(xp_of(y), self.which)
+        y[...] = cells[0]
+        for tap in cells[1:]:
+            better(y, tap, out=y)
 
 
 @dataclass(eq=False)
@@ -110,7 +119,7 @@ class MaxPool2d(Extreme):
     padding: Size2d = 0
 
     which: ClassVar[str] = "maximum"
-    worst: ClassVar[float] = float("-inf")
+    outside: ClassVar[float] = float("-inf")  # never the largest: every window meets the image somewhere
 
     def __post_init__(self) -> None:
         self._make()
@@ -125,7 +134,7 @@ class MinPool2d(Extreme):
     padding: Size2d = 0
 
     which: ClassVar[str] = "minimum"
-    worst: ClassVar[float] = float("inf")
+    outside: ClassVar[float] = float("inf")
 
     def __post_init__(self) -> None:
         self._make()
@@ -145,11 +154,10 @@ class MedianPool2d(Choice):
     def __post_init__(self) -> None:
         self._make()
 
-    def choose(self, x: Array, y: Array) -> None:
-        xp, K = xp_of(x), prod(w.k for w in self.window)
-        cells = xp.stack([x[cell] for _, cell in self._taps(x.shape, y.shape)])
-        cells.sort(axis=0)  # NaN comes last
-        y[...] = xp.where(xp.isnan(cells[-1]), cells[-1], cells[(K - 1) // 2])
+    def choose(self, cells: Array, y: Array) -> None:
+        xp = xp_of(y)
+        ordered = xp.sort(cells, axis=0)  # NaN comes last
+        y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
 
 
 @dataclass(eq=False)

@@ -64,8 +64,8 @@ def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":
 
 
 def legend(ax: "Axes", **options: Any) -> None:
-    """A legend without a box."""
-    ax.legend(frameon=False, fontsize=10, labelcolor=INK, **options)
+    """A legend without a box, readable over what lies below it."""
+    ax.legend(edgecolor="none", framealpha=0.8, fontsize=10, labelcolor=INK, **options)
 
 
 def save(fig: "Figure", path: Path) -> None:
@@ -85,7 +85,9 @@ def loss_and_accuracy(history: "History", path: Path) -> None:
     last = epochs[-1] if epochs else {}
     outcome = [f"training loss {last['train_loss']:.4g}"] if epochs else []
     outcome += [f"validation loss {last['valid_loss']:.4g}"] if "valid_loss" in last else []
-    outcome += [f"validation accuracy {100 * last['valid_accuracy']:.2f} %"] if "valid_accuracy" in last else []
+    shown = "valid" if "valid_accuracy" in last else "train"
+    name = {"valid": "validation", "train": "training"}[shown]
+    outcome += [f"{name} accuracy {100 * last[f'{shown}_accuracy']:.2f} %"] if f"{shown}_accuracy" in last else []
     subtitle = f"After {_count(len(epochs), 'epoch')}, {_count(len(losses), 'step')}: {', '.join(outcome)}"
     fig = new_figure("How the training went", subtitle, 11, 4.9)
     left, right = fig.subplots(1, 2)
@@ -104,11 +106,14 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
     from matplotlib.ticker import StrMethodFormatter
 
     n = len(losses)
-    k = -(-n // 1000) or 1  # of every k steps the lowest and the highest are drawn: more would be one solid block
-    whole = losses[: n // k * k].reshape(-1, k)
-    raw = losses if k == 1 else np.stack([whole.min(axis=1), whole.max(axis=1)], 1).ravel()
-    at = np.arange(1, n + 1) if k == 1 else np.repeat((np.arange(len(whole)) + 0.5) * k, 2)
-    ax.plot(at, raw, ".-" if n < 5 else "-", color=SKY, linewidth=0.6, alpha=0.75, label="each step")
+    if n <= 2000:
+        drawn = losses
+        ax.plot(np.arange(1, n + 1), losses, ".-" if n < 5 else "-", color=SKY, linewidth=0.6, label="each step")
+    else:  # lines through so many steps would be one solid block
+        k = n // 250
+        drawn = np.quantile(losses[: n // k * k].reshape(-1, k), (0.1, 0.9), axis=1)
+        at = (np.arange(n // k) + 0.5) * k
+        ax.fill_between(at, *drawn, color=SKY, alpha=0.45, linewidth=0, label="8 of 10 steps")
     window = n // 40
     if window > 1:
         total = np.concatenate([[0], losses.cumsum()])
@@ -120,7 +125,7 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
         ends = [round(n * (i + 1) / len(epochs)) for i, row in enumerate(epochs) if "valid_loss" in row]
         ax.plot(ends, [row["valid_loss"] for row in epochs if "valid_loss" in row], "o", color=ORANGE, markersize=5,
                 markeredgecolor="white", label="validation, after each epoch")  # fmt: skip
-    _log_if_wide(ax, losses)
+    _log_if_wide(ax, drawn)
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlim(0, max(n, 1) * 1.02)

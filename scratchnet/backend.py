@@ -171,9 +171,11 @@ def cuda_problem() -> str | None:
     if not cupy.cuda.is_available():
         return "CuPy is installed but finds no GPU with a working driver: nvidia-smi should list one"
     try:
-        cupy.zeros(1) + 1  # compiles and runs one kernel
-    except Exception as e:  # whatever CuPy, the driver or the compiler raise here, the GPU is not usable
-        return f"a first kernel fails ({type(e).__name__}: {str(e).splitlines()[0]}): install CuPy with its [ctk] extra"
+        x = cupy.zeros((1, 1)) + 1  # compiles and runs one kernel
+        cupy.dot(x, x)  # finds and starts cuBLAS
+    except Exception as e:  # whatever CuPy, the driver, the compiler or cuBLAS raise here, the GPU is not usable
+        why = " ".join([type(e).__name__, *str(e).splitlines()[:1]])
+        return f"a first computation fails ({why}): install CuPy with its [ctk] extra"
     return None
 
 

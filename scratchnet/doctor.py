@@ -147,7 +147,7 @@ def gpu() -> Iterator[Line]:
     problem = cuda_problem()
     if problem is None:
         yield from device_names()
-        yield Line(GOOD, "--device cuda", "works: a first kernel was compiled and run")
+        yield Line(GOOD, "--device cuda", "works: a first kernel was compiled and run, and cuBLAS found")
     else:
         what, _, mend = problem.partition(": ")
         yield Line(BAD if seen else NOTE, "--device cuda", what, mend)

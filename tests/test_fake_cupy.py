@@ -31,7 +31,8 @@ from scratchnet import (
     fit,
     step,
 )
-from scratchnet.errors import DataError, NonFiniteError
+from scratchnet.backend import cuda_problem, resolve_device
+from scratchnet.errors import DataError, DeviceError, NonFiniteError
 from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES, Case
@@ -226,6 +227,19 @@ def test_plain_sgd_updates_in_place_with_cublas(cupy, n, monkeypatch):
     net = network(None, "cuda")
     step(net, CrossEntropyLoss(), SGD(net, 0.3), cupy.asarray(x), cupy.asarray(t))
     assert called == ["ger" if n == 1 else "gemm"] * 3
+
+
+@pytest.mark.parametrize("message", ["", "libcublas.so.12: not found\nand more"])
+def test_a_gpu_without_cublas_is_not_usable(cupy, message, monkeypatch):
+    def no_cublas(*_):
+        raise RuntimeError(message)
+
+    assert cuda_problem() is None
+    monkeypatch.setattr(fake_cupy.module, "dot", no_cublas, raising=False)
+    with pytest.raises(DeviceError, match=r"RuntimeError.*\[ctk\]") as e:
+        Sequential(Linear(2, 2), device="cuda")
+    assert message.partition("\n")[0] in str(e.value) and "and more" not in str(e.value)
+    assert resolve_device("auto") == "cpu"
 
 
 # ------------------------------------------------------------------------------------------ the fake itself

@@ -13,7 +13,7 @@ from scratchnet.backend import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
 from scratchnet.errors import DataError
-from scratchnet.layers import Dropout, Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid
+from scratchnet.layers import Conv2d, Dropout, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, ReLU, Sequential, Sigmoid
 from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.metrics import accuracy, confusion, evaluate
 from scratchnet.studies.common import CommonOptions, need, sizes
@@ -41,9 +41,12 @@ class Options(CommonOptions):
     fcn2: the same with a second hidden layer of 64 ReLU.
 
     quadratic: 784-15-10 sigmoid, quadratic cost. M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1.
+
+    cnn: two convolutions, each with ReLU and max-pooling, then 784-120-10, cross entropy. After LeNet-5: Y. LeCun and
+    others, Gradient-based learning applied to document recognition (1998).
     """
 
-    preset: Literal["default", "book", "zero-to-gans", "two-hidden", "fcn", "fcn2", "quadratic"] = "default"
+    preset: Literal["default", "book", "zero-to-gans", "two-hidden", "fcn", "fcn2", "quadratic", "cnn"] = "default"
     """Which published network and recipe; it sets the defaults of all other options."""
     hidden: str
     """Sizes of the hidden layers, such as 128,64."""
@@ -92,6 +95,15 @@ def _fcn2(hidden: list[int], o: Options) -> list[Layer]:
     return [Linear(784, first), Sigmoid(), Linear(first, second), ReLU(), Linear(second, 10), LogSoftmax()]
 
 
+def _cnn(hidden: list[int], o: Options) -> list[Layer]:
+    n_in, layers = 784, list[Layer]()
+    for n_out in hidden:
+        layers += [Linear(n_in, n_out), ReLU()]
+        n_in = n_out
+    return [Conv2d(1, 6, 4), ReLU(), MaxPool2d(2, padding=1), Conv2d(6, 16, 2), ReLU(), MaxPool2d(2, padding=1),
+            Flatten(), *layers, Linear(n_in, 10)]  # fmt: skip
+
+
 MEAN, STD = 0.1307, 0.3081  # of the pixels of the training images, from 0 to 1
 
 RECIPES = {
@@ -102,6 +114,7 @@ RECIPES = {
     "fcn": Recipe(_mlp(Sigmoid, LogSoftmax), NLLLoss, (2.0, -1.0)),
     "fcn2": Recipe(_fcn2, NLLLoss, (2.0, -1.0)),
     "quadratic": Recipe(_mlp(Sigmoid, Sigmoid), QuadraticCost, targets=(0.0, 1.0)),
+    "cnn": Recipe(_cnn, CrossEntropyLoss, (2.0, -1.0), shape=(1, 28, 28)),
 }
 
 PRESETS = {
@@ -114,6 +127,7 @@ PRESETS = {
     "fcn": Options(preset="fcn", epochs=15, batch_size=64, lr=0.03, hidden="128", momentum=0.9),
     "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.03, hidden="128,64", momentum=0.9),
     "quadratic": Options(preset="quadratic", epochs=30, batch_size=10, lr=3.0, hidden="15"),
+    "cnn": Options(preset="cnn", epochs=15, batch_size=64, lr=0.003, hidden="120", momentum=0.9),
 }  # fmt: skip
 
 
@@ -214,5 +228,6 @@ def draw(result: Run, net: Sequential, data: Images, y: Array, table: Array, nam
     plots.loss_and_accuracy(result.history, paths["training"])
     plots.confusion(table, names, paths["confusion"])
     plots.worst_mistakes(data.test_images, data.test_labels, y.argmax(1), p, names, paths["mistakes"])
-    plots.weights_as_images(next(iter(net.state_dict().values())), paths["weights"], (28, 28))
+    W = next(iter(net.state_dict().values()))
+    plots.weights_as_images(W, paths["weights"], W.shape[1:] if W.ndim == 4 else (28, 28))
     result.pictures += list(paths.values())

@@ -140,7 +140,7 @@ class _Watch(Layer):
     def forward(self, x: Any, learn: Learner | None = None) -> tuple[Any, Any]:
         y, cache = self.layer.forward(x, learn)
         self.net.seen["value", self.i, ""] = to_numpy(to_rows(y)).copy()  # the next layer may write over y
-        if learn is not None and type(self.layer).__name__ == "Dropout":
+        if learn is not None and type(self.layer).__name__ in ("Dropout", "CropFlip"):
             self.net.masks[self.i] = None if cache is None else to_numpy(to_rows(cache)).copy()
         return y, cache
 

@@ -26,6 +26,20 @@ class Dropout(nn.Dropout):
         return super().forward(x) if self.mask is None else x * self.mask
 
 
+class CropFlip(Dropout):
+    """Told where each cell of an image comes from, as our layer drew it."""
+
+    def __init__(self, padding: int, flip: float) -> None:
+        super().__init__()
+        self.padding, self.flip = padding, flip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.mask is None:
+            return x
+        cells = nn.functional.pad(x.flatten(2), (0, 1))
+        return cells.gather(2, self.mask[:, None].expand(-1, x.shape[1], -1)).view_as(x)
+
+
 class _Recurrent:
     """PyTorch's recurrent module as a layer among others: batch first, one output instead of (output, state)."""
 
@@ -122,6 +136,7 @@ PAIRS = (
     Pair("Softmax", nn.Softmax, {"dim": (-1, 1)}),
     Pair("LogSoftmax", nn.LogSoftmax, {"dim": (-1, 1)}),
     Pair("Dropout", Dropout, takes=(nn.Dropout,)),
+    Pair("CropFlip", CropFlip),
     Pair("Conv2d", nn.Conv2d, _CONVOLUTION),
     Pair("ConvTranspose2d", nn.ConvTranspose2d, _CONVOLUTION),
     Pair("MaxPool2d", nn.MaxPool2d, {"dilation": (1, (1, 1)), "ceil_mode": (False,), "return_indices": (False,)}),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scratchnet.layers import BatchNorm2d as BatchNorm2d
     from scratchnet.layers import Conv2d as Conv2d
     from scratchnet.layers import ConvTranspose2d as ConvTranspose2d
+    from scratchnet.layers import CropFlip as CropFlip
     from scratchnet.layers import Dropout as Dropout
     from scratchnet.layers import Flatten as Flatten
     from scratchnet.layers import Linear as Linear
@@ -52,7 +53,7 @@ _NAMES = {
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.gradients": "GradientReport gradcheck",
     "scratchnet.training": "History fit step",
-    "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d MaxPool2d MedianPool2d MinPool2d "
+    "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d CropFlip MaxPool2d MedianPool2d MinPool2d "
     "Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
     "scratchnet.optim": "SGD Adam AdamW",

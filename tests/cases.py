@@ -153,6 +153,7 @@ SPACES = tuple(
         Space("Softmax", FEATURES),
         Space("LogSoftmax", FEATURES),
         Space("Dropout", FEATURES, p=(0.0, 0.1, 0.5, 0.9)),
+        Space("CropFlip", [_IMAGE], padding=(0, 1, 2, 9), flip=(0.0, 0.5, 1.0)),
         Space("Conv2d", lambda o: (o["in_channels"], range(1, 9), range(1, 9)), where=kernel_fits,
               in_channels=range(1, 4), out_channels=range(1, 4), kernel_size=_KERNELS, stride=_STRIDES,
               padding=_PADDINGS, dilation=_DILATIONS, bias=_BOOLS),

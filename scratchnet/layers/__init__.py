@@ -1,6 +1,7 @@
 """The layers. One file per idea; `base.py` has the contract they all keep."""
 
 from scratchnet.layers.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from scratchnet.layers.augment import CropFlip
 from scratchnet.layers.base import Layer
 from scratchnet.layers.conv import Conv2d, ConvTranspose2d
 from scratchnet.layers.gru import GRU
@@ -21,6 +22,7 @@ __all__ = [
     "BatchNorm2d",
     "Conv2d",
     "ConvTranspose2d",
+    "CropFlip",
     "Dropout",
     "Flatten",
     "Layer",

@@ -53,15 +53,21 @@ class Tanh(_Activation):
 
 @dataclass(eq=False)
 class ReLU(_Activation):
-    """a = max(0, z), σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch). NaN stays NaN."""
+    """a = max(0, z), σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch).
+
+    As in PyTorch too, NaN stays NaN and −0 stays −0, and where σ′ is 0 so is the result, even for δ = NaN or ∞.
+    """
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
         zeros = vector_of(0, z.shape[-1], z)  # NumPy compares with a vector twice as fast as with a number
-        a = xp_of(z).maximum(z, zeros, out=z if self.in_place else None)
+        a = xp_of(z).maximum(zeros, z, out=z if self.in_place else None)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
-        return bp1_error(delta, a != 0)  # a is never negative; NaN counts as alive, so it is not hidden
+        # a is never negative; NaN counts as alive, so it is not hidden. BP1 on the bits of δ as whole numbers: 0 · NaN
+        # would be NaN, and selecting (`where`) takes 10 times as long as multiplying
+        bp1_error(delta.view(f"i{delta.itemsize}"), a != 0)
+        return delta
 
 
 def softmax(z: Array) -> Array:

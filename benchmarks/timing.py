@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scratchnet.errors import SettingError
+
 RESULTS = Path(__file__).parent / "results"
 
 Run = Callable[[int], None]  # does so many steps and waits until they are done
@@ -33,12 +35,17 @@ class Spread:
 
 
 def interleave(
-    runs: Mapping[str, Run], rounds: int = 41, slice_seconds: float = 0.015, steps: int | None = None
+    runs: Mapping[str, Run],
+    rounds: int = 41,
+    slice_seconds: float = 0.015,
+    steps: int | None = None,
+    enough: float = 8.0,
 ) -> dict[str, Spread]:
     """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
 
     Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
-    calls (compilation, first touch of memory, clock) are left out. With `steps`, every run does that many in all.
+    calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. With
+    `steps`, every run does that many in all.
     """
     per_turn: dict[str, int] = {}
     for name, run in runs.items():
@@ -49,7 +56,10 @@ def interleave(
         if steps is not None:
             per_turn[name] = max(1, round(steps / rounds))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    begin = time.perf_counter()
+    for k in range(rounds):
+        if steps is None and k >= 7 and time.perf_counter() - begin > enough:
+            break
         for name, run in runs.items():
             start = time.perf_counter()
             run(per_turn[name])
@@ -85,6 +95,15 @@ def _idle_time(seconds: float = 0.5) -> dict[int, int]:
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count(text: str) -> int:
+    """A number of threads for the option `all` or a number; raises SettingError."""
+    if text == "all":
+        return cores()
+    if not text.isdigit() or not 1 <= int(text) <= cores():
+        raise SettingError(f"--threads {text}: give all or a number from 1 to {cores()}")
+    return int(text)
 
 
 def in_child(module: str, options: Mapping[str, Any], quiet: bool = False) -> Any:
@@ -138,6 +157,19 @@ def environment() -> dict[str, Any]:
         "blas": [{k: info.get(k) for k in keys} for info in threadpool_info()],
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def peak_memory() -> tuple[float, float]:
+    """(most memory this process ever had, memory it has now) in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        kib = {line.split(":")[0]: float(line.split()[1]) for line in lines if line.startswith(("VmHWM", "VmRSS"))}
+        return kib["VmHWM"] / 1024, kib["VmRSS"] / 1024
+    except OSError:
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return most, most
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:

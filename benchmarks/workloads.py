@@ -29,6 +29,7 @@ class Workload:
     lr: float = 0.1
     momentum: float = 0.0
     batch: int = 1
+    sparse: bool = False  # inputs are counts of words, 15 of them in an example
     seed: int = 0
 
     def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -37,6 +38,8 @@ class Workload:
         classes = self.outputs()
         count = 1 if self.optimiser is None else BATCHES
         x = [rng.random((self.batch, *self.shape), dtype=np.float32) for _ in range(count)]
+        if self.sparse:
+            x = [np.where(part < 15 / self.shape[0], np.float32(1), np.float32(0)) for part in x]
         if self.loss in ("cross-entropy", "nll"):
             return [(part, rng.integers(0, classes, self.batch)) for part in x]
         return [(part, rng.random((self.batch, classes), dtype=np.float32)) for part in x]
@@ -48,16 +51,21 @@ class Workload:
             shape = layer.output_shape(shape)
         return shape[-1]
 
-    def products(self) -> list[tuple[int, int, int]]:
-        """(out, in, N) of the forward product of every layer with weights."""
+    def products(self) -> list[tuple[int, int, int, int]]:
+        """(out, in, columns, times) of the forward product of every weight; a recurrent one is made at every time."""
         found, shape = [], self.shape
         for layer in self.layers():
             after = layer.output_shape(shape)
             for p in layer.params():
+                columns, times = self.batch, 1
+                if len(p.shape) == 4:  # a convolution: every place of the output is a column
+                    columns *= prod(after[1:])
+                elif "_hh_" in p.name:
+                    times = shape[0]
+                elif "_ih_" in p.name:
+                    columns *= shape[0]
                 if len(p.shape) > 1:
-                    rows, inner = p.shape[0], p.size // p.shape[0]
-                    places = prod(after[1:]) if len(p.shape) == 4 else shape[0] if len(shape) == 2 else 1
-                    found.append((rows, inner, places * self.batch))
+                    found.append((p.shape[0], p.size // p.shape[0], columns, times))
             shape = after
         return found
 
@@ -81,6 +89,20 @@ def relu(name: str, sizes: Sequence[int], optimiser: str | None, lr: float, batc
     return Workload(name, layers, (sizes[0],), "cross-entropy", optimiser, lr=lr, batch=batch)
 
 
+def cnn() -> list[Layer]:
+    """Two convolutions with pooling, then 784-120-10."""
+    return [
+        sn.Conv2d(1, 6, 4), sn.ReLU(), sn.MaxPool2d(2, 2, 1),
+        sn.Conv2d(6, 16, 2), sn.ReLU(), sn.MaxPool2d(2, 2, 1),
+        sn.Flatten(), sn.Linear(784, 120), sn.ReLU(), sn.Linear(120, 10),
+    ]  # fmt: skip
+
+
+def lstm() -> list[Layer]:
+    """One number at each of 12 times, 100 hidden units, one number out."""
+    return [sn.LSTM(1, 100), sn.Linear(100, 1)]
+
+
 WORKLOADS = {
     w.name: w
     for w in (
@@ -95,5 +117,12 @@ WORKLOADS = {
             (784,), "nll", "sgd", lr=0.003, momentum=0.9, batch=64,
         ),
         relu("784-2000-10", (784, 2000, 10), "sgd", 0.1, 128),
+        Workload("cnn", cnn, (1, 28, 28), "cross-entropy", "sgd", lr=0.003, momentum=0.9, batch=64),
+        Workload("lstm batch 1", lstm, (12, 1), "mse", "adam", lr=0.001),
+        Workload("lstm batch 32", lstm, (12, 1), "mse", "adam", lr=0.001, batch=32),
+        Workload("tweets", lambda: (sn.Linear(3000, 200), sn.ReLU(), sn.Linear(200, 2)), (3000,),
+                 "cross-entropy", "sgd", lr=0.1, batch=32, sparse=True),
+        relu("predict 1 image", (784, 100, 50, 10), None, 0, 1),
+        relu("predict 10,000 images", (784, 100, 50, 10), None, 0, 10_000),
     )
 }  # fmt: skip

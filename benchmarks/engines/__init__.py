@@ -25,8 +25,10 @@ class Trainer:
     step: Callable[..., object]
     finish: Callable[[], object] = lambda: None
     weights: Callable[[], list[np.ndarray]] = list
+    begin: Callable[[], object] = lambda: None
 
     def __call__(self, n: int) -> None:
+        self.begin()
         batches, step = self.batches, self.step
         for k in range(n):
             step(*batches[k % len(batches)])
@@ -45,6 +47,7 @@ ENGINES = {
     "JAX jit cuda": ("jax_", "train", "cuda"),
     "scikit-learn": ("sklearn_", "train", "cpu"),
     "textbook NumPy": ("textbook", "train", "cpu"),
+    "products alone": ("scratchnet_", "products", "cpu"),
 }
 
 

@@ -26,7 +26,29 @@ def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:
             return jax.nn.log_softmax(x)
         case Flatten():
             return x.reshape(len(x), -1)
+        case sn.Conv2d():
+            return jax.lax.conv(x, p["weight"], (1, 1), "VALID") + p["bias"][:, None, None]
+        case sn.MaxPool2d():
+            k, s, pad = layer.kernel_size, layer.stride, layer.padding
+            around = ((0, 0), (0, 0), (pad, pad), (pad, pad))
+            return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, k, k), (1, 1, s, s), around)
+        case sn.LSTM():
+            return lstm(p, x)
     raise Missing(f"no translation of {layer}")
+
+
+def lstm(p: dict[str, Any], x: Any) -> Any:
+    """The h of the last time; the inputs' part of all gates is one product before the walk."""
+    z = jnp.swapaxes(x, 0, 1) @ p["weight_ih_l0"].T + p["bias_ih_l0"] + p["bias_hh_l0"]
+
+    def at_time(state: Any, z_t: Any) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(z_t + h @ p["weight_hh_l0"].T, 4, axis=1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    h = jnp.zeros((len(x), p["weight_hh_l0"].shape[1]), x.dtype)
+    return jax.lax.scan(at_time, (h, h), z)[0][0]
 
 
 def cost(work: Workload, y: Any, t: Any) -> Any:
@@ -95,6 +117,6 @@ def train(work: Workload, device: str) -> Trainer:
         kept[0], kept[1], _ = one(*kept, x, t)
 
     def weights() -> list[np.ndarray]:
-        return [np.asarray(w) for layer in kept[0] for w in layer.values()]
+        return [np.asarray(kept[0][int(i)][key]) for i, _, key in (name.partition(".") for name in start)]
 
     return Trainer(batches, step, lambda: jax.block_until_ready(kept[0]), weights)

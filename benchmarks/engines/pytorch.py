@@ -14,9 +14,18 @@ from benchmarks.workloads import Workload
 from scratchnet.layers import Layer
 
 
+class LastOfLSTM(nn.LSTM):
+    """The output at the last time alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[0][:, -1]
+
+
 def module_of(layer: Layer) -> nn.Module:
     """The layer of the same name with the same options."""
     try:
+        if isinstance(layer, sn.LSTM):
+            return LastOfLSTM(layer.input_size, layer.hidden_size, batch_first=True)
         options = {"dim": 1} if isinstance(layer, sn.LogSoftmax) else layer.options()
         return getattr(nn, type(layer).__name__)(**options)
     except (AttributeError, TypeError) as e:

@@ -1,13 +1,19 @@
 """This engine: on NumPy or CuPy, by the device."""
 
+from functools import partial
 from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
 
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.workloads import Workload
+from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser
+from scratchnet.training import work_of
 
 LOSSES: dict[str, Loss] = {
     "sse": sn.MSELoss(reduction="sum"),
@@ -26,17 +32,65 @@ def train(work: Workload, device: str) -> Trainer:
         net = sn.Sequential(*work.layers(), seed=work.seed, device=device)
     except DeviceError as e:
         raise Missing(str(e)) from None
-    batches = [(net.xp.asarray(x), net.xp.asarray(t)) for x, t in work.batches()]
+    batches = [(sparse(x) if work.sparse else net.xp.asarray(x), net.xp.asarray(t)) for x, t in work.batches()]
+    threads = Threads(choose_threads("auto", work_of(net, work.batches()[0][0], work.batch)))
 
     def finish() -> None:
+        threads.restore()
         if device == "cuda":
             net.xp.cuda.get_current_stream().synchronize()
 
     if work.optimiser is None:
-        return Trainer(batches, lambda x, t: net(x), finish)
+        return Trainer(batches, lambda x, t: net(x), finish, begin=threads.limit)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
 
     def step(x: Any, t: Any) -> None:
         sn.step(net, loss, optimiser, x, t)
 
-    return Trainer(batches, step, finish, lambda: list(net.state_dict().values()))
+    return Trainer(batches, step, finish, lambda: list(net.state_dict().values()), threads.limit)
+
+
+class Threads:
+    """The engine's own choice of BLAS threads, as `scratchnet.fit` makes it once around its loop."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.controller, self.limits = threads, ThreadpoolController(), None
+
+    def limit(self) -> None:
+        self.limits = self.controller.limit(limits=self.threads, user_api="blas")
+
+    def restore(self) -> None:
+        self.limits.restore_original_limits()
+
+
+def sparse(x: np.ndarray) -> Any:
+    from scipy.sparse import csr_array
+
+    return csr_array(x)
+
+
+def products(work: Workload, device: str) -> Trainer:
+    """The matrix products of a step and nothing else, each as this engine makes it."""
+    rng = np.random.default_rng(0)
+
+    def matrix(*shape: int) -> np.ndarray:
+        return rng.random(shape, dtype=np.float32)
+
+    calls = []
+    for k, (out, inner, n, times) in enumerate(work.products()):
+        W, G, a, delta = matrix(out, inner), matrix(out, inner), matrix(n, inner), matrix(out, n)
+        a = a.T if k == 0 and len(work.shape) == 1 else np.ascontiguousarray(a.T)  # the user's rows, turned
+        calls += [partial(dot, W, a)] * times
+        if work.optimiser is None:
+            continue
+        if k > 0:
+            calls += [partial(dot, W.T, delta)] * times
+        A, D = np.tile(a, times), np.tile(delta, times)
+        add = work.optimiser == "sgd"  # Adam needs the gradient itself
+        calls.append(partial(add_product, W, D, a if times == 1 else A, 1e-9) if add else partial(dot, D, A.T, G))
+
+    def step(x: Any, t: Any) -> None:
+        for call in calls:
+            call()
+
+    return Trainer([(None, None)], step)

@@ -19,7 +19,7 @@ def train(work: Workload, device: str) -> Trainer:
         hidden_layer_sizes=[layer.out_features for layer in layers[:-1:2]],
         activation=NAMES[hidden[0]],  # type: ignore[arg-type]
         solver=work.optimiser or "sgd",
-        learning_rate_init=work.lr,
+        learning_rate_init=work.lr or 0.1,
         momentum=work.momentum,
         nesterovs_momentum=False,
         alpha=0,

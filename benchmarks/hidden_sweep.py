@@ -1,0 +1,358 @@
+"""When does a GPU pay off? Time of the MNIST network 784-H-10 against the size H of its hidden layer, and the batch.
+
+    python benchmarks/hidden_sweep.py --device all
+
+The study: sigmoid, no biases, summed squared error, SGD 0.1, batch 1, 5 epochs of 60,000. Times are sampled and
+extrapolated to the 5 epochs, unless `--full` trains them.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+
+from benchmarks import timing
+from benchmarks.timing import Limits, Spread
+from scratchnet.cli import guard, known, parse
+from scratchnet.errors import DeviceError, SettingError
+
+EXAMPLES = 5 * 60_000
+ROUNDS = 41
+
+# Seconds for the 5 epochs as published, by H: a cloud machine with 2 virtual cores and a K80; and a laptop of 2015.
+PUBLISHED: dict[str, dict[int, float]] = {
+    "published: CPU, 2 vCPU": {200: 463, 1000: 803, 2000: 1174, 5000: 3390},
+    "published: GPU, K80": {200: 362, 1000: 356, 2000: 366, 5000: 518},
+    "published: laptop 2015, NumPy": {200: 440},
+    "published: laptop 2015, PyTorch": {200: 841},
+}
+
+OURS = "scratchnet numpy", "scratchnet cupy"  # the pair whose crossing is told first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Time against the size of the hidden layer, on CPU and GPU."""
+
+    device: Literal["cpu", "cuda", "all"] = "all"
+    """cuda needs a GPU; all runs what there is"""
+    engines: tuple[str, ...] = ()
+    """names as in the table, in quotes; none means all of the device"""
+    hidden: tuple[int, ...] = (200, 1000, 2000, 5000)
+    """sizes of the hidden layer"""
+    batch_size: tuple[int, ...] = (1,)
+    """examples per step, for instance 1 32 128 1024"""
+    steps: int = 0
+    """steps to time per point; 0 takes as many as fit into half a second"""
+    full: bool = False
+    """train all 5 epochs instead of extrapolating"""
+    threads: tuple[str, ...] = ("1", "all")
+    """numbers of CPU threads, one row each"""
+    out: Path = timing.RESULTS
+    """folder for the JSON and the plot"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured time: an engine at one hidden size, batch and number of threads."""
+
+    engine: str
+    device: str
+    threads: int
+    hidden: int
+    batch: int
+    step: Spread  # seconds
+    floor: float  # seconds per step that the device needs at least
+
+    @property
+    def study(self) -> float:
+        """Seconds for the 5 epochs."""
+        return self.step.median * EXAMPLES / self.batch
+
+
+def work_of(hidden: int, batch: int) -> tuple[float, float]:
+    """(bytes moved, operations) of a step at least: weights read forward, read and written by the update; products."""
+    weights = (784 + 10) * hidden
+    return 3.0 * 4 * weights, 2.0 * batch * (2 * weights + 10 * hidden)
+
+
+# ------------------------------------------------------------------------------------------ measuring, in a child
+
+
+def worker(options: dict[str, Any]) -> dict[str, Any]:
+    """All engines and points with one number of threads; runs in a process of its own, kept to that many cores."""
+    timing.use_cores(options["threads"])
+    from benchmarks.engines import ENGINES, Missing, build
+    from benchmarks.workloads import book
+
+    points, missing = [], {}
+    for hidden, batch in itertools.product(options["hidden"], options["batch_size"]):
+        runs = {}
+        for name in options["engines"]:
+            try:
+                if name not in missing:
+                    runs[name] = build(name, book(hidden, batch))
+            except Missing as e:
+                missing[name] = str(e)
+        steps = -(-EXAMPLES // batch) if options["full"] else options["steps"] or None
+        best = {device: limits_of(device, hidden) for device in {ENGINES[name][2] for name in runs}}
+        for name, step in timing.interleave(runs, ROUNDS, steps=steps).items():
+            device = ENGINES[name][2]
+            floor = best[device].floor(*work_of(hidden, batch))
+            point = Point(name, device, options["threads"], hidden, batch, step, floor)
+            points.append(dataclasses.asdict(point))
+            print(f"  {name:20s} H={hidden:<5d} batch {batch:<5d} {step.median * 1e6:10.1f} µs a step", flush=True)
+    return {"points": points, "missing": missing, "environment": timing.environment()}
+
+
+def limits_of(device: str, hidden: int) -> Limits:
+    """What the device can do with weights of this size."""
+    size = 4 * 784 * hidden
+    if device == "cpu":
+        import numpy
+
+        return timing.limits(numpy, size)
+    try:
+        import cupy
+    except ImportError:
+        return Limits(math.inf, math.inf, 0.0)  # only CuPy measures it: no floor is told
+    return timing.limits(cupy, size, cupy.cuda.get_current_stream().synchronize)
+
+
+# ------------------------------------------------------------------------------------------ telling
+
+
+def crossover(sizes: Sequence[int], cpu: Sequence[float], gpu: Sequence[float], what: str) -> str:
+    """From which size on the GPU is the faster, in words; between two measured sizes, interpolated on log axes."""
+    faster = [g < c for c, g in zip(cpu, gpu, strict=True)]
+    if not faster[-1]:
+        return f"the GPU does not pay off up to {what} = {sizes[-1]}"
+    k = len(sizes) - 1
+    while k > 0 and faster[k - 1]:
+        k -= 1
+    if k == 0:
+        return f"the GPU pays off at every {what} measured, from {sizes[0]}"
+    lead = [math.log(cpu[i] / gpu[i]) for i in (k - 1, k)]
+    share = -lead[0] / (lead[1] - lead[0])
+    at = sizes[k - 1] * (sizes[k] / sizes[k - 1]) ** share
+    return f"the GPU pays off from about {what} = {at:.0f} (between {sizes[k - 1]} and {sizes[k]})"
+
+
+def words(points: list[Point]) -> list[str]:
+    """The crossovers, by hidden size for each batch and by batch for each hidden size: ours, and PyTorch's."""
+    text = []
+    for cpu, gpu in (OURS, ("PyTorch eager", "PyTorch eager cuda")):
+        for axis, other in (("hidden", "batch"), ("batch", "hidden")):
+            for value in sorted({getattr(p, other) for p in points}):
+                times = [
+                    {getattr(p, axis): p.study for p in points if p.engine == name and getattr(p, other) == value}
+                    for name in (cpu, gpu)
+                ]
+                sizes = sorted(times[0].keys() & times[1].keys())
+                if len(sizes) > 1:
+                    said = crossover(sizes, *([t[s] for s in sizes] for t in times), {"hidden": "H"}.get(axis, axis))
+                    text.append(f"{cpu} against {gpu}, {other} {value}: on this machine {said}.")
+    rows = PUBLISHED["published: CPU, 2 vCPU"], PUBLISHED["published: GPU, K80"]
+    said = crossover(list(rows[0]), *(list(r.values()) for r in rows), "H")
+    if not any(p.device == "cuda" for p in points):
+        text.append("No GPU was measured, so nothing is said about where one pays off on this machine.")
+    return [*text, f"In the published study (2 vCPU, K80) {said}."]
+
+
+def rows_of(points: list[Point], batch: int) -> dict[str, dict[int, Point]]:
+    """{row label: {H: point}} for one batch size; engines on the GPU have one row, whatever the CPU's threads."""
+    rows: dict[str, dict[int, Point]] = {}
+    for p in points:
+        if p.batch == batch:
+            label = p.engine + (f", {p.threads} thread{'s' * (p.threads > 1)}" if p.device == "cpu" else "")
+            rows.setdefault(label, {}).setdefault(p.hidden, p)
+    return rows
+
+
+def print_tables(points: list[Point], full: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    sizes = sorted({p.hidden for p in points})
+    console = Console(width=36 + 28 * len(sizes))  # a table is read whole, even in a narrow terminal
+    how = "measured" if full else "extrapolated from sampled steps"
+    for batch in sorted({p.batch for p in points}):
+        table = Table(title=f"784-H-10, batch {batch}: seconds for 5 epochs ({how}), µs per step, share of the floor")
+        table.add_column("engine", no_wrap=True)
+        for size in sizes:
+            table.add_column(f"H = {size}", justify="right", no_wrap=True)
+        for label, row in rows_of(points, batch).items():
+            table.add_row(label, *(cell(row.get(size)) for size in sizes))
+        table.add_section()
+        for label, published in PUBLISHED.items() if batch == 1 else ():
+            table.add_row(label, *(f"{published[s]:.0f} s" if s in published else "" for s in sizes), style="dim")
+        console.print(table)
+
+
+def cell(p: Point | None) -> str:
+    if p is None:
+        return ""
+    share = f" {p.floor / p.step.median:4.0%}" if p.floor else ""
+    return f"{p.study:.1f} s {p.step.median * 1e6:7.0f} µs{share}"
+
+
+def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
+    """Seconds for 5 epochs against H, one picture per batch size side by side, log axes."""
+    from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
+
+    batches = sorted({p.batch for p in points})
+    fig = new_figure(
+        "Five epochs of MNIST, 784-H-10, by size of the hidden layer",
+        f"{device}; {'measured' if full else 'extrapolated from sampled steps'}; bars: quartiles; lower is faster",
+        width=max(9.5, 5.5 * len(batches)),
+        height=6.2,
+    )
+    engines = list(dict.fromkeys(p.engine for p in points))
+    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(engines)}
+    axes = fig.subplots(1, len(batches), squeeze=False, sharey=True)[0]
+    most = max(p.threads for p in points)
+    for ax, batch in zip(axes, batches, strict=True):
+        title = f"batch {batch}" if len(batches) > 1 else ""
+        style(ax, title, "hidden size H", "seconds for 5 epochs" if ax is axes[0] else "")
+        for label, row in rows_of(points, batch).items():
+            ps = [row[h] for h in sorted(row)]
+            x, y = [p.hidden for p in ps], [p.study for p in ps]
+            spread = [
+                [p.study * (1 - p.step.low / p.step.median) for p in ps],
+                [p.study * (p.step.high / p.step.median - 1) for p in ps],
+            ]
+            line = "--" if most > 1 and ps[0].device == "cpu" and ps[0].threads == most else "-"
+            wide = 2.4 if label.startswith("scratchnet") else 1.4
+            ax.errorbar(x, y, spread, fmt=f"{line}o", ms=4, lw=wide, color=colour[ps[0].engine], label=label, capsize=2)
+        for k, (label, published) in enumerate(PUBLISHED.items() if batch == 1 else ()):
+            hs = [h for h in published if min(p.hidden for p in points) <= h <= max(p.hidden for p in points)]
+            ax.plot(hs, [published[h] for h in hs], ":" + "^vsD"[k], ms=5, lw=1, color=GREY, label=label)
+        ours = [rows_of(points, batch).get(name) for name in (next(iter(rows_of(points, batch))), OURS[1])]
+        if all(ours):
+            mark_crossing(ax, *ours, INK)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks(sorted({p.hidden for p in points}), [str(h) for h in sorted({p.hidden for p in points})])
+        ax.minorticks_off()
+        ax.grid(axis="y", color="#E3E3E3", lw=0.8)
+    lines = axes[0].get_legend_handles_labels()
+    axes[-1].legend(*lines, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    save(fig, path)
+
+
+def mark_crossing(ax: Any, cpu: dict[int, Point], gpu: dict[int, Point], colour: str) -> None:
+    """A line where our GPU row becomes faster than our CPU row."""
+    said = crossover(sizes := sorted(cpu.keys() & gpu.keys()), *([r[s].study for s in sizes] for r in (cpu, gpu)), "H")
+    if "about" in said:
+        at = float(said.split("= ")[1].split()[0])
+        ax.axvline(at, color=colour, lw=1, ls="--")
+        ax.annotate(f"GPU faster from H ≈ {at:.0f}", (at, ax.get_ylim()[0]), rotation=90, size=9, color=colour)
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def main(args: Sequence[str]) -> int:
+    options = parse(Options, args, "benchmarks/hidden_sweep.py")
+    from benchmarks.engines import ENGINES
+
+    for name in ("hidden", "batch_size"):
+        if not getattr(options, name) or min(getattr(options, name)) < 1:
+            raise SettingError(f"--{name.replace('_', '-')} must be whole numbers from 1")
+    if options.steps < 0:
+        raise SettingError("--steps must be a number from 0")
+    if options.device == "cuda":
+        need_gpu()
+    engines = [known(name, list(ENGINES), "engine") for name in options.engines] or [
+        name for name in ENGINES if name not in ("PyTorch compile", "scikit-learn", "products alone")
+    ]
+    if options.device != "all":
+        engines = [name for name in engines if ENGINES[name][2] == options.device]
+    if not engines:
+        raise SettingError(f"none of the engines runs on {options.device}")
+    threads = sorted({timing.thread_count(t) for t in options.threads})
+
+    points: list[Point] = []
+    missing: dict[str, str] = {}
+    environments = []
+    for n in threads:
+        print(f"{n} CPU thread{'s' * (n > 1)}", flush=True)
+        asked = {**dataclasses.asdict(options), "threads": n, "engines": engines, "out": ""}
+        answer = timing.in_child("benchmarks.hidden_sweep", asked)
+        points += [Point(**{**p, "step": Spread(**p["step"])}) for p in answer["points"]]
+        missing |= answer["missing"]
+        environments.append(answer["environment"])
+        engines = [name for name in engines if ENGINES[name][2] == "cpu"] or engines
+    for name, why in missing.items():
+        print(f"not here: {name}: {why}")
+    if not points:
+        raise DeviceError("no engine could run")
+    report(points, missing, environments, options)
+    return 0
+
+
+def report(points: list[Point], missing: dict[str, str], environments: list[dict[str, Any]], options: Options) -> None:
+    """Table, words, JSON and plot."""
+    print_tables(points, options.full)
+    said = words(points)
+    print("\n".join(said))
+    device = device_name(points)
+    stem = f"hidden_sweep-{timing.file_name(device)}"
+    content = {
+        "device": device,
+        "sampled": not options.full,
+        "points": [{**dataclasses.asdict(p), "seconds_for_5_epochs": p.study} for p in points],
+        "missing": missing,
+        "published": PUBLISHED,
+        "crossover": said,
+        "environment": environments,
+    }
+    print("wrote", timing.write_json(options.out / f"{stem}.json", content))
+    draw(points, device, options.full, options.out / f"{stem}.png")
+    print("wrote", options.out / f"{stem}.png")
+
+
+def need_gpu() -> None:
+    """Raises DeviceError where neither CuPy nor PyTorch can use one."""
+    from scratchnet.backend import cuda_problem
+
+    problem = cuda_problem()
+    if problem:
+        try:
+            import torch
+
+            if torch.cuda.is_available():
+                return
+        except ImportError:
+            pass
+        raise DeviceError(f"--device cuda needs a GPU: {problem}")
+
+
+def device_name(points: list[Point]) -> str:
+    """The GPU's name if one was measured, and the processor's."""
+    names = [timing.cpu_name()]
+    if any(p.device == "cuda" for p in points):
+        try:
+            import cupy
+
+            names.insert(0, cupy.cuda.runtime.getDeviceProperties(0)["name"].decode())
+        except ImportError:
+            import torch
+
+            names.insert(0, torch.cuda.get_device_name())
+    return " and ".join(names)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        asked = json.loads(sys.argv[2])
+        timing.write_json(Path(asked["answer"]), worker(asked))
+    else:
+        guard(main)

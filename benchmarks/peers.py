@@ -1,0 +1,208 @@
+"""How fast is readable code? The same networks on the same data in scratchnet and its peers, in one run.
+
+    python benchmarks/peers.py
+
+Every engine starts with the same weights and goes through the same batches, in turn with the others. A row gives µs
+per step, the ratio to scratchnet, the share of scratchnet's time that the bare matrix products need, and peak memory.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+
+from benchmarks import timing
+from benchmarks.timing import Spread
+from scratchnet.cli import guard, known, parse
+
+OURS, PRODUCTS = "scratchnet numpy", "products alone"
+PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit", "scikit-learn", "textbook NumPy")
+IN_MEMORY = (OURS, "PyTorch eager")  # whose peak memory is compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Training steps and predictions of scratchnet against its peers, on the CPU."""
+
+    workloads: tuple[str, ...] = ()
+    """names as in the table, in quotes; none means all"""
+    engines: tuple[str, ...] = ()
+    """names as in the table, in quotes; none means all"""
+    threads: tuple[str, ...] = ("1", "all")
+    """numbers of CPU threads, one table each"""
+    memory: bool = True
+    """also measure peak memory, each in a process of its own"""
+    out: Path = timing.RESULTS
+    """folder for the JSON, the picture and the table"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload with one number of threads."""
+
+    workload: str
+    threads: int
+    steps: dict[str, Spread]  # seconds per step, by engine; "products alone" are scratchnet's matrix products
+    memory: dict[str, dict[str, float]]  # MiB by engine: peak of the process, and its growth over the imports
+    missing: dict[str, str]
+
+    def ratio(self, engine: str) -> float:
+        """How many times scratchnet's time."""
+        return self.steps[engine].median / self.steps[OURS].median
+
+    @property
+    def share(self) -> float | None:
+        """The part of scratchnet's time that the matrix products alone need."""
+        return self.ratio(PRODUCTS) if PRODUCTS in self.steps else None
+
+
+# ------------------------------------------------------------------------------------------ measuring, in a child
+
+
+def worker(options: dict[str, Any]) -> dict[str, Any]:
+    """All engines on one workload; or one engine's memory. In a process of its own, kept to so many cores."""
+    timing.use_cores(options["threads"])
+    from benchmarks.engines import Missing, build
+    from benchmarks.workloads import WORKLOADS
+
+    work = WORKLOADS[options["workload"]]
+    if options.get("memory_of"):
+        import numpy  # noqa: F401
+
+        _, before = timing.peak_memory()
+        build(options["memory_of"], work)(20)
+        most, _ = timing.peak_memory()
+        return {"peak": most, "growth": most - before}
+    runs, missing = {}, {}
+    for name in options["engines"]:
+        try:
+            runs[name] = build(name, work)
+        except Missing as e:
+            missing[name] = str(e)
+    return {"steps": timing.interleave(runs), "missing": missing, "environment": timing.environment()}
+
+
+def measure(workload: str, engines: list[str], threads: int, memory: bool) -> tuple[Row, dict[str, Any]]:
+    options = {"workload": workload, "engines": engines, "threads": threads}
+    answer = timing.in_child("benchmarks.peers", options)
+    used = {
+        name: timing.in_child("benchmarks.peers", {**options, "memory_of": name})
+        for name in (IN_MEMORY if memory else ())
+        if name in answer["steps"]
+    }
+    steps = {name: Spread(**spread) for name, spread in answer["steps"].items()}
+    return Row(workload, threads, steps, used, answer["missing"]), answer["environment"]
+
+
+# ------------------------------------------------------------------------------------------ telling
+
+
+def markdown(rows: list[Row], engines: list[str]) -> str:
+    """The table as Markdown: µs per step and, for the others, times scratchnet's."""
+    others = [name for name in engines if name in PEERS]
+    head = ["workload", "scratchnet µs", *others, "products", "memory MiB (PyTorch)"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in rows:
+        cells = [row.workload, micro(row.steps[OURS])]
+        for name in others:
+            cells.append(f"{micro(row.steps[name])} ({row.ratio(name):.2f})" if name in row.steps else "–")
+        cells.append("" if row.share is None else f"{row.share:.0%}")
+        m = row.memory
+        cells.append(f"{m[OURS]['peak']:.0f} ({m[IN_MEMORY[1]]['peak']:.0f})" if len(m) == 2 else "")
+        lines.append(cells)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def micro(step: Spread) -> str:
+    value = step.median * 1e6
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
+    """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
+    from scratchnet.plots import COLOURS, INK, new_figure, save, style
+
+    others = [name for name in engines if name in PEERS]
+    threads = rows[0].threads
+    fig = new_figure(
+        "A training step in other engines, as a multiple of scratchnet's time",
+        f"{device}, {threads} thread{'s' * (threads > 1)}; right of the line: slower than scratchnet; ticks: quartiles",
+        width=10,
+        height=1.6 + 0.2 * sum(len(row.steps) for row in rows),
+    )
+    ax = style(fig.subplots(), "", "time / scratchnet's time")
+    y, ticks = 0.0, []
+    for row in rows:
+        start = y
+        for k, name in enumerate(others):
+            if name not in row.steps:
+                continue
+            ours, step = row.steps[OURS].median, row.steps[name]
+            ratio = step.median / ours
+            ax.barh(y, ratio - 1, left=1, color=COLOURS[k], height=0.85, label=name)
+            ax.plot([step.low / ours, step.high / ours], [y, y], color=INK, lw=1)
+            ax.text(max(ratio, step.high / ours) * 1.04, y, f"{ratio:.2g}", va="center", size=8, color=INK)
+            y += 1
+        ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[OURS])} µs"))
+        y += 1
+    ax.axvline(1, color=INK, lw=1.2)
+    ax.set_xscale("log")
+    ax.set_xticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+    ax.minorticks_off()
+    ax.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.margins(y=0.01)
+    handles, labels = ax.get_legend_handles_labels()
+    first = dict(zip(labels, handles, strict=True))
+    ax.legend(first.values(), first.keys(), frameon=False, fontsize=9, loc="lower right")
+    save(fig, path)
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def main(args: Sequence[str]) -> int:
+    options = parse(Options, args, "benchmarks/peers.py")
+    from benchmarks.workloads import WORKLOADS
+
+    workloads = [known(name, list(WORKLOADS), "workload") for name in options.workloads] or list(WORKLOADS)
+    engines = [known(name, [OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
+    engines = [OURS, PRODUCTS, *(name for name in engines if name != OURS)]
+    rows: list[Row] = []
+    environments = {}
+    device = timing.cpu_name()
+    stem = f"peers-{timing.file_name(device)}"
+    tables = []
+    for threads in sorted({timing.thread_count(t) for t in options.threads}):
+        some: list[Row] = []
+        for workload in workloads:
+            print(f"{workload}, {threads} thread{'s' * (threads > 1)} ...", flush=True)
+            row, environments[threads] = measure(workload, engines, threads, options.memory and threads == 1)
+            some.append(row)
+        title = f"{device}, {threads} thread{'s' * (threads > 1)}: µs per step (times scratchnet's)"
+        tables.append(f"{title}\n\n{markdown(some, engines)}\n")
+        picture = options.out / f"{stem}-{threads}-thread{'s' * (threads > 1)}.png"
+        draw(some, engines, device, picture)
+        print(f"{tables[-1]}wrote {picture}", flush=True)
+        rows += some
+    for name, why in {name: why for row in rows for name, why in row.missing.items()}.items():
+        print(f"left out somewhere: {name}: {why}")
+    content = {"device": device, "rows": [dataclasses.asdict(row) for row in rows], "environment": environments}
+    print("wrote", timing.write_json(options.out / f"{stem}.json", content))
+    (options.out / f"{stem}.md").write_text("\n".join(tables))
+    print("wrote", options.out / f"{stem}.md")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        asked = json.loads(sys.argv[2])
+        timing.write_json(Path(asked["answer"]), worker(asked))
+    else:
+        guard(main)

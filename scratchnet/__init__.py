@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from scratchnet.layers import Sigmoid as Sigmoid
     from scratchnet.layers import Softmax as Softmax
     from scratchnet.layers import Tanh as Tanh
+    from scratchnet.sequences import run_with_state as run_with_state
+    from scratchnet.sequences import step_with_state as step_with_state
     from scratchnet.training import History as History
     from scratchnet.training import fit as fit
     from scratchnet.training import step as step
@@ -53,6 +55,7 @@ _NAMES = {
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
     "scratchnet.gradients": "GradientReport gradcheck",
     "scratchnet.training": "History fit step",
+    "scratchnet.sequences": "run_with_state step_with_state",
     "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d CropFlip MaxPool2d MedianPool2d MinPool2d "
     "Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",

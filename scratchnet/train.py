@@ -17,6 +17,10 @@ STUDIES = {
     "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),
     "tweets": ("tweets", "who wrote this tweet? words to counts to author; needs no download"),
     "waveforms": ("waveforms", "radar echoes from a satellite: land or water, and how high are the waves?"),
+    "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),
+    "adding": ("memory", "what an RNN and an LSTM remember: the sum of two marked numbers of a long sequence"),
+    "copy": ("memory", "what an RNN and an LSTM remember: symbols to be repeated after a gap"),
+    "chars": ("chars", "an LSTM learns to continue a text that you give, and writes"),
 }
 
 HELP = """\

@@ -4,7 +4,9 @@ Letters as in recurrent.py; i, f, g, o input gate, forget gate, candidate, outpu
 dc = ∂C/∂c_t in full; s = ½ for i, f, o and 1 for g.
 """
 
+import functools
 from dataclasses import dataclass
+from types import ModuleType
 from typing import ClassVar, NamedTuple
 
 from scratchnet.backend import Array, dot, xp_of
@@ -18,7 +20,15 @@ class Kept(NamedTuple):
     gates: Array  # (T, 4, H, N)
     c: Array  # (T + 1, H, N)
     tanh_c: Array  # (T, H, N)
-    s: Array  # (4, H, N)
+    s: Array  # (4·H, N)
+
+
+@functools.lru_cache(maxsize=8)
+def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, Array]:
+    """s, which is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g, and 1 − s: both (4·H, N)."""
+    s = xp.full((4 * H, N), 0.5, dtype)
+    s[2 * H : 3 * H] = 1
+    return s, 1 - s
 
 
 @dataclass(eq=False)
@@ -42,23 +52,25 @@ class LSTM(Recurrent):
         c, tanh_c = (buffer(self, f"{name}{k}", (T + 1, H, N), a, learn) for name in ("c", "tanh c"))
         c[0] = c_0
         # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
-        s = xp.full((4, H, N), 0.5, a.dtype)
-        s[2] = 1
-        shift = 1 - s
-        W = self.joined(k, s[:, :, :1], learn)  # s z_t = (s W) a_t
-        for t in range(T):
-            gate = gates[t]
-            dot(W, a[t], out=gate.reshape(4 * H, N))
-            xp.tanh(gate, out=gate)
-            gate *= s
-            gate += shift
+        s, shift = scale_and_shift(H, N, a.dtype.char, xp)
+        W = self.joined(k, learn)
+        blocks = W.reshape(4, -1)
+        blocks *= s[::H, :1]  # s z_t = (s W) a_t
+        tanh, multiply, add = xp.tanh, xp.multiply, xp.add
+        steps = zip(gates.reshape(T, 4 * H, N), gates, a, h[1:], c, c[1:], tanh_c)
+        for t, (z, gate, a_t, h_t, c_before, c_t, tanh_c_t) in enumerate(steps):
+            dot(W, a_t, z)
+            tanh(z, z)
+            multiply(z, s, z)
+            add(z, shift, z)
             i, f, g, o = gate
-            c_t = xp.multiply(f, c[t], out=c[t + 1])
-            c_t += i * g
-            xp.multiply(o, xp.tanh(c_t, out=tanh_c[t]), out=h[t + 1])
+            multiply(f, c_before, c_t)
+            add(c_t, i * g, c_t)
+            tanh(c_t, tanh_c_t)
+            multiply(o, tanh_c_t, h_t)
             if ended is not None:
-                hold(ended[t], h[t], h[t + 1])
-                hold(ended[t], c[t], c_t)
+                hold(ended[t], h[t], h_t)
+                hold(ended[t], c_before, c_t)
         return (h[T].copy(), c[T].copy()), Kept(gates, c, tanh_c[:T], s)
 
     def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Kept, ended: Array | None,
@@ -69,7 +81,7 @@ class LSTM(Recurrent):
         # For all times at once: what δ_i, δ_f, δ_g are per ∂C/∂c_t, and δ_o per ∂C/∂h_t. First σ′ = (1 − σ) σ and
         # tanh′ = (1 − tanh)(1 + tanh), which in terms of the gates are both (1 − gate)(gate + 2 s − 1).
         delta, other = (buffer(self, use, gates.shape, a, learn) for use in ("delta", "temporary"))
-        xp.add(gates, 2 * s - 1, out=delta)
+        xp.add(gates, (2 * s - 1).reshape(4, H, N), out=delta)
         delta *= xp.subtract(1, gates, out=other)
         d_i, d_f, d_g, d_o = delta.swapaxes(0, 1)
         d_i *= g  # c_t = f ⊙ c_{t−1} + i ⊙ g

@@ -80,16 +80,12 @@ class Recurrent(Layer):
         """Back through time, from `above` and ∂C/∂ the final state; returns δ (T, rows, N), ∂C/∂ the initial state."""
         raise NotImplementedError
 
-    def joined(self, k: int, scale: Array | float, learn: Learner | None) -> Array:
-        """W = (W_hh W_ih b) of layer k, (rows, H + I + 1), with its blocks multiplied by `scale` (blocks, 1, 1)."""
+    def joined(self, k: int, learn: Learner | None) -> Array:
+        """W = (W_hh W_ih b) of layer k, (rows, H + I + 1), as a copy."""
         W_ih, W_hh, b_ih, b_hh = (p.value for p in self.weights[k])
-        H, I = self.hidden_size, W_ih.shape[1]
-        W = buffer(self, f"W{k}", (self.blocks, H, H + I + 1), W_ih, learn)
-        xp = xp_of(W)
-        xp.multiply(W_hh.reshape(-1, H, H), scale, out=W[..., :H])
-        xp.multiply(W_ih.reshape(-1, H, I), scale, out=W[..., H:-1])
-        xp.multiply((b_ih + b_hh).reshape(-1, H, 1), scale, out=W[..., -1:])
-        return W.reshape(-1, H + I + 1)
+        W = buffer(self, f"W{k}", (len(W_hh), W_hh.shape[1] + W_ih.shape[1] + 1), W_ih, learn)
+        W[:, : self.hidden_size], W[:, self.hidden_size : -1], W[:, -1] = W_hh, W_ih, b_ih + b_hh
+        return W
 
     def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:
         """BP3 and BP4 of layer k over all times, from δ (T, rows, N) and a; returns dx."""
@@ -191,7 +187,7 @@ class RNN(Recurrent):
     def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
              learn: Learner | None) -> tuple[tuple[Array, ...], None]:  # fmt: skip
         xp, T, h = xp_of(a), len(a) - 1, a[:, : self.hidden_size]
-        W = self.joined(k, 1.0, learn)
+        W = self.joined(k, learn)
         for t in range(T):
             xp.tanh(dot(W, a[t]), out=h[t + 1])
             if ended is not None:

@@ -1,0 +1,204 @@
+"""Text, one character after the other: an LSTM learns to say which character comes next, and then writes.
+
+Letters: V different characters, N streams read side by side, T characters per step. The text is cut into N streams;
+every step reads the next T characters of each and carries the LSTM's state on to the next step, so the network
+remembers further than the T characters that the gradient goes back (truncated backpropagation through time).
+
+Source: A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850 (2013), section 3; the loop
+after A. Karpathy, The unreasonable effectiveness of recurrent neural networks (2015).
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from scratchnet.backend import blas_threads, choose_threads, to_numpy
+from scratchnet.errors import DataError, SettingError
+from scratchnet.layers import LSTM, Linear, Sequential
+from scratchnet.layers.activation import softmax
+from scratchnet.losses import CrossEntropyLoss, Loss
+from scratchnet.schedules import parse_schedule
+from scratchnet.sequences import run_with_state, step_with_state
+from scratchnet.studies.common import CommonOptions, need
+from scratchnet.studies.run import ProgressLines, Run, optimiser_of
+
+MOST = 1_000  # different characters: more than that is not a text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train an LSTM to continue a text, character by character, and let it write."""
+
+    preset: Literal["default"] = "default"
+    """Which recipe; it sets the defaults of all other options."""
+    text: Path | None = None
+    """The text to learn, a file in UTF-8."""
+    hidden: int = 128
+    """Hidden units of each LSTM."""
+    num_layers: int = 1
+    """LSTMs on top of one another."""
+    length: int = 50
+    """Characters per step and stream: as far as the gradient goes back."""
+    sample: int = 500
+    """Characters to write at the end."""
+    temperature: float = 0.7
+    """Of the writing: near 0 the most probable character always, 1 as probable as learnt, above more surprising."""
+    prompt: str = ""
+    """What the writing begins with; by default a random place of the text."""
+
+    def check(self) -> None:
+        super().check()
+        for name in ("hidden", "num_layers", "length", "sample"):
+            value = getattr(self, name)
+            need(value >= 1, f"--{name.replace('_', '-')}", "a number from 1", value)
+        need(0 < self.temperature < float("inf"), "--temperature", "a number above 0", self.temperature)
+        if self.text is None:
+            raise SettingError("say which text to learn: --text FILE")
+        if self.resume is not None or self.distributed:
+            raise SettingError("chars can be neither resumed nor distributed: leave out --resume and --distributed")
+
+
+PRESETS = {
+    "default": Options(epochs=20, batch_size=32, lr=0.005, optimizer="adam", schedule="cosine", clip_norm=1.0),
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises DataError if it cannot be read, is no UTF-8 or holds nothing to learn from."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read: {e.strerror or e}") from None
+    except UnicodeDecodeError as e:
+        raise DataError(f"{path}: not a text in UTF-8 (byte {e.start}): convert it first") from None
+    kinds = len(set(text))
+    if kinds < 2:
+        raise DataError(f"{path}: a text of {len(text)} characters, {kinds} different, has nothing to learn from")
+    if kinds > MOST:
+        raise DataError(f"{path}: {kinds:,} different characters: at most {MOST:,} can be told apart")
+    return text
+
+
+def streams(ids: np.ndarray, N: int, T: int) -> np.ndarray:
+    """The text as N streams (N, steps·T + 1), each beginning with the last character of the one before it."""
+    steps = (len(ids) - 1) // N // T
+    if steps < 1:
+        raise SettingError(
+            f"the text has {len(ids):,} characters to train on: too few for {N} streams of {T}; "
+            "choose a smaller --batch-size or --length"
+        )
+    starts = np.arange(N)[:, None] * steps * T
+    return ids[starts + np.arange(steps * T + 1)]
+
+
+def network(V: int, o: Options) -> Sequential:
+    return Sequential(LSTM(V, o.hidden, num_layers=o.num_layers, output="sequence"), Linear(o.hidden, V),
+                      seed=o.seed, dtype=o.dtype, device=o.device)  # fmt: skip
+
+
+def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """Every preset's network in float64, for ten characters, with the shape of an example and its loss."""
+    nets: dict[str, tuple[Sequential, tuple[int, ...], Loss]] = {}
+    for name, o in PRESETS.items():
+        net = Sequential(LSTM(10, o.hidden, output="sequence"), Linear(o.hidden, 10), dtype="float64")
+        nets[name] = (net, (o.length, 10), CrossEntropyLoss())
+    return nets
+
+
+def read_on(net: Sequential, eye: np.ndarray, ids: np.ndarray) -> float:
+    """The mean cross entropy, in nats per character, of a text (n,) read from its second character on."""
+    total, state, loss = 0.0, None, CrossEntropyLoss()
+    for k in range(0, len(ids) - 1, 200):
+        piece = ids[k : k + 201]
+        y, state = run_with_state(net, eye[piece[None, :-1]], state)
+        value, _ = loss(y, piece[None, 1:])
+        total += float(value) * (len(piece) - 1)
+    return total / (len(ids) - 1)
+
+
+def write(net: Sequential, vocabulary: list[str], prompt: str, n: int, temperature: float, seed: int) -> str:
+    """`n` characters that follow `prompt`, drawn from softmax(z / temperature). Raises SettingError for a character of
+    the prompt that the text does not have."""
+    for c in prompt:
+        if c not in vocabulary:
+            raise SettingError(f"the prompt has {c!r}, which the text has not: leave it out")
+    eye, rng = np.eye(len(vocabulary), dtype=net.dtype), np.random.default_rng([seed, 2])
+    ids, state = np.array([vocabulary.index(c) for c in prompt]), None
+    written = []
+    for _ in range(n):
+        y, state = run_with_state(net, net.xp.asarray(eye[ids[None]]), state)
+        p = softmax(to_numpy(y[0, -1, :, None]).astype(np.float64) / temperature)[:, 0]
+        ids = rng.choice(len(p), 1, p=p)
+        written.append(vocabulary[ids[0]])
+    return "".join(written)
+
+
+def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> None:
+    """All epochs of truncated backpropagation; fills the run's history."""
+    o, loss, lstm = result.options, CrossEntropyLoss(), net.layers[0]
+    assert isinstance(o, Options) and isinstance(lstm, LSTM)
+    eye = net.xp.eye(lstm.input_size, dtype=net.dtype)
+    optimiser, rate = optimiser_of(net, o), parse_schedule(o.schedule, o.lr, o.epochs)
+    data = net.xp.asarray(streams(text, o.batch_size, o.length))
+    steps = data.shape[1] // o.length
+    threads = choose_threads(o.threads, lstm.operations((o.length, lstm.input_size)) * o.batch_size)
+    progress = ProgressLines(result.console, o.epochs, o.batch_size * o.length * steps)
+    result.metrics |= {"device": net.device, "threads": threads}
+    result.say(
+        f"{net.size:,} parameters, {len(text):,} characters to train on, {len(valid):,} to validate by; in a step "
+        f"{o.batch_size} streams of {o.length} characters; {threads} BLAS thread{'s' * (threads > 1)}"
+    )
+    with blas_threads(threads), progress:
+        for epoch in range(o.epochs):
+            start, state, losses = time.perf_counter(), None, []
+            optimiser.lr = float(rate(epoch))
+            for k in range(steps):
+                piece = data[:, k * o.length : (k + 1) * o.length + 1]
+                value, state = step_with_state(net, loss, optimiser, eye[piece[:, :-1]], piece[:, 1:], state)
+                losses.append(float(value))
+                progress.step(epoch, k, steps, value)
+            row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": float(np.mean(losses)),
+                   "valid_loss": read_on(net, eye, valid), "seconds": time.perf_counter() - start}  # fmt: skip
+            result.history.step_losses += losses
+            result.history.epochs.append(row)
+            progress.epoch(row)
+
+
+def run(study: str, o: Options) -> int:
+    """Read, train, write; returns the exit code."""
+    assert o.text is not None
+    text = read_text(o.text)
+    vocabulary = sorted(set(text))
+    ids = np.searchsorted(vocabulary, list(text))
+    split = len(ids) - max(2, len(ids) // 10)
+    net = network(len(vocabulary), o)
+    net.info["vocabulary"] = "".join(vocabulary)
+    streams(ids[:split], o.batch_size, o.length)  # raises before anything is written
+    result = Run(study, o, o.text.name)
+    result.say(f"{study}, preset {o.preset}: {net}")
+    train(net, ids[:split], ids[split:], result)
+    last = result.history.last
+    place = int(np.random.default_rng([o.seed, 3]).integers(0, max(1, split - 50)))
+    prompt = o.prompt or text[place : place + 50]
+    written = write(net, vocabulary, prompt, o.sample, o.temperature, o.seed)
+    result.metrics |= {
+        "characters": len(text),
+        "vocabulary": len(vocabulary),
+        "train_seconds": round(sum(row["seconds"] for row in result.history.epochs), 3),
+        "train_loss": last["train_loss"],
+        "valid_loss": last["valid_loss"],
+        "valid_bits_per_character": last["valid_loss"] / math.log(2),
+        "sample": written,
+    }
+    if o.plots:
+        from scratchnet import plots
+
+        plots.loss_and_accuracy(result.history, result.out / "training.png")
+        result.pictures.append(result.out / "training.png")
+    result.say(f"\nafter “{prompt}” it writes, at temperature {o.temperature:g}:\n\n{written}\n")
+    result.finish(net)
+    return 0

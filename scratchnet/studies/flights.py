@@ -1,0 +1,279 @@
+"""Airline passengers, 1949 to 1960: forecast the last twelve months from the 132 before them.
+
+Letters: n months, T = window months that a forecast looks at. A window of the series goes through an LSTM, its last h
+through a Linear to one number, the next month. The presets:
+
+tutorial  the recipe of many published tutorials: scaled to −1..1, LSTM of 100, mean squared error, Adam 0.001, 150
+          epochs, one window at a time. It is worse than repeating last year's months
+default   differences of logarithms, in which growth is a constant and a season of growing height is an equal one; LSTM
+          of 32, all windows in one step, clipped gradient, cosine schedule
+
+The settings of `default` were chosen by the forecast of 1959 from the years before it, never by that of 1960:
+`python -m scratchnet.studies.flights` repeats the choice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from scratchnet.errors import DataError, SettingError
+from scratchnet.layers import LSTM, Linear, Sequential
+from scratchnet.losses import Loss, MSELoss
+from scratchnet.studies.common import CommonOptions, need
+from scratchnet.studies.run import Run, optimiser_of
+
+YEAR = 12  # months, and the length of every forecast
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Forecast a year of airline passengers with an LSTM."""
+
+    preset: Literal["default", "tutorial"] = "default"
+    """Which recipe; it sets the defaults of all other options."""
+    year: int = 1960
+    """The year to forecast, from all months before it; 1959 is the one that the settings were chosen by."""
+    window: int = 12
+    """Months that a forecast looks at."""
+    hidden: int = 32
+    """Hidden units of the LSTM."""
+    scaling: Literal["minmax", "log-differences"] = "log-differences"
+    """What the network sees of the series."""
+
+    def check(self) -> None:
+        super().check()
+        need(self.window >= 1, "--window", "a number of months from 1", self.window)
+        need(self.hidden >= 1, "--hidden", "a number from 1", self.hidden)
+        need(1951 <= self.year <= 1960, "--year", "from 1951 to 1960", self.year)
+
+
+PRESETS = {
+    "default": Options(
+        epochs=300, batch_size=1000, lr=0.01, optimizer="adamw", weight_decay=0.1, schedule="cosine", clip_norm=1.0
+    ),
+    "tutorial": Options(
+        preset="tutorial", epochs=150, batch_size=1, lr=0.001, optimizer="adam", hidden=100, scaling="minmax"
+    ),
+}
+
+
+class Scaling(NamedTuple):
+    """What the network sees, and back: (v − shift) / scale, with v = x_t passengers or log(x_t / x_{t−1})."""
+
+    kind: str
+    shift: float
+    scale: float
+
+    def values(self, series: np.ndarray) -> np.ndarray:
+        """(n,) passengers → (n,) values, or (n − 1,) of differences."""
+        raw = series if self.kind == "minmax" else np.diff(np.log(series))
+        return (raw - self.shift) / self.scale
+
+    def passengers(self, values: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Forecast values → passengers, given the passengers of the month before each."""
+        raw = values * self.scale + self.shift
+        return raw if self.kind == "minmax" else before * np.exp(raw)
+
+
+def fit_scaling(kind: str, series: np.ndarray) -> Scaling:
+    """−1..1 between the series' extremes, or log-differences with mean 0 and deviation 1. Raises DataError."""
+    if kind == "minmax":
+        low, high = float(series.min()), float(series.max())
+        scaling = Scaling(kind, (high + low) / 2, (high - low) / 2)
+    else:
+        if series.min() <= 0:
+            raise DataError(f"the series has a value of {series.min():g}: --scaling log-differences needs all above 0")
+        differences = np.diff(np.log(series))
+        scaling = Scaling(kind, float(differences.mean()), float(differences.std()))
+    if scaling.scale < 1e-12:
+        raise DataError("the series is constant or grows constantly: there is nothing to learn from it")
+    return scaling
+
+
+def check_series(series: np.ndarray, window: int) -> np.ndarray:
+    """The series as float64 (n,). Raises DataError if it is not one that windows can be cut from."""
+    series = np.asarray(series, np.float64)
+    if series.ndim != 1:
+        raise DataError(f"a series has one axis, not shape {series.shape}: pass one number per month")
+    if len(series) == 0:
+        raise DataError("the series is empty")
+    if not np.isfinite(series).all():
+        k = int(np.flatnonzero(~np.isfinite(series))[0])
+        raise DataError(f"the series has {series[k]} at position {k}: fill the gap or cut it off")
+    if window < 1:
+        raise SettingError(f"a window must have a month at least, not {window}")
+    if len(series) < window + 2:
+        raise SettingError(
+            f"a window of {window} months is too long for {len(series)} months: at most {len(series) - 2}"
+        )
+    return series
+
+
+def windows(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """All windows (M, T, 1) of a series of values, and the value that follows each (M, 1)."""
+    if len(values) <= window:
+        raise SettingError(f"a window of {window} is too long for a series of {len(values)} values")
+    pieces = np.lib.stride_tricks.sliding_window_view(values, window + 1)
+    return pieces[:, :window, None], pieces[:, window:]
+
+
+class Forecast(NamedTuple):
+    recursive: np.ndarray  # from its own forecasts
+    known: np.ndarray  # every month from the true months before it
+
+
+def forecast(net: Sequential, scaling: Scaling, series: np.ndarray, start: int, window: int) -> Forecast:
+    """The YEAR months from `start` on, in passengers."""
+    past = list(series[:start])
+    for _ in range(YEAR):
+        value = net(scaling.values(np.array(past))[None, -window:, None])[0].astype(np.float64)
+        past.append(float(scaling.passengers(value, np.array(past[-1:]))[0]))
+    x = np.stack([scaling.values(series[:k])[-window:, None] for k in range(start, start + YEAR)])
+    known = scaling.passengers(net(x)[:, 0].astype(np.float64), series[start - 1 : start + YEAR - 1])
+    return Forecast(np.array(past[start:]), known)
+
+
+def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:
+    """The root of the mean squared error, in the unit of the series."""
+    return float(np.sqrt(((forecast - truth) ** 2).mean()))
+
+
+def network(o: Options) -> Sequential:
+    return Sequential(LSTM(1, o.hidden), Linear(o.hidden, 1), seed=o.seed, dtype=o.dtype, device=o.device)
+
+
+def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """Every preset's network in float64, with the shape of an example and its loss."""
+    return {name: (network(replace(o, dtype="float64")), (o.window, 1), MSELoss()) for name, o in PRESETS.items()}
+
+
+def prepare(series: np.ndarray, start: int, o: Options) -> tuple[Scaling, np.ndarray, np.ndarray]:
+    """(scaling, windows, what follows them) of the months before `start`; later ones are not looked at."""
+    past = check_series(series[:start], o.window)
+    scaling = fit_scaling(o.scaling, past)
+    x, t = windows(scaling.values(past), o.window)
+    return scaling, x.astype(o.dtype), t.astype(o.dtype)
+
+
+def run(study: str, o: Options) -> int:
+    """Train, forecast, compare with last year's months, write; returns the exit code."""
+    from scratchnet.data.flights import FIRST_YEAR, load_flights
+
+    series = load_flights()
+    start = YEAR * (o.year - FIRST_YEAR)
+    scaling, x, t = prepare(series, start, o)
+    net = network(o)
+    net.info |= {"series": {"unit": "thousand passengers", "window": o.window, **scaling._asdict()}}
+    result = Run(study, o, "flights")
+    result.say(f"{study}, preset {o.preset}: {net}; {len(x)} windows of {o.window} months before {o.year}")
+    result.fit(net, MSELoss(), (x, t))
+    truth, naive = series[start : start + YEAR], series[start - YEAR : start]
+    f = forecast(net, scaling, series, start, o.window)
+    result.metrics |= {
+        "year": str(o.year),
+        "rmse_recursive": rmse(f.recursive, truth),
+        "rmse_known": rmse(f.known, truth),
+        "rmse_seasonal_naive": rmse(naive, truth),
+        "forecast_recursive": f.recursive.tolist(),
+        "forecast_known": f.known.tolist(),
+    }
+    if o.plots:
+        draw(result, o, series, start, f)
+    result.finish(net)
+    m = result.metrics
+    result.say(
+        f"{o.year} in thousand passengers, root mean squared error: {m['rmse_recursive']:.1f} from its own forecasts, "
+        f"{m['rmse_known']:.1f} from the known months, {m['rmse_seasonal_naive']:.1f} by repeating {o.year - 1}"
+    )
+    return 0
+
+
+def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
+    """The pictures of a run."""
+    from scratchnet import plots
+    from scratchnet.data.flights import FIRST_YEAR
+
+    paths = {name: result.out / f"{name}.png" for name in ("training", "forecast")}
+    plots.loss_and_accuracy(result.history, paths["training"])
+    m = result.metrics
+    year = o.year
+    t = FIRST_YEAR + np.arange(len(series)) / YEAR
+    last, naive = t[start : start + YEAR], series[start - YEAR : start]
+    fig = plots.new_figure(
+        f"Airline passengers: {year} forecast from the months before it",
+        f"Preset {o.preset}, seed {o.seed}. Root mean squared error, in thousand passengers: own forecasts "
+        f"{m['rmse_recursive']:.1f}, known months {m['rmse_known']:.1f}, last year's months "
+        f"{m['rmse_seasonal_naive']:.1f}",
+        12, 5.4,
+    )  # fmt: skip
+    whole, near = fig.subplots(1, 2, width_ratios=[1.5, 1])
+    for ax in (whole, near):
+        at = t if ax is whole else np.arange(YEAR)
+        part = slice(None) if ax is whole else slice(start, start + YEAR)
+        x = last if ax is whole else at
+        marker = {} if ax is whole else {"marker": "o", "markersize": 4}
+        ax.plot(at, series[part], color=plots.INK, linewidth=1.4, label="passengers", **marker)
+        ax.plot(x, naive, color=plots.GREY, linewidth=1.2, linestyle=":", label="last year's months", **marker)
+        ax.plot(x, f.known, color=plots.BLUE, linewidth=1.6, label="from the known months", **marker)
+        ax.plot(x, f.recursive, color=plots.ORANGE, linewidth=1.6, label="from its own forecasts", **marker)
+    plots.style(whole, "The whole series", "year", "passengers per month (thousands)")
+    whole.axvspan(year, year + 1, color=plots.RULE, alpha=0.6, linewidth=0)
+    whole.set_xticks(range(FIRST_YEAR, FIRST_YEAR + len(series) // YEAR + 1, 2))
+    plots.style(near, f"{year}", "month", "passengers per month (thousands)")
+    near.set_xticks(range(YEAR), list("JFMAMJJASOND"))
+    plots.legend(whole, loc="upper left")
+    plots.save(fig, paths["forecast"])
+    result.pictures += list(paths.values())
+
+
+# ------------------------------------------------------------------------------------------ the choice of settings
+
+SEEDS = range(100, 108)  # none of those that results are reported for
+
+
+def grid() -> Iterator[Options]:
+    """What was tried; everything else is as in the preset."""
+    for window in (12, 13):
+        for hidden in (16, 32):
+            for epochs in (200, 250, 300):
+                for decay in (0.0, 0.1):
+                    yield replace(PRESETS["default"], year=1959, window=window, hidden=hidden, epochs=epochs,
+                                  weight_decay=decay)  # fmt: skip
+
+
+def judge(o: Options, seeds: range) -> list[float]:
+    """The RMSE of the recursive forecast of the options' year, for every seed."""
+    from scratchnet.data.flights import FIRST_YEAR, load_flights
+    from scratchnet.schedules import parse_schedule
+    from scratchnet.training import fit
+
+    series = load_flights()
+    start = YEAR * (o.year - FIRST_YEAR)
+    scaling, x, t = prepare(series, start, o)
+    found = []
+    for seed in seeds:
+        own = replace(o, seed=seed)
+        net = network(own)
+        fit(net, MSELoss(), optimiser_of(net, own), x, t, epochs=o.epochs, batch_size=o.batch_size, seed=seed,
+            schedule=parse_schedule(o.schedule, o.lr, o.epochs), threads=1)  # fmt: skip
+        found.append(rmse(forecast(net, scaling, series, start, o.window).recursive, series[start : start + YEAR]))
+    return found
+
+
+def main() -> None:
+    """Print the forecast errors of 1959 for every setting of the grid, best median first."""
+    rows = []
+    for o in grid():
+        errors = judge(o, SEEDS)
+        rows.append((float(np.median(errors)), max(errors), o))
+        print(f"{len(rows)} settings tried", end="\r", flush=True)
+    print("RMSE of 1959, from its own forecasts, best first:")
+    for median, worst, o in sorted(rows, key=lambda row: row[0]):
+        print(f"median {median:5.1f}  worst {worst:5.1f}  window {o.window} hidden {o.hidden} epochs {o.epochs} "
+              f"weight decay {o.weight_decay}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

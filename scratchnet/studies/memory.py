@@ -1,0 +1,157 @@
+"""What recurrence remembers: two tasks whose answer lies far back, learnt by an RNN and by an LSTM side by side.
+
+Letters: N sequences, T time steps, G steps of gap, S symbols to remember, K different symbols. The studies:
+
+adding  two features, (a number from 0 to 1, a mark). Two of the T numbers are marked, and their sum is asked at the
+        end. Who always answers 1 has a mean squared error of 1/6 = 0.167.
+copy    S symbols out of K, then G blanks, then a signal, upon which the symbols are asked in their order. Who has
+        forgotten them is right once in K times.
+
+Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), section 5.4; for copy,
+M. Arjovsky, A. Shah and Y. Bengio, Unitary evolution recurrent neural networks, ICML 2016, section 5.1.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from scratchnet.layers import GRU, LSTM, RNN, Linear, Sequential
+from scratchnet.layers.recurrent import Recurrent
+from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
+from scratchnet.metrics import outputs
+from scratchnet.studies.common import CommonOptions, need
+from scratchnet.studies.run import Run
+from scratchnet.training import History
+
+LAYERS: dict[str, type[Recurrent]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+TEST = 1_000  # sequences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train an RNN and an LSTM on the same sequences and compare what they remember."""
+
+    preset: Literal["default"] = "default"
+    """Which recipe; it sets the defaults of all other options."""
+    layers: str = "RNN,LSTM"
+    """The recurrent layers to compare: RNN, GRU, LSTM."""
+    hidden: int = 64
+    """Hidden units of each."""
+    length: int | None = None
+    """adding: steps of a sequence (default 50); copy: steps of the gap (default 20)."""
+    examples: int = 5_000
+    """Training sequences."""
+
+    def check(self) -> None:
+        super().check()
+        need(self.hidden >= 1, "--hidden", "a number from 1", self.hidden)
+        need(self.length is None or self.length >= 2, "--length", "a number from 2", self.length)
+        need(self.examples >= 1, "--examples", "a number from 1", self.examples)
+        names = self.layers.split(",")
+        need(all(name in LAYERS for name in names), "--layers", f"out of {', '.join(LAYERS)}", self.layers)
+
+
+PRESETS = {
+    "default": Options(epochs=20, batch_size=50, lr=0.005, optimizer="adam", schedule="cosine", clip_norm=1.0),
+}
+
+LENGTHS = {"adding": 50, "copy": 20}
+SYMBOLS, KINDS = 3, 8  # of copy: how many are to be remembered, out of how many
+
+
+def adding(n: int, T: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """n sequences (n, T, 2) of (number, mark), one mark in each half, and the sum of the marked numbers (n, 1)."""
+    numbers, marks, rows = rng.random((n, T)), np.zeros((n, T)), np.arange(n)
+    marks[rows, rng.integers(0, T // 2, n)] = 1
+    marks[rows, rng.integers(T // 2, T, n)] = 1
+    return np.stack([numbers, marks], 2), (numbers * marks).sum(1, keepdims=True)
+
+
+def copy(n: int, gap: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """n sequences of symbols, gap and signal, one-hot (n, T, K + 2), and the class asked at every time (n, T).
+
+    Classes 0 to K − 1 are the symbols, K is the blank; in the input K + 1 is the signal. T = 2 S + G.
+    """
+    symbols = rng.integers(0, KINDS, (n, SYMBOLS))
+    seen = np.full((n, 2 * SYMBOLS + gap), KINDS)
+    asked = seen.copy()
+    seen[:, :SYMBOLS], seen[:, -SYMBOLS - 1], asked[:, -SYMBOLS:] = symbols, KINDS + 1, symbols
+    return np.eye(KINDS + 2)[seen], asked
+
+
+TASKS = {"adding": adding, "copy": copy}
+
+
+def network(study: str, layer: str, o: Options) -> Sequential:
+    kind = LAYERS[layer]
+    if study == "adding":
+        return Sequential(kind(2, o.hidden), Linear(o.hidden, 1), seed=o.seed, dtype=o.dtype, device=o.device)
+    return Sequential(kind(KINDS + 2, o.hidden, output="sequence"), Linear(o.hidden, KINDS + 1),
+                      seed=o.seed, dtype=o.dtype, device=o.device)  # fmt: skip
+
+
+def loss_of(study: str) -> Loss:
+    return MSELoss() if study == "adding" else CrossEntropyLoss()
+
+
+def networks(study: str = "adding") -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """The network of every layer that is compared, in float64, with the shape of an example and its loss."""
+    o = replace(PRESETS["default"], dtype="float64")
+    x, _ = TASKS[study](1, LENGTHS[study], np.random.default_rng(0))
+    return {layer: (network(study, layer, o), x.shape[1:], loss_of(study)) for layer in o.layers.split(",")}
+
+
+def judge(study: str, y: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+    """How well a network remembers: test_mse of adding; recall_accuracy of copy, over what follows the signal."""
+    if study == "adding":
+        return {"test_mse": float(((y - asked) ** 2).mean())}
+    right = y.argmax(-1)[:, -SYMBOLS:] == asked[:, -SYMBOLS:]
+    return {"recall_accuracy": float(right.mean())}
+
+
+def run(study: str, o: Options) -> int:
+    """Train every layer on the same sequences, test, write; returns the exit code. The last network is kept."""
+    rng = np.random.default_rng([o.seed, 1])
+    length = o.length or LENGTHS[study]
+    x, t = TASKS[study](o.examples, length, rng)
+    test_x, test_t = TASKS[study](TEST, length, rng)
+    result, histories = Run(study, o, study), {}
+    guess = {"test_mse": 1 / 6} if study == "adding" else {"recall_accuracy": 1 / KINDS}
+    result.metrics |= {"length": x.shape[1], **{f"guess_{name}": value for name, value in guess.items()}}
+    for layer in o.layers.split(","):
+        net = network(study, layer, o)
+        result.say(f"{study}: {net}; sequences of {x.shape[1]} steps")
+        histories[layer] = result.fit(net, loss_of(study), (x.astype(o.dtype), t))
+        found = judge(study, outputs(net, test_x.astype(o.dtype)), test_t)
+        result.metrics |= {f"{layer.lower()}_{name}": value for name, value in found.items()}
+        result.metrics |= {f"{layer.lower()}_train_seconds": result.metrics.pop("train_seconds")}
+    if o.plots:
+        draw(result, histories, study, x.shape[1], result.out / "memory.png")
+        result.pictures.append(result.out / "memory.png")
+    result.finish(net)
+    return 0
+
+
+def draw(result: Run, histories: dict[str, History], study: str, T: int, path: Path) -> None:
+    """The loss of every layer against the steps, with that of who remembers nothing."""
+    from scratchnet import plots
+
+    m = result.metrics
+    name = "test_mse" if study == "adding" else "recall_accuracy"
+    unit = "test error" if study == "adding" else "recalled"
+    ends = ", ".join(f"{layer} {m[f'{layer.lower()}_{name}']:.3g}" for layer in histories)
+    title = {"adding": "The adding problem", "copy": "Copy after a gap"}[study]
+    fig = plots.new_figure(f"{title}: sequences of {T} steps", f"{unit}: {ends}; guessing {m[f'guess_{name}']:.3g}")
+    ax = plots.style(fig.subplots(), "", "step", "training loss, mean over 50 steps")
+    for k, (layer, history) in enumerate(histories.items()):
+        losses = np.array(history.step_losses)
+        width = min(50, len(losses))
+        ax.plot(np.arange(width, len(losses) + 1), np.convolve(losses, np.ones(width) / width, "valid"),
+                color=plots.COLOURS[k], linewidth=1.6, label=layer)  # fmt: skip
+    nothing = 1 / 6 if study == "adding" else SYMBOLS / T * np.log(KINDS)
+    ax.axhline(nothing, color=plots.GREY, linewidth=1.2, linestyle=":", label="remembers nothing")
+    ax.set_ylim(bottom=0)
+    plots.legend(ax)
+    plots.save(fig, path)

@@ -1,0 +1,145 @@
+"""The vanishing gradient, made visible: ‖∂C/∂h_t‖ against t, of an RNN and of an LSTM, before and after training.
+
+Letters: T time steps, N sequences, H hidden units, dh_t = ∂C/∂h_t (H, N). The task is the adding problem of memory.py.
+The error is made at the last time; what of it reaches time t decides whether the network can learn what to
+do with the input of time t. In an RNN dh_{t−1} = W_hhᵀ (dh_t ⊙ (1 − h_t²)): one more factor for every step, which are
+below 1 for small weights. In an LSTM the cell state carries it on, with the forget gate as the only factor.
+
+Source: Y. Bengio, P. Simard and P. Frasconi, Learning long-term dependencies with gradient descent is difficult, IEEE
+Transactions on Neural Networks 5 (1994).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from scratchnet.cli import guard, parse
+from scratchnet.layers import Sequential
+from scratchnet.layers.recurrent import Recurrent
+from scratchnet.layers.sequential import to_columns
+from scratchnet.learner import Learner
+from scratchnet.losses import MSELoss
+from scratchnet.schedules import parse_schedule
+from scratchnet.studies import memory
+from scratchnet.studies.common import need, sizes
+from scratchnet.studies.run import optimiser_of
+from scratchnet.training import fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Draw how the gradient of an RNN and of an LSTM fades on its way back through time."""
+
+    lengths: str = "10,50,100"
+    """Lengths of the sequences."""
+    layers: str = "RNN,LSTM"
+    """The recurrent layers to compare: RNN, GRU, LSTM."""
+    hidden: int = 64
+    """Hidden units of each."""
+    epochs: int = 10
+    """Training on the adding problem, between the two pictures."""
+    examples: int = 5_000
+    """Training sequences."""
+    seed: int = 0
+    """Decides initial weights and the sequences."""
+    out: Path = Path("runs/vanishing")
+    """Folder for the picture."""
+
+    def check(self) -> None:
+        """Raise SettingError for a value outside its range."""
+        need(len(sizes(self.lengths, "--lengths")) > 0, "--lengths", "sizes from 2, such as 10,50", "empty")
+        for T in sizes(self.lengths, "--lengths"):
+            self.task(T).check()
+
+    def task(self, T: int) -> memory.Options:
+        """The options of the adding problem at this length."""
+        return replace(memory.PRESETS["default"], layers=self.layers, hidden=self.hidden, length=T, epochs=self.epochs,
+                       examples=self.examples, seed=self.seed)  # fmt: skip
+
+
+def gradient_norms(net: Sequential, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """‖∂C/∂h_t‖, mean over the sequences, for t = 1 ... T: (T,). The network is a recurrent layer and a Linear.
+
+    The sequence is run in T pieces of one step with a carried state, and ∂C/∂ the state goes back from piece to piece.
+    """
+    recurrent, linear = net.layers
+    assert isinstance(recurrent, Recurrent)
+    columns, loss, state, pieces = to_columns(net.as_input(x)), MSELoss(), None, []
+    for a in columns:
+        learn = Learner()  # each piece has buffers of its own: all caches live until the way back
+        y, state, cache = recurrent.run(a[None], learn, state)
+        pieces.append((learn, cache))
+    out, cache = linear.forward(y)
+    _, delta = loss.forward(out, to_columns(loss.as_target(target, out)))
+    dh = linear.backward(delta, cache, Learner())
+    assert dh is not None
+    norms, zero, back = [], np.zeros_like(dh), None
+    for k, (learn, cache) in enumerate(reversed(pieces)):
+        top = dh if back is None else back[-1][0]
+        # the loss is a mean over the N sequences: without its 1/N this is the gradient of one sequence's own loss
+        norms.append(float(np.linalg.norm(top, axis=0).mean() * x.shape[0]))
+        _, back = recurrent.run_back(dh if k == 0 else zero, cache, learn, False, back)
+    return np.array(norms[::-1])
+
+
+def measure(o: Options, say: bool = True) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """(norms before, norms after training) for every layer and length."""
+    found = {}
+    for layer in o.layers.split(","):
+        for T in sizes(o.lengths):
+            task = o.task(T)
+            rng = np.random.default_rng([o.seed, T])
+            x, t = memory.adding(o.examples, T, rng)
+            probe = memory.adding(200, T, rng)
+            net = memory.network("adding", layer, task)
+            before = gradient_norms(net, *probe)
+            history = fit(net, MSELoss(), optimiser_of(net, task), x, t, epochs=o.epochs, batch_size=task.batch_size,
+                          schedule=parse_schedule(task.schedule, task.lr, o.epochs), seed=o.seed)  # fmt: skip
+            after = gradient_norms(net, *probe)
+            found[layer, T] = before, after
+            if say:
+                print(f"{layer:>4}, T = {T:>3}: of the gradient at the end there arrives at the beginning "
+                      f"{before[0] / before[-1]:.1e} before training, {after[0] / after[-1]:.1e} after it "
+                      f"(loss {history.last['train_loss']:.4f})", flush=True)  # fmt: skip
+    return found
+
+
+def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """One row of axes: before and after training; colour is the layer, line style the length."""
+    from scratchnet import plots
+
+    lengths = sorted({T for _, T in found})
+    layers = list(dict.fromkeys(layer for layer, _ in found))
+    fig = plots.new_figure(
+        "How much of the error reaches the past: ‖∂C/∂h‖, as a share of that at the last time",
+        "Adding problem, mean over 200 sequences. Where a line falls, the gradient vanishes on its way back",
+        12, 5.2,
+    )  # fmt: skip
+    panels = fig.subplots(1, 2, sharey=True)
+    dashes = ["-", "--", ":", "-."]
+    for k, (ax, name) in enumerate(zip(panels, ("Before training", "After training"))):
+        plots.style(ax, name, "steps before the end of the sequence", "share of the gradient" if k == 0 else "")
+        for (layer, T), norms in found.items():
+            share = norms[k][::-1] / norms[k][-1]
+            ax.semilogy(np.arange(T), share, color=plots.COLOURS[layers.index(layer)], linewidth=1.6,
+                        linestyle=dashes[lengths.index(T) % len(dashes)], label=f"{layer}, T = {T}")  # fmt: skip
+        ax.invert_xaxis()
+        ax.set_ylim(bottom=1e-12)
+    plots.legend(panels[1], loc="lower right")
+    plots.save(fig, path)
+
+
+def main(args: Sequence[str]) -> int:
+    o = parse(Options, args, "python -m scratchnet.studies.vanishing", Options())
+    o.check()
+    found = measure(o)
+    o.out.mkdir(parents=True, exist_ok=True)
+    draw(found, o.out / "vanishing.png")
+    print(f"written to {o.out}/: vanishing.png")
+    return 0
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -4,12 +4,16 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from scratchnet.errors import Interrupted, ScratchnetError, SettingError
+
+#: What mpiexec of MPICH, Open MPI, Intel MPI and Slurm's srun tell every process: its rank
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
 
 Options = TypeVar("Options")
 
@@ -72,7 +76,8 @@ def guard(main: Callable[[Sequence[str]], int | None]) -> None:
         code = main(sys.argv[1:]) or 0
     except ScratchnetError as e:
         kind = "" if isinstance(e, Interrupted) else "error: "
-        print(f"{kind}{' '.join(str(e).split())}", file=sys.stderr)
+        if not any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):  # of several ranks, the first speaks
+            print(f"{kind}{' '.join(str(e).split())}", file=sys.stderr)
         code = e.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()

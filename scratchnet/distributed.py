@@ -9,33 +9,27 @@ Sources: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Go
 SGD: training ImageNet in 1 hour (2017).
 """
 
+import contextlib
 import math
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet.backend import Array, to_numpy
-from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
+from scratchnet.cli import RANK_VARIABLES
+from scratchnet.errors import Interrupted, NonFiniteError, ScratchnetError, SettingError
 from scratchnet.layers.sequential import Sequential, to_columns
 from scratchnet.losses import Loss
 
 if TYPE_CHECKING:
     from scratchnet.optim import Optimiser
-
-#: What mpiexec of MPICH, Open MPI, Intel MPI and Slurm's srun tell every process: its rank
-RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
-
-
-def rank_of_environment() -> int | None:
-    """This process's rank as its launcher tells it, without starting MPI; None if no launcher started it."""
-    for name in RANK_VARIABLES:
-        if name in os.environ:
-            return int(os.environ[name])
-    return None
+    from scratchnet.resume import Stop
 
 
 class Ranks:
@@ -45,7 +39,7 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        if rank_of_environment() is None:
+        if not any(name in os.environ for name in RANK_VARIABLES):
             raise SettingError("--distributed needs mpiexec: mpiexec -n 4 python -m scratchnet.train ... --distributed")
         try:
             from mpi4py import MPI
@@ -65,18 +59,34 @@ class Ranks:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         """End all ranks if this one failed: they would wait for it in the next all-reduce for ever."""
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
             return
-        code = error.exit_code if isinstance(error, ScratchnetError) else 1
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else 1
-            if code == 0:
-                return
+        if isinstance(error, (Interrupted, NonFiniteError)):  # every rank has the same one, after the same step
+            self.comm.Barrier()  # so rank 0 has written its checkpoint
+            if self.rank:
+                raise SystemExit(error.exit_code)
+            return
         if self.rank:
-            time.sleep(1.0)  # an error that all ranks have is told by rank 0
-        where = f"rank {self.rank} of {self.size}: " if self.size > 1 and self.rank else ""
-        print(f"error: {where}{' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr, flush=True)
-        self.comm.Abort(code)
+            time.sleep(1.0)  # an error that all ranks have is told by rank 0, which ends them
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, (ScratchnetError, OSError)):
+            text = "".join(traceback.format_exception(error))
+        print(f"error: {f'rank {self.rank}: ' if self.rank else ''}{text}", file=sys.stderr, flush=True)
+        self.comm.Abort(error.exit_code if isinstance(error, ScratchnetError) else 2)
+
+    @contextlib.contextmanager
+    def only_first_speaks(self) -> Iterator[None]:
+        """Rank 0 prints; what the others would print, which is the same, is dropped. Errors are printed by all."""
+        with contextlib.ExitStack() as stack:
+            if self.rank:
+                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            yield
+
+    def agree(self, asked: "Stop", stop: "Stop") -> None:
+        """After a step: pass on this rank's wish to stop; set `stop` once all know of one, after the same step."""
+        self.stop_asked = bool(asked.number)
+        if self.stop_agreed:
+            stop.number = asked.number or signal.SIGTERM
 
     def share(self, n: int) -> tuple[int, int, float]:
         """(first, last + 1, n_r / n) of this rank's examples in a batch of n.
@@ -124,19 +134,21 @@ class Ranks:
         optimiser.update()
         return value
 
-    def once_per_host(self, load: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        """The arrays that `load` returns, loaded by one rank of every machine into memory that all its ranks share."""
-        arrays = load() if self.host.rank == 0 else ()
-        about = self.host.bcast([(a.shape, a.dtype.str) for a in arrays])
+    def once_per_host(
+        self, load: Callable[[], tuple[Any, tuple[np.ndarray, ...]]]
+    ) -> tuple[Any, tuple[np.ndarray, ...]]:
+        """What `load` returns, (anything small, arrays), read by one rank of a machine into memory that all share."""
+        about, arrays = load() if self.host.rank == 0 else (None, ())
+        about, kinds = self.host.bcast((about, [(a.shape, a.dtype.str) for a in arrays]))
         shared = []
-        for i, (shape, dtype) in enumerate(about):
+        for i, (shape, dtype) in enumerate(kinds):
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             window: Any = self.MPI.Win.Allocate_shared(size if self.host.rank == 0 else 0, 1, comm=self.host)
+            self._windows.append(window)  # keeps the memory
             memory, _unit = window.Shared_query(0)
             array = np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape)
             if self.host.rank == 0:
                 array[...] = arrays[i]
-            self._windows.append(window)  # keeps the memory
             shared.append(array)
         self.host.Barrier()
-        return tuple(shared)
+        return about, tuple(shared)

@@ -37,14 +37,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ------------------------------------------------------------------------------------------ what is written
 
 
-def environment(threads: int, device: str) -> dict[str, str]:
+def environment(threads: int, device: str, ranks: int = 1) -> dict[str, str]:
     """What the last bit of a result depends on besides the program: a sum's order is the BLAS library's choice."""
     blas = sorted(
         f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
         for info in threadpool_info()
         if info["user_api"] == "blas"
     )
-    return {"device": device, "threads": str(threads), "numpy": np.__version__, "BLAS": ", ".join(blas)}
+    return {
+        "device": device,
+        "ranks": str(ranks),
+        "threads": str(threads),
+        "numpy": np.__version__,
+        "BLAS": ", ".join(blas),
+    }
 
 
 def settings_of(optimiser: Optimiser) -> dict[str, Any]:
@@ -175,20 +181,23 @@ class Checkpoints:
     The last two are kept as step-NNN.safetensors, and the network of the best epoch as best.safetensors (by
     valid_accuracy, else valid_loss, else train_loss). `every` is a number of steps; 0 means at the end of an epoch,
     but not more often than every ten seconds. If one cannot be written, `say` is told why and the training goes on.
+    With `writes` false nothing is written: another process of the same training does that.
     """
 
     def __init__(
         self, folder: Path, net: Sequential, optimiser: Optimiser, about: dict[str, Any], *, stop: Stop, every: int = 0,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = print, writes: bool = True,
     ) -> None:  # fmt: skip
         self.folder, self.net, self.optimiser, self.about = folder, net, optimiser, about
-        self.stop, self.every, self.say = stop, every, say
+        self.stop, self.every, self.say, self.writes = stop, every, say, writes
         self.last_time = -math.inf
         self.best: dict[str, np.ndarray] | None = None  # the best network, not yet written
 
     def begin(self, history: History) -> None:
         """Set out with this history, and with a first checkpoint that holds the options; remove what is beyond it."""
         self.history = history
+        if not self.writes:
+            return
         with contextlib.suppress(OSError):
             for path in checkpoints_in(self.folder):
                 if step_of(path) > self.optimiser.steps:  # of an older training, or damaged
@@ -220,6 +229,8 @@ class Checkpoints:
 
     def write(self, k: int) -> bool:
         """Write a checkpoint `k` steps into the running epoch, and remove the oldest. Tells whether that succeeded."""
+        if not self.writes:
+            return True
         self.last_time = time.monotonic()
         path = self.folder / f"step-{self.optimiser.steps}.safetensors"
         try:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ from scratchnet.studies.common import check_unchanged, recorded_options
 STUDIES = {
     "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
     "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),
+    "cifar10": ("cifar10", "colour pictures of airplanes, birds, cats, ships, ...; 50,000 + 10,000 of 32 x 32"),
     "digits": ("mnist", "handwritten-style digits that this project draws itself: needs no download"),
     "wheat": ("tables", "three kinds of wheat from seven measurements of a grain, by cross-validation"),
     "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),
@@ -59,6 +61,11 @@ def main(args: Sequence[str]) -> int:
     options.check()
     if resume is not None:
         check_unchanged(options, default)
+    if options.distributed:
+        from scratchnet.distributed import Ranks
+
+        with Ranks() as ranks, ranks.only_first_speaks():
+            return module.run(study, replace(options, plots=options.plots and ranks.rank == 0))
     return module.run(study, options)
 
 

@@ -95,7 +95,7 @@ def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
             options.check()
         except (TypeError, ValueError) as e:
             raise CheckpointError(f"{file.path}: its options are not those of this version of {study}: {e}") from None
-    return replace(options, out=folder, resume=folder)
+    return replace(options, out=folder, resume=folder, distributed=False)  # the number of ranks may change
 
 
 def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from scratchnet.backend import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
+from scratchnet.distributed import Ranks
 from scratchnet.errors import DataError
 from scratchnet.layers import Conv2d, Dropout, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, ReLU, Sequential, Sigmoid
 from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
@@ -184,13 +185,18 @@ def run(study: str, options: Options) -> int:
     """Load, train, test, write; returns the exit code."""
     recipe = RECIPES[options.preset]
     net = network(options)
-    dataset, data = load_images(study, options)
+
+    def load() -> tuple[str, tuple[Array, ...]]:
+        dataset, data = load_images(study, options)
+        if len(data.train_images) < 2:
+            raise DataError(f"{dataset}: there are too few images to train on: {len(data.train_images)}")
+        order = np.random.default_rng([options.seed, 1]).permutation(len(data.train_images))
+        train = prepare(data.train_images[order], data.train_labels[order], recipe, options.dtype)
+        return dataset, (*train, data.test_images, data.test_labels)
+
+    dataset, (x, t, test_images, test_labels) = Ranks().once_per_host(load) if options.distributed else load()
     result = Run(study, options, dataset)
-    valid = min(recipe.valid, len(data.train_images) // 5)
-    if len(data.train_images) - valid < 1:
-        raise DataError(f"{dataset}: there are too few images to train on: {len(data.train_images)}")
-    order = np.random.default_rng([options.seed, 1]).permutation(len(data.train_images))
-    x, t = prepare(data.train_images[order], data.train_labels[order], recipe, options.dtype)
+    valid = min(recipe.valid, len(x) // 5)
     net.info |= {
         "classes": list(CLASSES[dataset]),
         "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
@@ -198,18 +204,17 @@ def run(study: str, options: Options) -> int:
     net.summary(recipe.shape)
     loss = recipe.loss()
     result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)
-    labels = data.test_labels.astype(np.int64)
-    test_loss, y = evaluate(net, loss, *prepare(data.test_images, labels, recipe, options.dtype))
-    table = confusion(y.argmax(1), labels, 10)
+    test_loss, y = evaluate(net, loss, *prepare(test_images, test_labels, recipe, options.dtype))
+    table = confusion(y.argmax(1), test_labels, 10)
     result.metrics |= {
         "test_loss": test_loss,
-        "test_accuracy": accuracy(y, labels),
+        "test_accuracy": accuracy(y, test_labels),
         "per_class_accuracy": {
             name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES[dataset])
         },
     }
     if options.plots:
-        draw(result, net, data, y, table, list(CLASSES[dataset]))
+        draw(result, net, test_images, test_labels, y, table, list(CLASSES[dataset]))
     result.finish(net)
     if dataset != study:
         result.say("These results are for `digits`, NOT for MNIST. To get MNIST: run again with a network connection, "
@@ -217,7 +222,7 @@ def run(study: str, options: Options) -> int:
     return 0
 
 
-def draw(result: Run, net: Sequential, data: Images, y: Array, table: Array, names: list[str]) -> None:
+def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:
     """The pictures of a run."""
     from scratchnet import plots
     from scratchnet.layers.activation import softmax
@@ -227,7 +232,7 @@ def draw(result: Run, net: Sequential, data: Images, y: Array, table: Array, nam
     paths = {name: result.out / f"{name}.png" for name in ("training", "confusion", "mistakes", "weights")}
     plots.loss_and_accuracy(result.history, paths["training"])
     plots.confusion(table, names, paths["confusion"])
-    plots.worst_mistakes(data.test_images, data.test_labels, y.argmax(1), p, names, paths["mistakes"])
+    plots.worst_mistakes(images, labels, y.argmax(1), p, names, paths["mistakes"])
     W = next(iter(net.state_dict().values()))
     plots.weights_as_images(W, paths["weights"], W.shape[1:] if W.ndim == 4 else (28, 28))
     result.pictures += list(paths.values())

@@ -16,6 +16,7 @@ from rich.table import Table
 
 import scratchnet
 from scratchnet.backend import choose_threads, cuda_problem
+from scratchnet.distributed import Ranks
 from scratchnet.files import atomic_write
 from scratchnet.layers import Sequential
 from scratchnet.losses import Loss
@@ -23,6 +24,7 @@ from scratchnet.metrics import accuracy, labels_of, outputs
 from scratchnet.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.resume import (
     Checkpoints,
+    Stop,
     checkpoints_in,
     differences,
     environment,
@@ -72,6 +74,8 @@ class Run:
 
     def __init__(self, study: str, options: CommonOptions, dataset: str) -> None:
         self.study, self.options = study, options
+        self.ranks = Ranks() if options.distributed else None
+        self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
         self.out.mkdir(parents=True, exist_ok=True)
         self.console = Console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
@@ -101,24 +105,27 @@ class Run:
         if checkpoint and wanted == "auto":  # a probe could decide otherwise than the first time
             wanted = training_of(checkpoint)["environment"]["threads"]
         threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
-        place = environment(threads, net.device)
+        place = environment(threads, net.device, self.ranks.size if self.ranks else 1)
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
             f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epochs of batches of "
             f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
+            + (f"; {self.ranks.size} ranks" if self.ranks else "")
         )
         if checkpoint:
             self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
             changed = differences(training_of(checkpoint)["environment"], place)
             if changed:
                 self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {changed}")
-        self.metrics |= {"device": net.device, "threads": threads}
+        self.metrics |= {"device": net.device, "threads": threads} | ({"ranks": self.ranks.size} if self.ranks else {})
         progress = ProgressLines(self.console, o.epochs, length(train[0]))
         x, target = net.as_input(train[0]), net.xp.asarray(train[1])
         sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
 
         def on_epoch(row: dict[str, float]) -> None:
+            if not self.leads:
+                return
             y = outputs(net, sample[0])
             if y.ndim == 2 and y.shape[1] > 1:
                 row["train_accuracy"] = accuracy(y, sample[1])
@@ -127,18 +134,28 @@ class Run:
 
         def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
             progress.step(epoch, k, steps, value)
+            if self.ranks:
+                self.ranks.agree(asked, stop)
             checkpoints.on_step(epoch, k, steps, value)
 
-        with stop_on_signal() as stop, progress:
+        with stop_on_signal() as asked, progress:
+            stop = Stop() if self.ranks else asked
             about = {"run": self._identity(length(x)), "environment": place}
             checkpoints = Checkpoints(
-                self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say
+                self._folder(),
+                net,
+                optimiser,
+                about,
+                stop=stop,
+                every=o.checkpoint_every,
+                say=self.say,
+                writes=self.leads,
             )
             checkpoints.begin(history)
             self.history = fit(
                 net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
                 schedule=parse_schedule(o.schedule, o.lr, o.epochs), seed=o.seed, threads=threads,
-                on_step=on_step, on_epoch=on_epoch, history=history,
+                ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
             )  # fmt: skip
             checkpoints.end()
         seconds = sum(row["seconds"] for row in self.history.epochs)
@@ -162,7 +179,7 @@ class Run:
     def _checkpoint(self, examples: int) -> TensorFile | None:
         """The checkpoint to go on from, if that is asked for; a new run removes those of an older one in its folder."""
         if self.options.resume is None:
-            if self.fits == 1:
+            if self.fits == 1 and self.leads:
                 for path in self.out.glob("checkpoints*/*.safetensors"):
                     path.unlink(missing_ok=True)
             return None
@@ -180,6 +197,8 @@ class Run:
 
     def finish(self, net: Sequential) -> None:
         """Write metrics.json, history.csv and model.safetensors, and print what came out."""
+        if not self.leads:
+            return
         self.metrics["versions"] = versions()
         net.info["training"] = {
             k: self.metrics.get(k) for k in ("study", "preset", "dataset", "seed", "epochs", "test_accuracy")

@@ -24,7 +24,7 @@ class GRU(Recurrent):
     """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, with r = σ(z_r), z = σ(z_z), n = tanh(p + r ⊙ q).
 
     The weights have three blocks of rows, for r, z and n: z_r = W_ir x_t + b_ir + W_hr h_{t−1} + b_hr, z_z likewise,
-    p = W_in x_t + b_in and q = W_hn h_{t−1} + b_hn. Training keeps 2 (I + H + 1)·N + 12 H·N numbers per time step. See
+    p = W_in x_t + b_in and q = W_hn h_{t−1} + b_hn. Training keeps 2 (I + H + 1)·N + 15 H·N numbers per time step. See
     `Recurrent` for shapes, options and errors.
     Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014, in the form of
     torch.nn.GRU (r multiplies after the product with W_hn, and z keeps the old state).

@@ -36,7 +36,7 @@ class LSTM(Recurrent):
     """c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t), with the gates of z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
 
     Of the four blocks of rows of z_t, in this order, i = σ(z_i), f = σ(z_f), g = tanh(z_g), o = σ(z_o). Training keeps
-    2 (I + H + 1)·N + 18 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    2 (I + H + 1)·N + 14 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
     Source: F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000), after
     S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997); parameters as torch.nn.LSTM.
     """
@@ -80,7 +80,8 @@ class LSTM(Recurrent):
         i, f, g, o = gates.swapaxes(0, 1)
         # For all times at once: what δ_i, δ_f, δ_g are per ∂C/∂c_t, and δ_o per ∂C/∂h_t. First σ′ = (1 − σ) σ and
         # tanh′ = (1 − tanh)(1 + tanh), which in terms of the gates are both (1 − gate)(gate + 2 s − 1).
-        delta, other = (buffer(self, use, gates.shape, a, learn) for use in ("delta", "temporary"))
+        delta = buffer(self, "delta", gates.shape, a, learn)
+        other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(gates.shape)  # free until `tell`
         xp.add(gates, (2 * s - 1).reshape(4, H, N), out=delta)
         delta *= xp.subtract(1, gates, out=other)
         d_i, d_f, d_g, d_o = delta.swapaxes(0, 1)

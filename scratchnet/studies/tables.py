@@ -32,7 +32,16 @@ class Options(SmallOptions):
 
 
 PRESETS = {
-    "default": Options(epochs=100, batch_size=16, lr=0.01, hidden="32,16", optimizer="adam", schedule="cosine"),
+    "default": Options(
+        epochs=200,
+        batch_size=16,
+        lr=0.01,
+        hidden="32,16",
+        optimizer="adam",
+        schedule="cosine",
+        weight_decay=0.003,
+        dropout=0.2,
+    ),
     "scratch": Options(preset="scratch", epochs=100, batch_size=1, lr=0.1, hidden="10", schedule="decay:0.01"),
 }
 

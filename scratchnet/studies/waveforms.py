@@ -1,0 +1,307 @@
+"""Radar echoes of a satellite altimeter: land or water, how high are the waves, and how do they change along a pass?
+
+Letters: N echoes of G = 104 gates, T echoes of a pass. Three networks, on echoes that `data/waveforms.py` simulates:
+
+classifier  104-64-2 ReLU, cross entropy: land or water
+height      104-128-64-1 ReLU, squared error: the significant wave height of one echo of the sea
+tracker     an LSTM of 32 units along the pass: from what `height` says of each echo so far, the wave height now
+
+Beside them stands the classical way, a least-squares fit of the Brown-Hayne model to each echo. The sets for training,
+for choosing settings and for the test are drawn from different random streams.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from scratchnet.data.waveforms import (
+    HEIGHTS,
+    Echoes,
+    G,
+    as_input,
+    fit_model,
+    land_echoes,
+    passes,
+    sea_echoes,
+)
+from scratchnet.layers import LSTM, Linear, ReLU, Sequential
+from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
+from scratchnet.metrics import accuracy, outputs
+from scratchnet.studies.common import CommonOptions, need, sizes
+from scratchnet.studies.run import Run
+from scratchnet.studies.small import say_confusion
+
+CLASSES = ("land", "water")
+MIDDLE, SPREAD = sum(HEIGHTS) / 2, (HEIGHTS[1] - HEIGHTS[0]) / 12**0.5  # mean and deviation of uniform heights
+STEPS = 100  # echoes of a pass
+LONG = 300  # echoes of the pass that is drawn
+MEANS = (1, 2, 3, 5, 8, 12)  # lengths of a running mean that are tried beside the tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train three networks on simulated radar echoes, and compare them with least squares."""
+
+    preset: Literal["default"] = "default"
+    """There is one."""
+    hidden: str
+    """Sizes of the hidden layers of the network for wave heights, such as 128,64."""
+    units: int
+    """Hidden units of the tracker."""
+    tracker_lr: float
+    """Learning rate of the tracker."""
+    echoes: int
+    """Echoes to train on."""
+    passes: int
+    """Passes, of 100 echoes each, to train the tracker on."""
+    judged: int
+    """Echoes of the test, for the network and for least squares."""
+
+    def check(self) -> None:
+        super().check()
+        sizes(self.hidden)
+        need(0 < self.tracker_lr < float("inf"), "--tracker-lr", "a number above 0", self.tracker_lr)
+        for name in ("units", "echoes", "passes", "judged"):
+            need(getattr(self, name) >= 1, f"--{name}", "a number from 1", getattr(self, name))
+
+
+PRESETS = {
+    "default": Options(
+        epochs=20, batch_size=128, lr=0.003, optimizer="adam", schedule="cosine", hidden="128,64", units=32,
+        tracker_lr=0.01, echoes=40_000, passes=1_000, judged=2_000,
+    ),
+}  # fmt: skip
+
+
+def classifier(o: Options) -> Sequential:
+    return Sequential(Linear(G, 64), ReLU(), Linear(64, 2), seed=o.seed, dtype=o.dtype, device=o.device)
+
+
+def height_network(o: Options) -> Sequential:
+    widths = [G, *sizes(o.hidden)]
+    hidden = [layer for a, b in itertools.pairwise(widths) for layer in (Linear(a, b), ReLU())]
+    return Sequential(*hidden, Linear(widths[-1], 1), seed=o.seed, dtype=o.dtype, device=o.device)
+
+
+def tracker(o: Options) -> Sequential:
+    layers = LSTM(1, o.units, output="sequence"), Linear(o.units, 1)
+    return Sequential(*layers, seed=o.seed, dtype=o.dtype, device=o.device)
+
+
+def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """The three networks in float64, with the shape of an example and the loss."""
+    o = replace(PRESETS["default"], dtype="float64")
+    return {
+        "classifier": (classifier(o), (G,), CrossEntropyLoss()),
+        "height": (height_network(o), (G,), MSELoss()),
+        "tracker": (tracker(o), (STEPS, 1), MSELoss()),
+    }
+
+
+def to_target(swh: np.ndarray) -> np.ndarray:
+    """Wave heights in m to what the networks give: of mean 0 and deviation 1, with an axis for the one output."""
+    return ((swh - MIDDLE) / SPREAD)[..., None]
+
+
+def to_metres(y: np.ndarray) -> np.ndarray:
+    return y[..., 0] * SPREAD + MIDDLE
+
+
+# ------------------------------------------------------------------------------------------ the three networks
+
+
+def mixed(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """n echoes, half of them of land: (power, label)."""
+    land, sea = land_echoes(rng, n // 2), sea_echoes(rng, rng.uniform(*HEIGHTS, n - n // 2))
+    return np.concatenate([land.power, sea.power]), np.repeat([0, 1], [n // 2, n - n // 2])
+
+
+def sea(rng: np.random.Generator, n: int) -> Echoes:
+    return sea_echoes(rng, rng.uniform(*HEIGHTS, n))
+
+
+def stream(o: Options, number: int) -> np.random.Generator:
+    """A random stream of its own for every set of echoes."""
+    return np.random.default_rng([o.seed, number])
+
+
+def train_classifier(run: Run, o: Options) -> tuple[Sequential, np.ndarray]:
+    """The network, trained and tested, and how often each class was taken for which."""
+    run.say("Land or water?")
+    net = classifier(o)
+    power, labels = mixed(stream(o, 1), o.echoes)
+    run.fit(net, CrossEntropyLoss(), (as_input(power), labels))
+    net.info |= {"classes": list(CLASSES), "input": {"echo": "ln(power / mean power + 0.001)"}}
+    power, labels = mixed(stream(o, 2), 10_000)
+    y = outputs(net, as_input(power))
+    run.metrics |= {"classifier_train_seconds": run.metrics["train_seconds"], "test_accuracy": accuracy(y, labels)}
+    return net, say_confusion(run, y.argmax(1), labels, CLASSES, "10,000 echoes of the test")
+
+
+def train_height(run: Run, o: Options) -> Sequential:
+    run.say("\nHow high are the waves?")
+    net = height_network(o)
+    echoes, valid = sea(stream(o, 3), o.echoes), sea(stream(o, 4), 4_000)
+    run.fit(
+        net, MSELoss(), (as_input(echoes.power), to_target(echoes.swh)), (as_input(valid.power), to_target(valid.swh))
+    )
+    net.info |= {
+        "input": {"echo": "ln(power / mean power + 0.001)"},
+        "output": {"mean": MIDDLE, "std": SPREAD, "unit": "m"},
+    }
+    return net
+
+
+def heights_of(net: Sequential, power: np.ndarray) -> np.ndarray:
+    """The wave height in m of every echo (..., G), each on its own."""
+    return to_metres(outputs(net, as_input(power.reshape(-1, G)))).reshape(power.shape[:-1])
+
+
+def train_tracker(run: Run, o: Options, height: Sequential) -> Sequential:
+    run.say("\nHow do they change along a pass?")
+    net = tracker(o)
+    echoes = passes(stream(o, 6), o.passes, STEPS)
+    run.options = replace(o, lr=o.tracker_lr, batch_size=max(1, o.batch_size // 8), clip_norm=1.0)
+    run.fit(net, MSELoss(), (to_target(heights_of(height, echoes.power)), to_target(echoes.swh)))
+    run.options = o
+    return net
+
+
+def track(net: Sequential, heights: np.ndarray) -> np.ndarray:
+    """The tracker's wave heights (n, T) in m, from those of the echoes (n, T) each on its own."""
+    return to_metres(outputs(net, to_target(heights)))
+
+
+# ------------------------------------------------------------------------------------------ beside the classical way
+
+
+class Judged(NamedTuple):
+    """One way to tell the wave height of an echo: its estimates (N,) in m, and seconds per echo."""
+
+    name: str
+    swh: np.ndarray
+    seconds: float
+
+
+def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
+    """The network and least squares, plain and weighted, on the same echoes."""
+    n, few = len(echoes.swh), min(200, len(echoes.swh))
+    batch = min(timed(lambda: heights_of(net, echoes.power)) for _ in range(5)) / n
+    single = min(timed(lambda: [heights_of(net, echoes.power[i : i + 1]) for i in range(few)]) for _ in range(3)) / few
+    swh = heights_of(net, echoes.power)
+    found = [Judged("network", swh, batch), Judged("network, singly", swh, single)]
+    for name, weighted in (("least squares", False), ("least squares, weighted", True)):
+        start = time.perf_counter()
+        fits = np.array([fit_model(power, weighted)[0] for power in echoes.power])
+        found.append(Judged(name, fits, (time.perf_counter() - start) / n))
+    return found
+
+
+def timed(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def rmse(estimate: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean squared error; fits that failed (NaN) are left out."""
+    return float(np.sqrt(np.nanmean((estimate - truth) ** 2)))
+
+
+def tell_heights(run: Run, ways: list[Judged], truth: np.ndarray) -> None:
+    """The table of the comparison, and its figures for metrics.json."""
+    title = f"wave height of {len(truth):,} echoes of the test, {HEIGHTS[0]} to {HEIGHTS[1]} m"
+    table = Table("", "bias (m)", "RMSE (m)", "failed", "µs per echo", "speed", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    run.metrics["wave_height"] = {}  # by way
+    network, fit = ways[0], next(way for way in ways if way.name == "least squares")
+    run.metrics |= {"rmse_m": rmse(network.swh, truth), "least_squares_rmse_m": rmse(fit.swh, truth)}
+    run.metrics["times_as_fast_as_least_squares"] = fit.seconds / network.seconds
+    for way in ways:
+        failed = int(np.isnan(way.swh).sum())
+        bias, error = float(np.nanmean(way.swh - truth)), rmse(way.swh, truth)
+        table.add_row(way.name, f"{bias:+.3f}", f"{error:.3f}", str(failed), f"{way.seconds * 1e6:,.1f}",
+                      f"{fit.seconds / way.seconds:,.1f} x")  # fmt: skip
+        run.metrics["wave_height"][way.name] = {
+            "bias_m": bias, "rmse_m": error, "failed": failed, "us_per_echo": way.seconds * 1e6,
+        }  # fmt: skip
+    run.console.print(table)
+
+
+def tell_passes(run: Run, o: Options, height: Sequential, net: Sequential) -> None:
+    """How well the tracker does on new passes, beside single echoes and the best running mean of them."""
+    tried, test = passes(stream(o, 7), 100, STEPS), passes(stream(o, 8), 200, STEPS)
+    alone = heights_of(height, tried.power)
+    best = min(MEANS, key=lambda k: rmse(running_mean(alone, k), tried.swh))  # chosen on passes of its own
+    alone = heights_of(height, test.power)
+    rows = {
+        "network, each echo alone": alone,
+        f"the same, mean of the last {best}": running_mean(alone, best),
+        "tracker": track(net, alone),
+    }
+    table = Table("", "bias (m)", "RMSE (m)", title="wave height along 200 passes of the test", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, swh in rows.items():
+        table.add_row(name, f"{float((swh - test.swh).mean()):+.3f}", f"{rmse(swh, test.swh):.3f}")
+    run.console.print(table)
+    run.metrics |= {"along_pass": {name: rmse(swh, test.swh) for name, swh in rows.items()},
+                    "tracker_rmse_m": rmse(rows["tracker"], test.swh)}  # fmt: skip
+
+
+def running_mean(x: np.ndarray, k: int) -> np.ndarray:
+    """The mean of each value and those before it, k in all, along the last axis (n, T)."""
+    total = np.cumsum(np.pad(x, ((0, 0), (1, 0))), axis=1)
+    last = np.arange(1, x.shape[1] + 1)
+    first = np.maximum(last - k, 0)
+    return (total[:, last] - total[:, first]) / (last - first)
+
+
+def run(study: str, o: Options) -> int:
+    """Train and judge the three; returns the exit code."""
+    result = Run(study, o, "simulated")
+    land, counts = train_classifier(result, o)
+    height = train_height(result, o)
+    history, kept = (
+        result.history,
+        {k: result.metrics[k] for k in ("train_seconds", "train_loss", "examples_per_second")},
+    )
+    test = sea(stream(o, 5), o.judged)
+    ways = judge(o, height, test)
+    tell_heights(result, ways, test.swh)
+    along = train_tracker(result, o, height)
+    tell_passes(result, o, height, along)
+    result.history = history  # of the network that is the model of this run
+    result.metrics |= {"tracker_train_seconds": result.metrics["train_seconds"], **kept}
+    if result.leads:
+        land.save(result.out / "classifier.safetensors")
+        along.save(result.out / "tracker.safetensors")
+    if o.plots:
+        draw(result, o, ways, test.swh, counts, height, along)
+    result.finish(height)
+    result.say(f"and {result.out}/classifier.safetensors, tracker.safetensors")
+    return 0
+
+
+def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts: np.ndarray, height: Sequential,
+         along: Sequential) -> None:  # fmt: skip
+    """The pictures of a run."""
+    from scratchnet import plots, plots_waveforms
+
+    names = ("training", "confusion", "echoes", "heights", "pass")
+    paths = {name: result.out / f"{name}.png" for name in names}
+    plots.loss_and_accuracy(result.history, paths["training"])
+    plots.confusion(counts, CLASSES, paths["confusion"])
+    rng = stream(o, 9)
+    plots_waveforms.echoes(sea_echoes(rng, np.array([0.5, 2.0, 5.0, 11.0])), land_echoes(rng, 4), paths["echoes"])
+    plots_waveforms.heights({way.name: way.swh for way in (ways[0], *ways[2:])}, truth, paths["heights"])
+    one = passes(stream(o, 10), 1, LONG)
+    alone = heights_of(height, one.power)
+    plots_waveforms.along_pass(one.swh[0], alone[0], track(along, alone)[0], paths["pass"])
+    result.pictures += list(paths.values())

@@ -133,6 +133,25 @@ def counts_of(tweets: Iterable[Sequence[str]], word_dict: dict[str, int]) -> Any
     return count_words(vectors, len(word_dict), sparse=len(word_dict) >= SPARSE_FROM)
 
 
+def text_to_input(text: str, words: Sequence[str], drop_links: bool = True) -> np.ndarray:
+    """(1, V): a text as the input of a network that was trained on these words, by the same steps.
+
+    Raises DataError if it holds none of them: the network would only tell which author it thinks of by default.
+    """
+    number = {word: k for k, word in enumerate(words)}
+    (found,) = preprocess_words(tokenise([text]), drop_links=drop_links)
+    known = [number[word] for word in found if word in number]
+    if not found:
+        raise DataError("the text holds nothing but stop words, marks and links: there is nothing to tell an author by")
+    if not known:
+        more = ", ..." if len(found) > 5 else ""
+        raise DataError(
+            f"no word of the text is known to the network, not {', '.join(found[:5])}{more}: "
+            f"it knows the {len(words):,} words of the tweets that it was trained on"
+        )
+    return np.asarray(count_words([known], len(words)))
+
+
 # ------------------------------------------------------------------------------------------ corpora
 
 

@@ -28,7 +28,7 @@ from scratchnet.data.tweets import (
 from scratchnet.errors import DataError, SettingError
 from scratchnet.layers import Layer, ReLU, Sequential
 from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.metrics import accuracy, evaluate
+from scratchnet.metrics import accuracy, evaluate, outputs
 from scratchnet.studies.run import Run
 from scratchnet.studies.small import (
     SmallOptions,
@@ -136,7 +136,7 @@ def run(study: str, o: Options) -> int:
     net = network(layers_of(V, K, o), o)
     net.info |= {
         "classes": tweets.authors,
-        "input": {"words": list(vocabulary.word_dict), "drop_links": not o.keep_links},
+        "input": {"words": list(vocabulary.word_dict), "drop_links": not o.keep_links},  # see `text_to_input`
     }
     net.summary((V,))
     if not tutorial:
@@ -191,8 +191,7 @@ def telling_words(net: Sequential, words: list[str], authors: list[str]) -> dict
     """
     from scipy.sparse import eye_array
 
-    y = np.asarray(net(eye_array(len(words), format="csr", dtype=np.float32)))
-    y = y - np.asarray(net(np.zeros((1, len(words)))))
+    y = outputs(net, eye_array(len(words), format="csr")) - outputs(net, np.zeros((1, len(words))))
     K = len(authors)
     lead = (y * K - y.sum(axis=1, keepdims=True)) / (K - 1)
     best = np.argsort(-lead, axis=0, kind="stable")[:TELLING].T

@@ -16,6 +16,7 @@ from scratchnet.data.tweets import (
     make_numerical,
     preprocess_words,
     read_tweets,
+    text_to_input,
     tokenise,
 )
 from scratchnet.data.words import NAMES, STOP_WORDS
@@ -227,3 +228,22 @@ def test_any_bytes_are_tweets_or_a_data_error(tmp_path_factory, content):
         except DataError:
             continue
         assert len(tweets.texts) == len(tweets.labels) and len(tweets.authors) >= 2
+
+
+# ------------------------------------------------------------------------------------------ texts for a trained network
+
+
+def test_a_text_as_input():
+    words = ["gull", "@Ann", "fog"]
+    np.testing.assert_array_equal(text_to_input("GULLS! Two gulls, @Ann https://example.com/gull", words), [[2, 1, 0]])
+
+
+@pytest.mark.parametrize("text, message", [
+    ("Bread rises", r"no word of the text is known to the network, not bread, rise: it knows the 2 words"),
+    ("and the", r"nothing but stop words"),
+    ("", r"nothing but stop words"),
+    ("https://example.com/gull", r"nothing but stop words"),
+])  # fmt: skip
+def test_a_text_with_no_known_word(text, message):
+    with pytest.raises(DataError, match=message):
+        text_to_input(text, ["gull", "fog"])

@@ -1,0 +1,121 @@
+"""`python -m scratchnet.backquery MODEL`: run a network backwards, from each label to the image it finds most typical.
+
+Letters: z weighted input, a activation, W weights, b biases; K labels; x the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from scipy.ndimage import gaussian_filter
+
+from scratchnet.backend import to_numpy
+from scratchnet.checkpoint import load
+from scratchnet.cli import guard, parse
+from scratchnet.data.handwriting import SIZE
+from scratchnet.layers import Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.layers.activation import softmax
+from scratchnet.layers.norm import BatchNorm
+from scratchnet.learner import Learner
+from scratchnet.predict import classes_of, image_input
+
+STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
+BLUR = 1.0  # pixels
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw what a trained network finds most typical of each label."""
+
+    model: tyro.conf.Positional[Path]
+    """A model file of an image network, such as runs/mnist-book/model.safetensors."""
+    out: Path | None = None
+    """The PNG file to write; by default backquery.png beside the model."""
+
+
+def backquery(net: Sequential) -> tuple[np.ndarray, str]:
+    """(images (K, H, W), how they were found): the layers inverted where all are sigmoids, gradient ascent otherwise.
+
+    Raises CheckpointError for a network whose input is not an image.
+    """
+    shape, scale, shift = image_input(net)
+    layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
+    if all(isinstance(layer, Linear) for layer in layers[::2]) and all(isinstance(la, Sigmoid) for la in layers[1::2]):
+        return invert(net).reshape(-1, SIZE, SIZE), "every layer inverted, from the label to the pixels"
+    images = ascend(net, shape, scale, shift)
+    return images, "found by gradient ascent on the label's probability, from an empty image"
+
+
+def invert(net: Sequential) -> np.ndarray:
+    """Images (K, pixels), by σ⁻¹ and Wᵀ in place of σ and W, scaled to 0.01 to 0.99 before every σ⁻¹.
+
+    Wᵀ is not the inverse of W, but sends back to every neuron what speaks for it.
+    Source: T. Rashid, Make Your Own Neural Network (2016), part 3, "Backwards query".
+    """
+    layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
+    if isinstance(layers[-1], Linear):
+        layers.append(Sigmoid())
+    K = to_numpy(net.params[list(net.params)[-1]].value).shape[0]
+    a = np.full((K, K), 0.01)
+    np.fill_diagonal(a, 0.99)
+    for layer in reversed(layers):
+        if isinstance(layer, Sigmoid):
+            a = np.log(a / (1 - a))  # z = σ⁻¹(a)
+        elif isinstance(layer, Linear):
+            z = a if layer.b is None else a - to_numpy(layer.b.value)[:, None]
+            a = to_numpy(layer.W.value).T @ z
+            a -= a.min(axis=0)
+            a *= 0.98 / np.maximum(a.max(axis=0), 1e-12)
+            a += 0.01
+    return a.T
+
+
+def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) -> np.ndarray:
+    """Images (K, ...) that climb ∂ ln p_k/∂x, the gradient of their label's log-probability, from an empty image.
+
+    Every step blurs the gradient, and takes a little ink off everywhere, so that only strokes stay that it needs:
+    without the two, a network is content with noise.
+    Source: K. Simonyan et al., Deep inside convolutional networks, ICLR workshop (2014).
+    """
+    layers = net.layers[:-1] if isinstance(net.layers[-1], (LogSoftmax, Softmax)) else net.layers
+    learn, range_ = Learner(), 255 * scale
+    K = net.shapes_from(shape)[-1][0]
+    ink = np.zeros((SIZE, SIZE, K))  # from 0 to 1
+    for step in range(STEPS):
+        y, caches = net.xp.asarray((ink * range_ + shift).reshape(*shape, K), dtype=net.dtype), []
+        for layer in layers:
+            y, cache = layer.forward(y)
+            caches.append(cache)
+        delta = net.xp.eye(K, dtype=net.dtype) - softmax(y)  # ∂ ln p_k/∂y, for image k in column k
+        for layer, cache in zip(reversed(layers), reversed(caches), strict=True):
+            if isinstance(layer, BatchNorm):  # at inference a scale for every channel
+                by = layer.gamma.value / net.xp.sqrt(layer.var.value + layer.eps)
+                delta = delta * by.reshape(-1, *[1] * (delta.ndim - 1))
+            else:
+                delta = layer.backward(delta, cache, learn, True)
+        g = gaussian_filter(to_numpy(delta).reshape(ink.shape).astype(np.float64), [BLUR, BLUR, 0])
+        g /= np.abs(g).max(axis=(0, 1)) + 1e-30
+        ink = np.clip(ink + RATE * (1 - step / STEPS) * (g - FADE), 0, 1)
+    return np.moveaxis(ink, -1, 0)
+
+
+def main(args: Sequence[str]) -> int:
+    from scratchnet import plots
+
+    options = parse(Options, args, "python -m scratchnet.backquery")
+    net = load(options.model)
+    images, how = backquery(net)
+    low, high = (a.reshape(-1, 1, 1) for a in (images.min(axis=(1, 2)), images.max(axis=(1, 2))))
+    pixels = np.round(255 * (images - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    out = options.out or options.model.parent / "backquery.png"
+    plots.image_grid(
+        pixels, classes_of(net, len(pixels)), out, "What the network finds most typical", f"{how}".capitalize()
+    )
+    print(f"{len(pixels)} images, {how}: {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    guard(main)

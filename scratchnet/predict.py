@@ -1,0 +1,146 @@
+"""`python -m scratchnet.predict MODEL IMAGE...`: what a trained network says of your own pictures."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from scratchnet.backend import to_numpy
+from scratchnet.checkpoint import load
+from scratchnet.cli import guard, parse
+from scratchnet.data.handwriting import SIZE, read_digit
+from scratchnet.errors import CheckpointError, SettingError
+from scratchnet.layers import LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.layers.activation import softmax
+
+PROG = "python -m scratchnet.predict"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say what your own pictures show. The digit is found, whatever the size and the colours, and made like MNIST's."""
+
+    model: tyro.conf.Positional[Path]
+    """A model file, such as runs/mnist-default/model.safetensors."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """PNG or JPEG files, one digit in each."""
+    json: bool = False
+    """Print a list of {"file", "label", "probabilities"} instead of lines to read."""
+    show: Path | None = None
+    """Write a picture of what the network saw to this PNG file."""
+
+
+def probabilities(net: Sequential, x: Any) -> np.ndarray:
+    """The network's probabilities for every class (N, K), for inputs x (N, ...).
+
+    What is not yet a probability is made one: logits by softmax, logarithms by eˣ, and sigmoid outputs, which are
+    independent of each other, by dividing them by their sum.
+    """
+    y = to_numpy(net(x))
+    last = net.layers[-1]
+    if isinstance(last, Softmax):
+        return y
+    if isinstance(last, LogSoftmax):
+        return np.exp(y)
+    if isinstance(last, Sigmoid):
+        return y / y.sum(axis=1, keepdims=True)
+    return softmax(y.T).T
+
+
+def image_input(net: Sequential) -> tuple[tuple[int, ...], float, float]:
+    """(shape of an example, scale, shift) of a network that takes one grey image, as pixel · scale + shift.
+
+    Raises CheckpointError if it takes something else.
+    """
+    given = net.info.get("input")
+    try:
+        shape, scale, shift = tuple(given["shape"]), float(given["scale"]), float(given["shift"])  # type: ignore[index]
+        if len(shape) in (1, 3) and all(type(n) is int for n in shape) and math.prod(shape) == SIZE * SIZE:
+            net.shapes_from(shape)
+            return shape, scale, shift
+    except (TypeError, KeyError, ValueError):
+        pass
+    raise CheckpointError(f"this model does not take grey images of {SIZE} x {SIZE} pixels: {describe_input(net)}")
+
+
+def as_inputs(net: Sequential, images: np.ndarray) -> np.ndarray:
+    """Pixels uint8 (N, 28, 28) as the inputs that the network was trained on. Raises CheckpointError."""
+    shape, scale, shift = image_input(net)
+    x = images.reshape(-1, *shape).astype(net.dtype)
+    x *= scale
+    x += shift
+    return x
+
+
+def describe_input(net: Sequential) -> str:
+    """What a model takes, in words, for an error message."""
+    given = net.info.get("input")
+    if not isinstance(given, dict):
+        return "it does not say what it takes"
+    return "its input is " + ", ".join(f"{name} {value}" if name == "shape" else name for name, value in given.items())
+
+
+def classes_of(net: Sequential, outputs: int) -> list[str]:
+    """The names of the classes, or their numbers if the model has none."""
+    names = net.info.get("classes")
+    return (
+        [str(n) for n in names] if isinstance(names, list) and len(names) == outputs else list(map(str, range(outputs)))
+    )
+
+
+def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """(the images as the network sees them (N, 28, 28), a dictionary for each). Raises DataError, CheckpointError."""
+    images = np.stack([read_digit(path) for path in paths])
+    return images, verdicts(net, as_inputs(net, images), [str(path) for path in paths])
+
+
+def verdicts(net: Sequential, x: Any, sources: Sequence[str]) -> list[dict[str, Any]]:
+    """For every input the name of its source, the label and the probabilities."""
+    p = probabilities(net, x)
+    names = classes_of(net, p.shape[1])
+    return [
+        {
+            "file": source,
+            "label": names[int(row.argmax())],
+            "probabilities": dict(zip(names, map(float, row), strict=True)),
+        }
+        for source, row in zip(sources, p, strict=True)
+    ]
+
+
+def line(verdict: dict[str, Any]) -> str:
+    """One verdict to read: the label, how sure, and the runners-up that are not out of the question."""
+    ranked = sorted(verdict["probabilities"].items(), key=lambda item: -item[1])
+    rest = [f"{name} {p:.1%}" for name, p in ranked[1:4] if p >= 0.001]
+    also = f"   then {', '.join(rest)}" if rest else ""
+    return f"{verdict['file']}: {ranked[0][0]}  {ranked[0][1]:.1%}{also}"
+
+
+def main(args: Sequence[str]) -> int:
+    options = parse(Options, args, PROG)
+    if not options.images:
+        raise SettingError(f"no image is given: {PROG} MODEL IMAGE...")
+    net = load(options.model)
+    image_input(net)
+    images, found = predict_images(net, options.images)
+    print(json.dumps(found, indent=2) if options.json else "\n".join(map(line, found)))
+    if options.show is not None:
+        show(images, found, options.show, options.model)
+    return 0
+
+
+def show(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
+    """The 28 x 28 pixels that the network saw of each picture, and what it said."""
+    from scratchnet import plots
+
+    captions = [f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}" for v in found]
+    plots.image_grid(images, captions, path, "What the network saw", f"28 x 28 pixels each; judged by {model.name}")
+
+
+if __name__ == "__main__":
+    guard(main)

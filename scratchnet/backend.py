@@ -241,4 +241,6 @@ def choose_threads(threads: str | int, operations: float) -> int:
                 for _ in range(3):
                     np.dot(A, A)
                 times[n] = min(times[n], time.perf_counter() - start)
+        if times[cores] > 3 * times[1]:
+            break  # the machine is busy, and another try would take long
     return cores if times[cores] < 0.8 * times[1] else 1

@@ -130,7 +130,7 @@ class CrossEntropyLoss(Loss):
         delta = xp.exp(shifted)
         total = delta.sum(axis=-2, keepdims=True)
         value = (xp.log(total).sum() - shifted[own].sum()) * (1.0 / t.size)
+        total *= t.size
         delta /= total
-        delta[own] -= 1
-        delta *= 1.0 / t.size
+        delta[own] -= 1.0 / t.size
         return value, delta

@@ -63,6 +63,18 @@ class Optimiser(Learner):
             self._clip(self.clip_norm)
         self._descend()
         self.steps += 1
+        if self.steps % 100 == 0 and type(self.w) is np.ndarray:
+            self._forget_the_tiny()
+
+    def _forget_the_tiny(self) -> None:
+        """Set to 0 what is left in the state of gradients that ended long ago, before it becomes denormal.
+
+        On denormal numbers a processor is many times slower (Adam over 80,000 parameters: 1270 µs, else 110); what is
+        dropped is below a million times the smallest normal number, and changes no weight.
+        """
+        least = 1e6 * np.finfo(self.w.dtype).tiny
+        for sums in self.state().values():
+            sums[np.abs(sums) < least] = 0
 
     def _clip(self, clip_norm: float) -> None:
         xp = xp_of(self.g)

@@ -158,9 +158,11 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
     ax.margins(y=0.01)
+    ax.grid(visible=False, axis="y")
+    ax.grid(axis="x", color="#E3E3E3", lw=0.8)
     handles, labels = ax.get_legend_handles_labels()
     first = dict(zip(labels, handles, strict=True))
-    ax.legend(first.values(), first.keys(), frameon=False, fontsize=9, loc="lower right")
+    fig.legend(first.values(), first.keys(), frameon=False, fontsize=9, loc="outside lower center", ncols=len(first))
     save(fig, path)
 
 

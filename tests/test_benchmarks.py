@@ -1,0 +1,171 @@
+"""The benchmarks: all engines train the same network; words, numbers and errors of the reports. No time is tested."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import hidden_sweep, peers, timing
+from benchmarks.engines import ENGINES, Missing, build
+from benchmarks.hidden_sweep import Point, crossover
+from benchmarks.timing import Limits, Spread
+from benchmarks.workloads import WORKLOADS, book
+from scratchnet.errors import SettingError
+
+ROOT = Path(__file__).parent.parent
+NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
+
+
+@pytest.mark.parametrize("rival", ["textbook NumPy", "PyTorch eager", "JAX jit"])
+@pytest.mark.parametrize(
+    "workload", ["book 200", "zero-to-gans", "two-hidden", "fcn2", "cnn", "lstm batch 1", "tweets"]
+)
+def test_every_engine_trains_the_same_network(workload: str, rival: str) -> None:
+    if rival in NEEDS and importlib.util.find_spec(NEEDS[rival]) is None:
+        pytest.skip(f"{rival} is not installed")
+    work = WORKLOADS[workload]
+    start = build("scratchnet numpy", work).weights()
+    try:
+        theirs = build(rival, work)
+    except Missing as e:
+        pytest.skip(str(e))
+    ours = build("scratchnet numpy", work)
+    ours(3)
+    theirs(3)
+    for before, a, b in zip(start, ours.weights(), theirs.weights(), strict=True):
+        assert np.any(a != before)
+        np.testing.assert_allclose(a.ravel(), b.ravel(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", [name for name, (_, _, device) in ENGINES.items() if device == "cuda"])
+def test_an_engine_without_its_gpu_is_missing_with_a_reason(engine: str) -> None:
+    from scratchnet.backend import cuda_problem
+
+    if cuda_problem() is None:
+        pytest.skip("there is a GPU")
+    with pytest.raises(Missing, match=r"GPU|CuPy|installed"):
+        build(engine, book(20))
+
+
+def test_products_of_a_workload() -> None:
+    assert WORKLOADS["two-hidden"].products() == [(100, 784, 128, 1), (50, 100, 128, 1), (10, 50, 128, 1)]
+    assert WORKLOADS["cnn"].products()[:2] == [(6, 16, 64 * 25 * 25, 1), (16, 24, 64 * 12 * 12, 1)]
+    assert WORKLOADS["lstm batch 32"].products() == [(400, 1, 32 * 12, 1), (400, 100, 32, 12), (1, 100, 32, 1)]
+
+
+def test_interleave_takes_turns_and_leaves_out_the_warm_up() -> None:
+    calls: list[str] = []
+
+    def a(n: int) -> None:
+        calls.append("a")
+
+    def b(n: int) -> None:
+        calls.append("b")
+
+    times = timing.interleave({"a": a, "b": b}, rounds=5, steps=10)
+    assert "".join(calls) == "aabb" + "ab" * 5 or "".join(calls).endswith("ab" * 5)
+    assert times.keys() == {"a", "b"}
+    assert all(t.low <= t.median <= t.high for t in times.values())
+
+
+def test_spread_is_median_and_quartiles() -> None:
+    assert Spread.of([5.0, 1.0, 3.0, 2.0, 4.0]) == Spread(3.0, 2.0, 4.0)
+    assert Spread.of([2.0]) == Spread(2.0, 2.0, 2.0)
+
+
+def test_floor_is_the_larger_of_moving_and_computing() -> None:
+    limits = Limits(bandwidth=1e10, flops=1e11, launch=0)
+    moved, operations = hidden_sweep.work_of(1000, 1)
+    assert moved == 3 * 4 * 794_000
+    assert limits.floor(moved, operations) == moved / 1e10
+    _, many = hidden_sweep.work_of(1000, 1024)
+    assert limits.floor(moved, many) == many / 1e11
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "words"),
+    [
+        ([1, 10, 100], [5, 5, 5], "pays off from about H = 616 (between 200 and 1000)"),
+        ([1, 2, 3], [5, 5, 5], "does not pay off up to H = 5000"),
+        ([9, 9, 9], [5, 5, 5], "pays off at every H measured, from 200"),
+        ([9, 4, 9], [5, 5, 5], "between 1000 and 5000"),
+    ],
+)
+def test_crossover_in_words(cpu: list[float], gpu: list[float], words: str) -> None:
+    assert words in crossover([200, 1000, 5000], cpu, gpu, "H")
+
+
+def points(*engines: tuple[str, str, float]) -> list[Point]:
+    return [
+        Point(
+            name,
+            device,
+            1,
+            hidden,
+            batch,
+            Spread(*(t * (hidden / 1000) ** power for t in (1e-3, 0.9e-3, 1.2e-3))),
+            1e-4,
+        )
+        for name, device, power in engines
+        for hidden in (200, 1000, 5000)
+        for batch in (1, 32)
+    ]
+
+
+def test_report_with_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(hidden_sweep, "device_name", lambda points: "NVIDIA Test GPU and Some(R) CPU")
+    some = points(("scratchnet numpy", "cpu", 1.0), ("scratchnet cupy", "cuda", 0.1))
+    hidden_sweep.report(some, {}, [{}], hidden_sweep.Options(out=tmp_path))
+    said = capsys.readouterr().out
+    assert "on this machine the GPU pays off from about H = 1000" in said
+    assert "published: GPU, K80" in said
+    assert "362 s" in said
+    content = json.loads((tmp_path / "hidden_sweep-Test-GPU-and-Some.json").read_text())
+    assert len(content["points"]) == len(some)
+    assert content["sampled"] is True
+    assert (tmp_path / "hidden_sweep-Test-GPU-and-Some.png").stat().st_size > 10_000
+
+
+def test_report_of_peers(tmp_path: Path) -> None:
+    slow, fast = Spread(2e-3, 1e-3, 3e-3), Spread(1e-3, 1e-3, 1e-3)
+    row = peers.Row("book 200", 1, {peers.OURS: fast, peers.PRODUCTS: fast, "JAX jit": slow}, {}, {})
+    table = peers.markdown([row], [peers.OURS, *peers.PEERS])
+    assert "| book 200 | 1,000 | – | – | 2,000 (2.00) | – | – | 100% |  |" in table
+    peers.draw([row], [peers.OURS, *peers.PEERS], "cpu", tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("file", "args", "words"),
+    [
+        ("hidden_sweep", ["--device", "cuda"], "--device cuda needs a GPU"),
+        ("hidden_sweep", ["--hidden", "0"], "--hidden must be whole numbers from 1"),
+        ("hidden_sweep", ["--steps", "-1"], "--steps"),
+        ("hidden_sweep", ["--threads", "many"], "--threads many"),
+        ("hidden_sweep", ["--engines", "scratchnet nunpy"], "did you mean scratchnet numpy"),
+        ("peers", ["--workloads", "bok 200"], "did you mean book 200"),
+        ("peers", ["--threads", "0"], "--threads 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(file: str, args: list[str], words: str, tmp_path: Path) -> None:
+    from scratchnet.backend import cuda_problem
+
+    if "cuda" in args and cuda_problem() is None:
+        pytest.skip("there is a GPU")
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{file}.py"), *args, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_thread_count() -> None:
+    assert timing.thread_count("all") == timing.cores()
+    assert timing.thread_count("1") == 1
+    with pytest.raises(SettingError):
+        timing.thread_count("-1")

@@ -109,7 +109,7 @@ class Run:
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
-            f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epochs of batches of "
+            f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epoch{'s' * (o.epochs > 1)} of batches of "
             f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
             + (f"; {self.ranks.size} ranks" if self.ranks else "")
         )
@@ -272,6 +272,8 @@ class ProgressLines:
         name = "valid_accuracy" if "valid_accuracy" in row else "train_accuracy"
         if name in row:
             self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
+        if row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs):
+            return  # of hundreds of epochs, a line for one in many
         left = (time.perf_counter() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
         self.console.print(
             f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "

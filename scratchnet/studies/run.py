@@ -109,9 +109,9 @@ class Run:
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
-            f"{net.size:,} parameters, {length(train[0]):,} training examples, {o.epochs} epoch{'s' * (o.epochs > 1)} of batches of "
-            f"{o.batch_size}; device {net.device}{why}, {threads} BLAS thread{'s' * (threads > 1)}{chosen}, {o.dtype}"
-            + (f"; {self.ranks.size} ranks" if self.ranks else "")
+            f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} of "
+            f"batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
+            + (f"; {many(self.ranks.size, 'rank')}" if self.ranks else "")
         )
         if checkpoint:
             self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
@@ -218,6 +218,11 @@ class Run:
                 share = name.endswith("_accuracy") or name == "cv_std"
                 table.add_row(name.replace("_", " "), f"{value:.2%}" if share else number(value))
         return table
+
+
+def many(n: int, thing: str) -> str:
+    """1 epoch, 2,000 epochs."""
+    return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def number(value: float) -> str:

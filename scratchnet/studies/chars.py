@@ -121,11 +121,7 @@ def read_on(net: Sequential, eye: np.ndarray, ids: np.ndarray) -> float:
 
 
 def write(net: Sequential, vocabulary: list[str], prompt: str, n: int, temperature: float, seed: int) -> str:
-    """`n` characters that follow `prompt`, drawn from softmax(z / temperature). Raises SettingError for a character of
-    the prompt that the text does not have."""
-    for c in prompt:
-        if c not in vocabulary:
-            raise SettingError(f"the prompt has {c!r}, which the text has not: leave it out")
+    """`n` characters that follow `prompt`, drawn from softmax(z / temperature)."""
     eye, rng = np.eye(len(vocabulary), dtype=net.dtype), np.random.default_rng([seed, 2])
     ids, state = np.array([vocabulary.index(c) for c in prompt]), None
     written = []
@@ -178,6 +174,8 @@ def run(study: str, o: Options) -> int:
     net = network(len(vocabulary), o)
     net.info["vocabulary"] = "".join(vocabulary)
     streams(ids[:split], o.batch_size, o.length)  # raises before anything is written
+    for c in o.prompt:
+        need(c in vocabulary, "--prompt", "of characters that the text has", repr(c))
     result = Run(study, o, o.text.name)
     result.say(f"{study}, preset {o.preset}: {net}")
     train(net, ids[:split], ids[split:], result)

@@ -109,8 +109,8 @@ class Run:
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         self.say(
-            f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} of "
-            f"batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
+            f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} "
+            f"of batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
             + (f"; {many(self.ranks.size, 'rank')}" if self.ranks else "")
         )
         if checkpoint:

@@ -1,0 +1,117 @@
+"""ONNX: every layer with every kind of options, and whole networks, run in onnxruntime against the engine."""
+
+import random
+
+import numpy as np
+import pytest
+
+import scratchnet as sn
+from scratchnet import SettingError, export, layers
+from scratchnet.layers import Layer
+from tests import cases
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+KINDS = sorted(
+    name for name, kind in vars(layers).items()
+    if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
+)  # fmt: skip
+
+
+def test_every_layer_of_the_engine_is_in_the_table():
+    assert sorted(kind.__name__ for kind in export.NODES) == KINDS
+
+
+@pytest.mark.parametrize("space", cases.SPACES, ids=lambda space: space.layer)
+def test_every_layer(space):
+    """Thirty drawn options and shapes of each; the running statistics and all parameters are random too."""
+    rng, done = random.Random(space.layer), 0
+    while done < 30:
+        case = space.draw(rng.choice)
+        if case is None:
+            continue
+        net = case.net("float32", seed=done)
+        noise = np.random.default_rng(done)
+        for name, p in net.params.items():
+            p.value[...] = (
+                noise.uniform(0.5, 1.5, p.shape) if name.endswith("running_var") else noise.normal(size=p.shape)
+            )
+        content = export.to_onnx(net, case.shape).SerializeToString()
+        error = export.difference(content, net, case.shape, case.batch)
+        assert error <= 1e-5, f"{case}: {error}"
+        done += 1
+
+
+NETWORKS = {
+    "cnn": ([1, 28, 28], lambda: [
+        layers.Conv2d(1, 6, 4), layers.ReLU(), layers.MaxPool2d(2, padding=1), layers.Conv2d(6, 16, 2), layers.ReLU(),
+        layers.MaxPool2d(2, padding=1), layers.Flatten(), layers.Linear(784, 120), layers.ReLU(), layers.Linear(120, 10),
+    ]),
+    "lstm": (["T", 5], lambda: [
+        layers.LSTM(5, 8, num_layers=2, output="sequence"), layers.Dropout(0.2), layers.GRU(8, 6), layers.Linear(6, 2),
+    ]),
+    "sequence": (["T", 5], lambda: [layers.RNN(5, 8, output="sequence"), layers.Linear(8, 3), layers.Softmax()]),
+    "mlp": ([784], lambda: [layers.Linear(784, 30), layers.Sigmoid(), layers.Linear(30, 10), layers.LogSoftmax()]),
+    "any size": ([3, "H", "W"], lambda: [layers.Conv2d(3, 4, 3, stride=2), layers.Tanh(), layers.MedianPool2d(2)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_by_the_command(tmp_path, capsys, name, dtype):
+    shape, build = NETWORKS[name]
+    net = sn.Sequential(*build(), seed=2, dtype=dtype)
+    net.info["classes"] = ["ä", "b"]
+    net.save(tmp_path / "m.safetensors")
+    given = ["--shape", ",".join(map(str, shape))] if name == "cnn" else []
+    assert export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx"), *given]) == 0
+    out = capsys.readouterr().out
+    assert "opset 21" in out and "run in onnxruntime: within" in out
+    model = onnx.load(tmp_path / "m.onnx")
+    assert (model.ir_version, model.opset_import[0].version) == (10, 21)
+    assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == ["N", *shape]
+    assert model.metadata_props[0].key == "scratchnet"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.safetensors"]
+    # another number of examples, and other sizes where they are names
+    other = [n if isinstance(n, int) else 17 for n in shape]
+    assert export.difference((tmp_path / "m.onnx").read_bytes(), net, other, 3) <= 1e-5
+
+
+def test_the_models_own_description_gives_the_shape(tmp_path):
+    net = sn.Sequential(layers.Flatten(), layers.Linear(784, 3))
+    net.save(tmp_path / "m")
+    with pytest.raises(SettingError, match="give --shape"):
+        export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx")])
+    net.info["input"] = {"shape": [1, 28, 28]}
+    net.save(tmp_path / "m")
+    assert export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--shape", "1;28"], "--shape must be sizes or names"),
+        (["--shape", "0,28"], "--shape must be sizes or names"),
+        (["--shape", "7"], r"takes \(N, 784\)"),
+    ],
+)
+def test_bad_shapes(tmp_path, args, reason):
+    sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m")
+    with pytest.raises(sn.ScratchnetError, match=reason):
+        export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx"), *args])
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_without_onnx(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(SettingError, match=r"pip install 'scratchnet\[onnx\]'"):
+        export.to_onnx(sn.Sequential(layers.Linear(4, 3)))
+
+
+def test_a_layer_without_counterpart():
+    class Own(layers.ReLU):
+        pass
+
+    with pytest.raises(SettingError, match=r"layer 0, .*no counterpart"):
+        export.to_onnx(sn.Sequential(Own()), (3,))

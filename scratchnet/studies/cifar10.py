@@ -1,0 +1,166 @@
+"""Small colour pictures in ten classes: CIFAR-10.
+
+Letters: N pictures of 3 x 32 x 32 pixels, K = 10 classes.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from scratchnet.backend import Array
+from scratchnet.data.cifar import CLASSES, load_cifar10
+from scratchnet.errors import DataError
+from scratchnet.layers import (
+    BatchNorm2d,
+    Conv2d,
+    CropFlip,
+    Flatten,
+    Layer,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+)
+from scratchnet.layers.activation import softmax
+from scratchnet.layers.sequential import to_columns, to_rows
+from scratchnet.losses import CrossEntropyLoss, Loss, NLLLoss
+from scratchnet.metrics import accuracy, confusion, evaluate
+from scratchnet.studies.common import CommonOptions, need
+from scratchnet.studies.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommonOptions):
+    """Train a network to tell what is on a small colour picture: airplane, automobile, bird, cat, deer, ...
+
+    default: three convolutions with batch normalisation, trained on random crops and mirror images; what can be had in
+    ten minutes on two cores.
+
+    fcn: the network of `mnist --preset fcn` with 3,072 inputs: it looks at pixels one by one.
+
+    cnn: two convolutions with max-pooling, then 400-120-84-10, as in PyTorch's first tutorial. After LeNet-5: Y. LeCun
+    and others, Gradient-based learning applied to document recognition (1998).
+    """
+
+    preset: Literal["default", "fcn", "cnn"] = "default"
+    """Which network and recipe; it sets the defaults of all other options."""
+    epochs: int = 0
+    """How many times to go through all training examples; 0: as often as --images says."""
+    images: int = 180_000
+    """With --epochs 0, pictures to train on in all: so a part of the data set takes as long as all of it."""
+
+    def check(self) -> None:
+        CommonOptions.check(replace(self, epochs=self.epochs or 1))
+        need(self.images >= 1, "--images", "a number from 1", self.images)
+
+
+PRESETS = {
+    "default": Options(batch_size=64, lr=0.003, optimizer="adam", schedule="cosine"),
+    "fcn": Options(preset="fcn", epochs=20, batch_size=64, lr=0.03, momentum=0.9),
+    "cnn": Options(preset="cnn", epochs=20, batch_size=64, lr=0.01, momentum=0.9),
+}
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training pixels, from 0 to 1, by channel
+
+
+def layers(preset: str) -> list[Layer]:
+    """The layers of a preset."""
+    if preset == "fcn":
+        return [Flatten(), Linear(3072, 128), Sigmoid(), Linear(128, 10), LogSoftmax()]
+    if preset == "cnn":
+        return [
+            Conv2d(3, 6, 5), ReLU(), MaxPool2d(2), Conv2d(6, 16, 5), ReLU(), MaxPool2d(2), Flatten(),
+            Linear(400, 120), ReLU(), Linear(120, 84), ReLU(), Linear(84, 10),
+        ]  # fmt: skip
+    body: list[Layer] = [CropFlip(4)]
+    for n_in, n_out in ((3, 32), (32, 64), (64, 128)):
+        # the normalisation subtracts any bias again
+        body += [Conv2d(n_in, n_out, 3, padding=1, bias=False), BatchNorm2d(n_out), ReLU(), MaxPool2d(2)]
+    return [*body, Flatten(), Linear(2048, 10)]
+
+
+def loss_of(preset: str) -> Loss:
+    return NLLLoss() if preset == "fcn" else CrossEntropyLoss()
+
+
+def network(options: Options) -> Sequential:
+    """The network of a preset."""
+    return Sequential(*layers(options.preset), seed=options.seed, dtype=options.dtype, device=options.device)
+
+
+def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
+    """Every preset's network in float64 with the shape of an example and its loss, for the proofs of parity."""
+    return {name: (Sequential(*layers(name), dtype="float64"), (3, 32, 32), loss_of(name)) for name in PRESETS}
+
+
+def prepare(images: Array, dtype: str) -> Array:
+    """Pixels (N, 3, 32, 32) from 0 to 255, each channel to mean 0 and deviation 1."""
+    mean, std = (np.array(v, dtype)[:, None, None] for v in (MEAN, STD))
+    return (images.astype(dtype) / 255 - mean) / std
+
+
+def run(study: str, options: Options) -> int:
+    """Load, train, test, write; returns the exit code."""
+    data = load_cifar10(options.data_dir)
+    n = len(data.train_images)
+    valid = n // 10
+    if valid < 1:
+        raise DataError(f"{study}: there are too few pictures to train on: {n}")
+    if not options.epochs:
+        options = replace(options, epochs=max(1, round(options.images / (n - valid))))
+    order = np.random.default_rng([options.seed, 1]).permutation(n)
+    x, t = prepare(data.train_images[order], options.dtype), data.train_labels[order]
+    net, loss, result = network(options), loss_of(options.preset), Run(study, options, study)
+    net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
+    net.summary((3, 32, 32))
+    if n < 50_000:
+        result.say(f"This is a part of CIFAR-10, {n:,} of its 50,000 training pictures: accuracies are not comparable "
+                   f"with published ones.")  # fmt: skip
+    result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
+    test_loss, y = evaluate(net, loss, prepare(data.test_images, options.dtype), data.test_labels)
+    table = confusion(y.argmax(1), data.test_labels, 10)
+    per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
+    result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
+                       "test_accuracy": accuracy(y, data.test_labels), "per_class_accuracy": per_class}  # fmt: skip
+    result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
+    if options.plots:
+        draw(result, net, data.test_images, data.test_labels, y, table)
+    result.finish(net)
+    return 0
+
+
+def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:
+    """The pictures of a run."""
+    from scratchnet import plots
+
+    p = np.exp(y) if isinstance(net.layers[-1], LogSoftmax) else softmax(y.T).T
+    names = ("training", "samples", "confusion", "mistakes", "weights")
+    paths: dict[str, Path] = {name: result.out / f"{name}.png" for name in names}
+    plots.loss_and_accuracy(result.history, paths["training"])
+    plots.image_grid(images[:24], [CLASSES[k] for k in labels[:24]], paths["samples"], "Test pictures",
+                     "32 x 32 pixels, with their classes")  # fmt: skip
+    plots.confusion(table, CLASSES, paths["confusion"])
+    plots.worst_mistakes(images, labels, y.argmax(1), p, CLASSES, paths["mistakes"])
+    W = next(W for W in net.state_dict().values() if W.ndim > 1)
+    plots.weights_as_images(W, paths["weights"], W.shape[1:] if W.ndim == 4 else (3, 32, 32))
+    if W.ndim == 4:
+        paths["features"] = result.out / "features.png"
+        x, label = images[:1], CLASSES[labels[0]]
+        maps = feature_maps(net, prepare(x, str(net.dtype)))
+        plots.image_grid(maps, [f"{k}" for k in range(len(maps))], paths["features"], "What the first layer sees",
+                         f"Its {len(maps)} feature maps after ReLU, for the first test picture ({label})")  # fmt: skip
+    result.pictures += list(paths.values())
+
+
+def feature_maps(net: Sequential, x: Array) -> Array:
+    """The output of the first ReLU for one picture (1, 3, H, W): (channels, H, W)."""
+    a = to_columns(net.as_input(x))
+    for layer in net.layers:
+        a, _ = layer.forward(a)
+        if isinstance(layer, ReLU):
+            break
+    return np.asarray(to_rows(a)[0])

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import ClassVar, NamedTuple
 
-from scratchnet.backend import Array, dot, xp_of
-from scratchnet.equations import bp2_propagate
+from scratchnet.backend import Array, xp_of
 from scratchnet.layers.base import buffer
 from scratchnet.layers.recurrent import Recurrent, hold, hold_back
 from scratchnet.learner import Learner
@@ -56,7 +55,7 @@ class LSTM(Recurrent):
         W = self.joined(k, learn)
         blocks = W.reshape(4, -1)
         blocks *= s[::H, :1]  # s z_t = (s W) a_t
-        tanh, multiply, add = xp.tanh, xp.multiply, xp.add
+        dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add
         steps = zip(gates.reshape(T, 4 * H, N), gates, a, h[1:], c, c[1:], tanh_c)
         for t, (z, gate, a_t, h_t, c_before, c_t, tanh_c_t) in enumerate(steps):
             dot(W, a_t, z)
@@ -92,19 +91,20 @@ class LSTM(Recurrent):
         dh_dc = xp.multiply(tanh_c, tanh_c, out=other[:, 0])
         xp.subtract(1, dh_dc, out=dh_dc)
         dh_dc *= o
-        W_hh = self.weights[k][1].value
-        for t in range(T - 1, -1, -1):
+        W_hh_T, multiply, dot = self.weights[k][1].value.T, xp.multiply, xp.dot
+        rows = delta.reshape(T, 4 * H, N)
+        steps = zip(rows[::-1], delta[::-1, :3], d_o[::-1], dh_dc[::-1], f[::-1])
+        for t, (delta_t, d_ifg_t, d_o_t, dh_dc_t, f_t) in zip(range(T)[::-1], steps):
             if above is not None:
                 dh += above[t]
             if ended is not None:
                 held_h, held_c = hold_back(ended[t], dh), hold_back(ended[t], dc)
-            dc += dh * dh_dc[t]  # h_t = o ⊙ tanh(c_t)
-            delta_t = delta[t]
-            delta_t[:3] *= dc
-            delta_t[3] *= dh
-            dc *= f[t]  # c_t = f ⊙ c_{t−1} + i ⊙ g
-            dh = bp2_propagate(W_hh, delta_t.reshape(4 * H, N))  # z_t = W_hh h_{t−1} + ...
+            dc += dh * dh_dc_t  # h_t = o ⊙ tanh(c_t)
+            multiply(d_ifg_t, dc, d_ifg_t)
+            multiply(d_o_t, dh, d_o_t)
+            multiply(dc, f_t, dc)  # c_t = f ⊙ c_{t−1} + i ⊙ g
+            dh = dot(W_hh_T, delta_t)  # BP2: z_t = W_hh h_{t−1} + ...
             if ended is not None:
                 dh += held_h
                 dc += held_c
-        return delta.reshape(T, 4 * H, N), [dh, dc]
+        return rows, [dh, dc]

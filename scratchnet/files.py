@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 try:
@@ -46,6 +46,28 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | Iterable[bytes |
         _sync_folder(path.parent)
     except OSError as e:
         raise OSError(e.errno, f"is written, but may not survive a power cut ({e.strerror})", str(path)) from e
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """For libraries that write a file themselves: the block writes to the path that it is given, which becomes `path`.
+
+    Raises OSError.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
+    try:
+        _remove_abandoned(path.parent)
+        yield temporary
+        file = os.open(temporary, os.O_RDWR)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _open_locked(temporary: Path) -> int:

@@ -45,8 +45,8 @@ def test_every_layer(space):
 
 NETWORKS = {
     "cnn": ([1, 28, 28], lambda: [
-        layers.Conv2d(1, 6, 4), layers.ReLU(), layers.MaxPool2d(2, padding=1), layers.Conv2d(6, 16, 2), layers.ReLU(),
-        layers.MaxPool2d(2, padding=1), layers.Flatten(), layers.Linear(784, 120), layers.ReLU(), layers.Linear(120, 10),
+        layers.Conv2d(1, 6, 4), layers.ReLU(), layers.MaxPool2d(2, padding=1), layers.Conv2d(6, 16, 2),
+        layers.MaxPool2d(2, padding=1), layers.Flatten(), layers.Linear(784, 120), layers.ReLU(), layers.Linear(120, 10)
     ]),
     "lstm": (["T", 5], lambda: [
         layers.LSTM(5, 8, num_layers=2, output="sequence"), layers.Dropout(0.2), layers.GRU(8, 6), layers.Linear(6, 2),

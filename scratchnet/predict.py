@@ -1,4 +1,4 @@
-"""`python -m scratchnet.predict MODEL IMAGE...`: what a trained network says of your own pictures."""
+"""`python -m scratchnet.predict MODEL IMAGE...`: what a trained network says of your own pictures, or of a text."""
 
 import json
 import math
@@ -23,14 +23,19 @@ PROG = "python -m scratchnet.predict"
 
 @dataclass(frozen=True)
 class Options:
-    """Say what your own pictures show. The digit is found, whatever the size and the colours, and made like MNIST's."""
+    """Say what your own pictures show. The digit is found, whatever the size and the colours, and made like MNIST's.
+
+    Or, with a model of the study tweets and --text, who wrote a text.
+    """
 
     model: tyro.conf.Positional[Path]
     """A model file, such as runs/mnist-default/model.safetensors."""
     images: tyro.conf.Positional[tuple[Path, ...]]
     """PNG or JPEG files, one digit in each."""
+    text: str | None = None
+    """Instead of images: name the author of this text."""
     json: bool = False
-    """Print a list of {"file", "label", "probabilities"} instead of lines to read."""
+    """Print a list of {"file" (or "text"), "label", "probabilities"} instead of lines to read."""
     show: Path | None = None
     """Write a picture of what the network saw to this PNG file."""
 
@@ -99,13 +104,25 @@ def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, 
     return images, verdicts(net, as_inputs(net, images), [str(path) for path in paths])
 
 
-def verdicts(net: Sequential, x: Any, sources: Sequence[str]) -> list[dict[str, Any]]:
-    """For every input the name of its source, the label and the probabilities."""
+def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
+    """A dictionary for the text. Raises CheckpointError for another model, DataError if no word is known to it."""
+    from scratchnet.data.tweets import text_to_input
+
+    given = net.info.get("input")
+    about: dict[str, Any] = given if isinstance(given, dict) else {}
+    words = about.get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CheckpointError(f"this model does not take text: {describe_input(net)}")
+    return verdicts(net, text_to_input(text, words, bool(about.get("drop_links", True))), [text], "text")
+
+
+def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file") -> list[dict[str, Any]]:
+    """For every input its source, the label and the probabilities."""
     p = probabilities(net, x)
     names = classes_of(net, p.shape[1])
     return [
         {
-            "file": source,
+            kind: source,
             "label": names[int(row.argmax())],
             "probabilities": dict(zip(names, map(float, row), strict=True)),
         }
@@ -118,16 +135,22 @@ def line(verdict: dict[str, Any]) -> str:
     ranked = sorted(verdict["probabilities"].items(), key=lambda item: -item[1])
     rest = [f"{name} {p:.1%}" for name, p in ranked[1:4] if p >= 0.001]
     also = f"   then {', '.join(rest)}" if rest else ""
-    return f"{verdict['file']}: {ranked[0][0]}  {ranked[0][1]:.1%}{also}"
+    source = f"{verdict['file']}: " if "file" in verdict else ""
+    return f"{source}{ranked[0][0]}  {ranked[0][1]:.1%}{also}"
 
 
 def main(args: Sequence[str]) -> int:
     options = parse(Options, args, PROG)
-    if not options.images:
+    if not options.images and options.text is None:
         raise SettingError(f"no image is given: {PROG} MODEL IMAGE...")
+    if options.text is not None and (options.images or options.show):
+        raise SettingError("--text stands alone: give no images and no --show beside it")
     net = load(options.model)
-    image_input(net)
-    images, found = predict_images(net, options.images)
+    if options.text is not None:
+        found = predict_text(net, options.text)
+    else:
+        image_input(net)
+        images, found = predict_images(net, options.images)
     print(json.dumps(found, indent=2) if options.json else "\n".join(map(line, found)))
     if options.show is not None:
         show(images, found, options.show, options.model)

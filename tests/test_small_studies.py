@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import train
+from scratchnet import predict, train
 from scratchnet.cli import guard
 from scratchnet.crossvalidation import crossval, stratified_split, take
 from scratchnet.data.iris import load_iris
@@ -30,11 +30,11 @@ def run(study, *args):
     return json.loads(Path("out/metrics.json").read_text())
 
 
-def mistake(capsys, *args):
+def mistake(capsys, *args, main=train.main):
     """The exit code and the one line that a wrong command leaves."""
     try:
         sys.argv, before = ["train", *args], sys.argv
-        guard(train.main)
+        guard(main)
     except SystemExit as e:
         said = capsys.readouterr()
         assert "Traceback" not in said.err and said.err.count("\n") == 1, said.err
@@ -296,3 +296,42 @@ def test_without_nltk_one_line(here):
 
 def test_crossval_is_public():
     assert sn.crossval is crossval
+
+
+# ------------------------------------------------------------------------------------------ predict --text
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    out = tmp_path_factory.mktemp("model")
+    assert train.main(["tweets", "--no-plots", "--threads", "1", "--out", str(out)]) == 0
+    return str(out / "model.safetensors")
+
+
+def test_predict_names_the_author(model, capsys):
+    assert predict.main([model, "--text", "The gulls are on the railing again. Fog, and a ship on the rocks."]) == 0
+    assert capsys.readouterr().out.startswith("Skerry Light  9")
+    text = "My jar is full of BUBBLES! https://example.org/lighthouse #sourdough"
+    assert predict.main([model, "--text", text, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["text"] == text and found["label"] == "Doughlores" and set(found) == {"text", "label", "probabilities"}
+    assert sum(found["probabilities"].values()) == pytest.approx(1) and found["probabilities"]["Doughlores"] > 0.9
+
+
+@pytest.mark.parametrize("args, message", [
+    (["--text", "Quantum chromodynamics"], "no word of the text is known to the network, not quantum, chromodynam"),
+    (["--text", "and so on!"], "nothing but stop words"),
+    (["--text", ""], "nothing but stop words"),
+    (["--text", "gulls", "picture.png"], "--text stands alone"),
+    (["picture.png"], "this model does not take grey images of 28 x 28 pixels: its input is words"),
+    ([], "no image is given"),
+])  # fmt: skip
+def test_predict_mistakes(args, message, model, capsys):
+    code, said = mistake(capsys, model, *args, main=predict.main)
+    assert code == 2 and message in said
+
+
+def test_a_model_of_something_else_takes_no_text(here, capsys):
+    run("iris", "--epochs", "1")
+    code, said = mistake(capsys, "out/model.safetensors", "--text", "gulls", main=predict.main)
+    assert code == 2 and "this model does not take text: its input is features" in said

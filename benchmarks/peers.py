@@ -177,28 +177,28 @@ def main(args: Sequence[str]) -> int:
     engines = [known(name, [OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
     engines = [OURS, PRODUCTS, *(name for name in engines if name != OURS)]
     rows: list[Row] = []
-    environments = {}
+    environments: dict[int, Any] = {}
     device = timing.cpu_name()
-    stem = f"peers-{timing.file_name(device)}"
+    stem = options.out / f"peers-{timing.file_name(device)}"
     tables = []
     for threads in sorted({timing.thread_count(t) for t in options.threads}):
         some: list[Row] = []
+        plural = f"{threads} thread{'s' * (threads > 1)}"
         for workload in workloads:
-            print(f"{workload}, {threads} thread{'s' * (threads > 1)} ...", flush=True)
+            print(f"{workload}, {plural} ...", flush=True)
             row, environments[threads] = measure(workload, engines, threads, options.memory and threads == 1)
             some.append(row)
-        title = f"{device}, {threads} thread{'s' * (threads > 1)}: µs per step (times scratchnet's)"
-        tables.append(f"{title}\n\n{markdown(some, engines)}\n")
-        picture = options.out / f"{stem}-{threads}-thread{'s' * (threads > 1)}.png"
+            rows.append(row)  # written at once: what has been measured is not lost
+            content = {"device": device, "rows": [dataclasses.asdict(r) for r in rows], "environment": environments}
+            timing.write_json(stem.with_name(f"{stem.name}.json"), content)
+        tables.append(f"{device}, {plural}: µs per step (times scratchnet's)\n\n{markdown(some, engines)}\n")
+        picture = stem.with_name(f"{stem.name}-{plural.replace(' ', '-')}.png")
         draw(some, engines, device, picture)
         print(f"{tables[-1]}wrote {picture}", flush=True)
-        rows += some
     for name, why in {name: why for row in rows for name, why in row.missing.items()}.items():
         print(f"left out somewhere: {name}: {why}")
-    content = {"device": device, "rows": [dataclasses.asdict(row) for row in rows], "environment": environments}
-    print("wrote", timing.write_json(options.out / f"{stem}.json", content))
-    (options.out / f"{stem}.md").write_text("\n".join(tables))
-    print("wrote", options.out / f"{stem}.md")
+    stem.with_name(f"{stem.name}.md").write_text("\n".join(tables))
+    print("wrote", stem.with_name(f"{stem.name}.json"), "and", stem.with_name(f"{stem.name}.md"))
     return 0
 
 

@@ -151,8 +151,10 @@ def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, t
         paths["features"] = result.out / "features.png"
         x, label = images[:1], CLASSES[labels[0]]
         maps = feature_maps(net, prepare(x, str(net.dtype)))
-        plots.image_grid(maps, [f"{k}" for k in range(len(maps))], paths["features"], "What the first layer sees",
-                         f"Its {len(maps)} feature maps after ReLU, for the first test picture ({label})")  # fmt: skip
+        maps /= np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
+        plots.image_grid(maps, [f"map {k}" for k in range(len(maps))], paths["features"], "What the first layer sees",
+                         f"Its {len(maps)} feature maps after ReLU, each from 0 to its largest value, for the first "
+                         f"test picture ({label})")  # fmt: skip
     result.pictures += list(paths.values())
 
 

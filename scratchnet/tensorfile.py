@@ -145,14 +145,19 @@ class TensorFile:
         if sha256(prefix + blank).hexdigest().encode() != seal:
             raise self.error(f"{place}: damaged, the SHA-256 is not the recorded one")
         self.data = 8 + length
+        self._parse(header, size - self.data)
+
+    def _parse(self, header: bytes, size: int) -> None:
+        """Set `about` and `entries` from a header, for `size` bytes of data."""
         try:
-            self._parse(header, size - self.data)
+            self._take(header, size)
         except CheckpointError:
             raise
         except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as e:
+            place = f"header, bytes 8 to {8 + len(header):,}"
             raise self.error(f"{place}: not as it should be ({type(e).__name__}: {short(e)})") from None
 
-    def _parse(self, header: bytes, size: int) -> None:
+    def _take(self, header: bytes, size: int) -> None:
         top = parse_json(header.decode())
         metadata = top.pop("__metadata__")
         self.about: dict[str, Any] = parse_json(metadata["scratchnet"])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from scratchnet.errors import ScratchnetError as ScratchnetError
     from scratchnet.errors import SettingError as SettingError
     from scratchnet.errors import ShapeError as ShapeError
+    from scratchnet.foreign import load_hdf5 as load_hdf5
+    from scratchnet.foreign import load_npy as load_npy
+    from scratchnet.foreign import save_hdf5 as save_hdf5
     from scratchnet.gradients import GradientReport as GradientReport
     from scratchnet.gradients import gradcheck as gradcheck
     from scratchnet.layers import GRU as GRU
@@ -53,11 +56,12 @@ _NAMES = {
     "scratchnet.checkpoint": "load",
     "scratchnet.crossvalidation": "CrossValidation crossval",
     "scratchnet.errors": "CheckpointError DataError DeviceError NonFiniteError ScratchnetError SettingError ShapeError",
+    "scratchnet.foreign": "load_hdf5 load_npy save_hdf5",
     "scratchnet.gradients": "GradientReport gradcheck",
     "scratchnet.training": "History fit step",
     "scratchnet.sequences": "run_with_state step_with_state",
-    "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d CropFlip MaxPool2d MedianPool2d MinPool2d "
-    "Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
+    "scratchnet.layers": "AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d CropFlip MaxPool2d MedianPool2d "
+    "MinPool2d Dropout Flatten GRU LSTM Linear LogSoftmax RNN ReLU Sequential Sigmoid Softmax Tanh",
     "scratchnet.losses": "CrossEntropyLoss MSELoss NLLLoss QuadraticCost",
     "scratchnet.optim": "SGD Adam AdamW",
     "scratchnet.schedules": "Constant Cosine Decay Exponential PerEpoch",

@@ -5,8 +5,8 @@
 
 The first argument says what the bytes are: `header` (the JSON before the arrays), `about` (the JSON that describes the
 network and its training), or `file` (header and data of a whole file, sealed, so that more than the seal is tested).
-The other arguments are libFuzzer's. New inputs of interest go to a temporary copy of corpus/model-NAME; `make-corpus` as
-the only argument writes corpus/. Not run by pytest.
+The other arguments are libFuzzer's. New inputs of interest go to a temporary copy of corpus/model-NAME; `make-corpus`
+as the only argument writes corpus/. Not run by pytest.
 """
 
 import json

@@ -9,7 +9,8 @@ default   differences of logarithms, in which growth is a constant and a season 
           of 32, all windows in one step, clipped gradient, cosine schedule
 
 The settings of `default` were chosen by the forecast of 1959 from the years before it, never by that of 1960:
-`python -m scratchnet.studies.flights` repeats the choice.
+`python -m scratchnet.studies.flights` repeats the choice. Out of 24 settings and, for the five best, 24 more seeds, it
+has the least error from known months, 13.0 thousand passengers in the median (the next 13.6).
 """
 
 from collections.abc import Iterator
@@ -230,27 +231,28 @@ def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -
 
 # ------------------------------------------------------------------------------------------ the choice of settings
 
-SEEDS = range(100, 108)  # none of those that results are reported for
+SEEDS, FINAL_SEEDS = range(100, 108), range(200, 224)  # none of those that results are reported for
 
 
 def grid() -> Iterator[Options]:
     """What was tried; everything else is as in the preset."""
     for window in (12, 13):
         for hidden in (16, 32):
-            for epochs in (200, 250, 300):
+            for epochs in (200, 300, 400):
                 for decay in (0.0, 0.1):
                     yield replace(PRESETS["default"], year=1959, window=window, hidden=hidden, epochs=epochs,
                                   weight_decay=decay)  # fmt: skip
 
 
-def judge(o: Options, seeds: range) -> list[float]:
-    """The RMSE of the recursive forecast of the options' year, for every seed."""
+def judge(o: Options, seeds: range) -> np.ndarray:
+    """The RMSE of the two forecasts of the options' year, recursive and known, for every seed: (seeds, 2)."""
     from scratchnet.data.flights import FIRST_YEAR, load_flights
     from scratchnet.schedules import parse_schedule
     from scratchnet.training import fit
 
     series = load_flights()
     start = YEAR * (o.year - FIRST_YEAR)
+    truth = series[start : start + YEAR]
     scaling, x, t = prepare(series, start, o)
     found = []
     for seed in seeds:
@@ -258,21 +260,32 @@ def judge(o: Options, seeds: range) -> list[float]:
         net = network(own)
         fit(net, MSELoss(), optimiser_of(net, own), x, t, epochs=o.epochs, batch_size=o.batch_size, seed=seed,
             schedule=parse_schedule(o.schedule, o.lr, o.epochs), threads=1)  # fmt: skip
-        found.append(rmse(forecast(net, scaling, series, start, o.window).recursive, series[start : start + YEAR]))
-    return found
+        f = forecast(net, scaling, series, start, o.window)
+        found.append((rmse(f.recursive, truth), rmse(f.known, truth)))
+    return np.array(found)
+
+
+def ranked(settings: list[Options], seeds: range) -> list[Options]:
+    """The settings by their error in the forecast from known months, median over the seeds, least first; prints them.
+
+    Not by the forecast from its own forecasts: that of one year is one draw of how the year as a whole turns out, and
+    1959 grew as nobody could have told from 1958.
+    """
+    rows = []
+    for o in settings:
+        rows.append((np.median(judge(o, seeds), axis=0), o))
+        print(f"{len(rows)} of {len(settings)} settings tried", end="\r", flush=True)
+    rows.sort(key=lambda row: float(row[0][1]))
+    print(f"root mean squared error of 1959 in thousand passengers, median of {len(seeds)} seeds, best first:")
+    for (recursive, known), o in rows:
+        print(f"  from known months {known:5.1f}, from its own forecasts {recursive:5.1f}: window {o.window}, hidden "
+              f"{o.hidden}, epochs {o.epochs}, weight decay {o.weight_decay}")  # fmt: skip
+    return [o for _, o in rows]
 
 
 def main() -> None:
-    """Print the forecast errors of 1959 for every setting of the grid, best median first."""
-    rows = []
-    for o in grid():
-        errors = judge(o, SEEDS)
-        rows.append((float(np.median(errors)), max(errors), o))
-        print(f"{len(rows)} settings tried", end="\r", flush=True)
-    print("RMSE of 1959, from its own forecasts, best first:")
-    for median, worst, o in sorted(rows, key=lambda row: row[0]):
-        print(f"median {median:5.1f}  worst {worst:5.1f}  window {o.window} hidden {o.hidden} epochs {o.epochs} "
-              f"weight decay {o.weight_decay}")  # fmt: skip
+    """Try the grid with some seeds and its five best with more: the first of those is the choice."""
+    ranked(ranked(list(grid()), SEEDS)[:5], FINAL_SEEDS)
 
 
 if __name__ == "__main__":

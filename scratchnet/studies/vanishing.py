@@ -38,7 +38,7 @@ class Options:
     """The recurrent layers to compare: RNN, GRU, LSTM."""
     hidden: int = 64
     """Hidden units of each."""
-    epochs: int = 10
+    epochs: int = 8
     """Training on the adding problem, between the two pictures."""
     examples: int = 5_000
     """Training sequences."""
@@ -127,7 +127,7 @@ def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path
                         linestyle=dashes[lengths.index(T) % len(dashes)], label=f"{layer}, T = {T}")  # fmt: skip
         ax.invert_xaxis()
         ax.set_ylim(bottom=1e-12)
-    plots.legend(panels[1], loc="lower right")
+    plots.legend(panels[1], loc="upper left")
     plots.save(fig, path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import train
+from scratchnet import resume, train
 from scratchnet.data.digits import load_digits
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.studies import mnist
@@ -168,3 +168,20 @@ def test_help_lists_the_studies_without_the_heavy_modules(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(study in done.stdout for study in train.STUDIES)
+
+
+def test_augment_rotate_turns_the_training_images_only(folder, tmp_path, few):
+    assert run(folder, "--preset", "two-hidden", "--epochs", "1", "--augment", "rotate", "--out", "rotated") == 0
+    assert run(folder, "--preset", "two-hidden", "--epochs", "1", "--out", "plain") == 0
+    for name, examples in (("rotated", 3 * 320), ("plain", 320)):
+        with resume.newest_checkpoint(tmp_path / name / "checkpoints") as file:
+            assert resume.training_of(file)["run"]["examples"] == examples
+    images = few.train_images[:20]
+    left, right = mnist.turned(images, 10), mnist.turned(images, -10)
+    assert left.dtype == np.uint8 and left.shape == images.shape and not np.array_equal(left, right)
+    back, further = (mnist.turned(left, by).astype(int) for by in (-10, 10))
+    assert abs(back - images).mean() < 0.5 * abs(further - images).mean()
+    # to the left is counter-clockwise: a mark to the right of the middle moves up
+    mark = np.zeros((1, 28, 28), np.uint8)
+    mark[0, 13:15, 24] = 255
+    assert mnist.turned(mark, 10)[0].argmax() // 28 < 13

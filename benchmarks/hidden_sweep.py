@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be
 
 from benchmarks import timing
 from benchmarks.timing import Limits, Spread
+from scratchnet.backend import cuda_problem
 from scratchnet.cli import guard, known, parse
 from scratchnet.errors import DeviceError, SettingError
 
@@ -101,29 +102,34 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
                     runs[name] = build(name, book(hidden, batch))
             except Missing as e:
                 missing[name] = str(e)
-        steps = -(-EXAMPLES // batch) if options["full"] else options["steps"] or None
-        best = {device: limits_of(device, hidden) for device in {ENGINES[name][2] for name in runs}}
-        for name, step in timing.interleave(runs, ROUNDS, steps=steps).items():
+        count = -(-EXAMPLES // batch) if options["full"] else options["steps"]
+        steps = dict.fromkeys(runs, count) if count else None
+        devices = {ENGINES[name][2] for name in runs}
+        probes = {f"{d} {k}": run for d in devices for k, run in limits_of(d, hidden).items()}
+        times = timing.interleave(runs | probes, ROUNDS, steps=steps)
+        for name in runs:
             device = ENGINES[name][2]
-            floor = best[device].floor(*work_of(hidden, batch))
-            point = Point(name, device, options["threads"], hidden, batch, step, floor)
-            points.append(dataclasses.asdict(point))
-            print(f"  {name:20s} H={hidden:<5d} batch {batch:<5d} {step.median * 1e6:10.1f} µs a step", flush=True)
-    return {"points": points, "missing": missing, "environment": timing.environment()}
+            own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}
+            floor = Limits.of(own, 4 * 784 * hidden).floor(*work_of(hidden, batch)) if own else 0.0
+            points.append(Point(name, device, options["threads"], hidden, batch, times[name], floor))
+            print(
+                f"  {name:20s} H={hidden:<5d} batch {batch:<5d} {times[name].median * 1e6:10.1f} µs a step", flush=True
+            )
+    return {"points": [dataclasses.asdict(p) for p in points], "missing": missing, "environment": timing.environment()}
 
 
-def limits_of(device: str, hidden: int) -> Limits:
-    """What the device can do with weights of this size."""
+def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
+    """What finds out what the device can do with weights of this size; a GPU's is found with CuPy or not at all."""
     size = 4 * 784 * hidden
     if device == "cpu":
         import numpy
 
-        return timing.limits(numpy, size)
-    try:
-        import cupy
-    except ImportError:
-        return Limits(math.inf, math.inf, 0.0)  # only CuPy measures it: no floor is told
-    return timing.limits(cupy, size, cupy.cuda.get_current_stream().synchronize)
+        return timing.limit_runs(numpy, size)
+    if cuda_problem() is not None:
+        return {}
+    import cupy
+
+    return timing.limit_runs(cupy, size, cupy.cuda.get_current_stream().synchronize)
 
 
 # ------------------------------------------------------------------------------------------ telling
@@ -321,8 +327,6 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
 
 def need_gpu() -> None:
     """Raises DeviceError where neither CuPy nor PyTorch can use one."""
-    from scratchnet.backend import cuda_problem
-
     problem = cuda_problem()
     if problem:
         try:

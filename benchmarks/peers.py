@@ -128,10 +128,9 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     from scratchnet.plots import COLOURS, INK, new_figure, save, style
 
     others = [name for name in engines if name in PEERS]
-    threads = rows[0].threads
     fig = new_figure(
         "A training step in other engines, as a multiple of scratchnet's time",
-        f"{device}, {threads} thread{'s' * (threads > 1)}; right of the line: slower than scratchnet; ticks: quartiles",
+        f"{device}; right of the line: slower than scratchnet; ticks: quartiles",
         width=10,
         height=1.6 + 0.2 * sum(len(row.steps) for row in rows),
     )
@@ -176,30 +175,30 @@ def main(args: Sequence[str]) -> int:
     workloads = [known(name, list(WORKLOADS), "workload") for name in options.workloads] or list(WORKLOADS)
     engines = [known(name, [OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
     engines = [OURS, PRODUCTS, *(name for name in engines if name != OURS)]
-    rows: list[Row] = []
-    environments: dict[int, Any] = {}
     device = timing.cpu_name()
-    stem = options.out / f"peers-{timing.file_name(device)}"
-    tables = []
     for threads in sorted({timing.thread_count(t) for t in options.threads}):
-        some: list[Row] = []
+        rows: list[Row] = []
         plural = f"{threads} thread{'s' * (threads > 1)}"
+        stem = str(options.out / f"peers-{timing.file_name(device)}-{plural.replace(' ', '-')}")
         for workload in workloads:
             print(f"{workload}, {plural} ...", flush=True)
-            row, environments[threads] = measure(workload, engines, threads, options.memory and threads == 1)
-            some.append(row)
+            row, environment = measure(workload, engines, threads, options.memory and threads == 1)
             rows.append(row)  # written at once: what has been measured is not lost
-            content = {"device": device, "rows": [dataclasses.asdict(r) for r in rows], "environment": environments}
-            timing.write_json(stem.with_name(f"{stem.name}.json"), content)
-        tables.append(f"{device}, {plural}: µs per step (times scratchnet's)\n\n{markdown(some, engines)}\n")
-        picture = stem.with_name(f"{stem.name}-{plural.replace(' ', '-')}.png")
-        draw(some, engines, device, picture)
-        print(f"{tables[-1]}wrote {picture}", flush=True)
+            content = {"device": device, "rows": [dataclasses.asdict(r) for r in rows], "environment": environment}
+            timing.write_json(Path(f"{stem}.json"), content)
+        report(rows, engines, f"{device}, {plural}", stem)
+    return 0
+
+
+def report(rows: list[Row], engines: list[str], device: str, stem: str) -> None:
+    """Table, who was left out, and picture."""
+    table = f"{device}: µs per step (times scratchnet's)\n\n{markdown(rows, engines)}\n"
+    print(table)
     for name, why in {name: why for row in rows for name, why in row.missing.items()}.items():
         print(f"left out somewhere: {name}: {why}")
-    stem.with_name(f"{stem.name}.md").write_text("\n".join(tables))
-    print("wrote", stem.with_name(f"{stem.name}.json"), "and", stem.with_name(f"{stem.name}.md"))
-    return 0
+    Path(f"{stem}.md").write_text(table)
+    draw(rows, engines, device, Path(f"{stem}.png"))
+    print(f"wrote {stem}.json, .md and .png", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,14 +38,14 @@ def interleave(
     runs: Mapping[str, Run],
     rounds: int = 41,
     slice_seconds: float = 0.015,
-    steps: int | None = None,
+    steps: Mapping[str, int] | None = None,
     enough: float = 8.0,
 ) -> dict[str, Spread]:
     """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
 
     Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
-    calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. With
-    `steps`, every run does that many in all.
+    calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. Runs
+    named in `steps` do that many in all.
     """
     per_turn: dict[str, int] = {}
     for name, run in runs.items():
@@ -53,12 +53,12 @@ def interleave(
         start = time.perf_counter()
         run(3)
         per_turn[name] = max(1, round(slice_seconds / max((time.perf_counter() - start) / 3, 1e-7)))
-        if steps is not None:
-            per_turn[name] = max(1, round(steps / rounds))
+        if steps and name in steps:
+            per_turn[name] = max(1, round(steps[name] / rounds))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     begin = time.perf_counter()
     for k in range(rounds):
-        if steps is None and k >= 7 and time.perf_counter() - begin > enough:
+        if not steps and k >= 7 and time.perf_counter() - begin > enough:
             break
         for name, run in runs.items():
             start = time.perf_counter()
@@ -204,24 +204,29 @@ class Limits:
     flops: float
     launch: float
 
+    @classmethod
+    def of(cls, spread: Mapping[str, Spread], size: int) -> "Limits":
+        """From the times of `limit_runs`, taken in turn with the engines, so that all met the same machine."""
+        moved, operations = 2 * size, 2 * SIDE**3
+        return cls(moved / spread["scale"].median, operations / spread["product"].median, spread["tiny"].median)
+
     def floor(self, moved: float, operations: float) -> float:
         """Seconds that moving so many bytes or doing so many operations takes at least."""
         return max(moved / self.bandwidth, operations / self.flops)
 
 
-def limits(xp: Any, size: int, finish: Callable[[], object] = lambda: None) -> Limits:
-    """Measured on NumPy or CuPy: a vector of `size` bytes read and written over and over, a large product, a tiny add.
+SIDE = 768  # of the square product
+
+
+def limit_runs(xp: Any, size: int, finish: Callable[[], object] = lambda: None) -> dict[str, Run]:
+    """On NumPy or CuPy: a vector of `size` bytes read and written over and over, a large product, a tiny addition.
 
     A vector that fits into a cache is measured in that cache, as weights of that size would be.
     """
-    x, tiny = xp.ones(max(1, size // 4), "float32"), xp.ones(1, "float32")
-    A, out = xp.ones((1024, 1024), "float32"), xp.empty((1024, 1024), "float32")
-    spread = interleave(
-        {
-            "scale": each(lambda: xp.multiply(x, x.dtype.type(1), out=x), finish),
-            "product": each(lambda: xp.dot(A, A, out=out), finish),
-            "tiny": each(lambda: xp.add(tiny, tiny, out=tiny), finish),
-        },
-        rounds=9,
-    )
-    return Limits(2 * x.nbytes / spread["scale"].low, 2 * 1024**3 / spread["product"].low, spread["tiny"].low)
+    x, tiny = xp.ones(size // 4, "float32"), xp.zeros(1, "float32")
+    A, out = xp.ones((SIDE, SIDE), "float32"), xp.empty((SIDE, SIDE), "float32")
+    return {
+        "scale": each(lambda: xp.multiply(x, x.dtype.type(1), out=x), finish),
+        "product": each(lambda: xp.dot(A, A, out=out), finish),
+        "tiny": each(lambda: xp.add(tiny, tiny, out=tiny), finish),
+    }

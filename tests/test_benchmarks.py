@@ -66,7 +66,7 @@ def test_interleave_takes_turns_and_leaves_out_the_warm_up() -> None:
     def b(n: int) -> None:
         calls.append("b")
 
-    times = timing.interleave({"a": a, "b": b}, rounds=5, steps=10)
+    times = timing.interleave({"a": a, "b": b}, rounds=5, steps={"a": 10, "b": 10})
     assert "".join(calls) == "aabb" + "ab" * 5 or "".join(calls).endswith("ab" * 5)
     assert times.keys() == {"a", "b"}
     assert all(t.low <= t.median <= t.high for t in times.values())
@@ -78,7 +78,7 @@ def test_spread_is_median_and_quartiles() -> None:
 
 
 def test_floor_is_the_larger_of_moving_and_computing() -> None:
-    limits = Limits(bandwidth=1e10, flops=1e11, launch=0)
+    limits = Limits(bandwidth=1e10, flops=1e11, launch=0.0)
     moved, operations = hidden_sweep.work_of(1000, 1)
     assert moved == 3 * 4 * 794_000
     assert limits.floor(moved, operations) == moved / 1e10

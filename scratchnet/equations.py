@@ -14,7 +14,7 @@ Source: M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2; D. Rume
 R. Williams, Learning representations by back-propagating errors, Nature 323 (1986).
 """
 
-from scratchnet.backend import Array, dot, dot_transposed, vector_of
+from scratchnet.backend import Array, dot, dot_transposed, row_sums
 
 
 def bp1_error(grad_a: Array, sigma_prime: Array) -> Array:
@@ -34,7 +34,7 @@ def bp2_propagate(W: Array, delta: Array, out: Array | None = None) -> Array:
 
 def bp3_bias(delta: Array) -> Array:
     """BP3, ∂C/∂b = δ, summed over the examples. (out, N) → (out,)."""
-    return dot(delta, vector_of(1, delta.shape[1], delta))  # three times faster than delta.sum(axis=1)
+    return row_sums(delta)
 
 
 def bp4_weight(delta: Array, a: Array, out: Array | None = None) -> Array:

@@ -198,7 +198,7 @@ def test_options_survive_a_model_file(tmp_path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
     """The long products of a convolution are made slice by slice, with what is left over at the end."""
-    from scratchnet.backend import dot, dot_transposed
+    from scratchnet.backend import dot, dot_transposed, row_sums
 
     W, cols, delta = (images(*shape, dtype=dtype) for shape in ((6, 16), (16, columns), (6, columns)))
     tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
@@ -207,6 +207,7 @@ def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
     close(dot(W.T, delta), W.T @ delta, tolerance, "Wᵀ · delta")
     for out in (None, np.full((6, 16), np.nan, dtype)):
         close(dot_transposed(delta, cols, out=out), delta @ cols.T, tolerance, "delta · colsᵀ")
+    close(row_sums(delta), delta.astype(float).sum(axis=1), tolerance, "row sums")
     turned = np.asfortranarray(cols)
     close(dot(W, turned), W @ cols, tolerance, "other memory order")
     close(dot_transposed(delta, turned), delta @ cols.T, tolerance, "other memory order")

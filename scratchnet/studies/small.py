@@ -118,7 +118,7 @@ def run_search(study: str, o: SmallOptions, dataset: str) -> int:
     run.console.print(table)
     atomic_write(run.out / "search.csv", as_csv(results).encode())
     best = " ".join(arguments(results[0].settings))
-    run.say(f"written to {run.out}/: search.csv\nthe best again, in full: {prog} --preset {o.preset} {best}")
+    run.say(f"written to {run.out}/: search.csv\nto train with the best, put {best} in the place of --search")
     return 0
 
 

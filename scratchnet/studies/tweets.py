@@ -58,10 +58,10 @@ class Options(SmallOptions):
 
 PRESETS = {
     "default": Options(
-        epochs=10, batch_size=32, lr=0.002, hidden="200", optimizer="adam", schedule="cosine", dropout=0.5
+        epochs=5, batch_size=64, lr=0.004, hidden="200", optimizer="adam", schedule="cosine", dropout=0.5,
     ),
     "tutorial": Options(preset="tutorial", epochs=10, batch_size=1, lr=0.001, hidden="200", optimizer="adam"),
-}
+}  # fmt: skip
 
 
 def layers_of(V: int, K: int, o: SmallOptions) -> list[Layer]:

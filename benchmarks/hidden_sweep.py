@@ -106,7 +106,8 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         steps = dict.fromkeys(runs, count) if count else None
         devices = {ENGINES[name][2] for name in runs}
         probes = {f"{d} {k}": run for d in devices for k, run in limits_of(d, hidden).items()}
-        times = timing.interleave(runs | probes, ROUNDS, steps=steps)
+        clock = timing.clock_for(options["threads"], "cuda" if "cuda" in devices else "cpu")
+        times = timing.interleave(runs | probes, ROUNDS, steps=steps, clock=clock)
         for name in runs:
             device = ENGINES[name][2]
             own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}

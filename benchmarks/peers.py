@@ -84,7 +84,11 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
             runs[name] = build(name, work)
         except Missing as e:
             missing[name] = str(e)
-    return {"steps": timing.interleave(runs), "missing": missing, "environment": timing.environment()}
+    return {
+        "steps": timing.interleave(runs, clock=timing.clock_for(options["threads"])),
+        "missing": missing,
+        "environment": timing.environment(),
+    }
 
 
 def measure(workload: str, engines: list[str], threads: int, memory: bool) -> tuple[Row, dict[str, Any]]:

@@ -40,19 +40,20 @@ def interleave(
     slice_seconds: float = 0.015,
     steps: Mapping[str, int] | None = None,
     enough: float = 8.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Spread]:
     """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
 
     Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
     calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. Runs
-    named in `steps` do that many in all.
+    named in `steps` do that many in all. For `clock` see `clock_for`.
     """
     per_turn: dict[str, int] = {}
     for name, run in runs.items():
         run(2)
-        start = time.perf_counter()
+        start = clock()
         run(3)
-        per_turn[name] = max(1, round(slice_seconds / max((time.perf_counter() - start) / 3, 1e-7)))
+        per_turn[name] = max(1, round(slice_seconds / max((clock() - start) / 3, 1e-7)))
         if steps and name in steps:
             per_turn[name] = max(1, round(steps[name] / rounds))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -61,10 +62,18 @@ def interleave(
         if not steps and k >= 7 and time.perf_counter() - begin > enough:
             break
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run(per_turn[name])
-            seconds[name].append((time.perf_counter() - start) / per_turn[name])
+            seconds[name].append((clock() - start) / per_turn[name])
     return {name: Spread.of(values) for name, values in seconds.items()}
+
+
+def clock_for(threads: int, device: str = "cpu") -> Callable[[], float]:
+    """The processor time of all threads where one core does all the work, so that its other users are not counted.
+
+    With several cores, or a GPU, the time on the wall.
+    """
+    return time.process_time if threads == 1 and device == "cpu" else time.perf_counter
 
 
 # ------------------------------------------------------------------------------------------ surroundings

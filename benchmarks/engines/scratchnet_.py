@@ -8,6 +8,7 @@ from threadpoolctl import ThreadpoolController
 
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
+from benchmarks.timing import cores
 from benchmarks.workloads import Workload
 from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
@@ -57,10 +58,12 @@ class Threads:
         self.threads, self.controller, self.limits = threads, ThreadpoolController(), None
 
     def limit(self) -> None:
-        self.limits = self.controller.limit(limits=self.threads, user_api="blas")
+        if cores() > 1:
+            self.limits = self.controller.limit(limits=self.threads, user_api="blas")
 
     def restore(self) -> None:
-        self.limits.restore_original_limits()
+        if self.limits is not None:
+            self.limits.restore_original_limits()
 
 
 def sparse(x: np.ndarray) -> Any:

@@ -52,6 +52,7 @@ class Ranks:
         self.host: Any = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
         self.stop_asked = False  # on this rank; `step` tells it to all, so that all stop after the same step
         self.stop_agreed = False
+        self.whole = False  # whether every rank does the whole of this step's batch
         self._windows: list[Any] = []
 
     def __enter__(self) -> "Ranks":
@@ -100,6 +101,10 @@ class Ranks:
         return first, last, (last - first) / n
 
     def sum(self, x: Array) -> Array:
+        """What x is of the whole batch, if every rank has that of its examples: x ← Σ over the ranks, in place."""
+        return x if self.whole else self.all_reduce(x)
+
+    def all_reduce(self, x: Array) -> Array:
         """x ← Σ over the ranks, in place, in one call; through host memory where x is on a GPU."""
         if type(x) is np.ndarray:
             self.comm.Allreduce(self.MPI.IN_PLACE, x)
@@ -117,19 +122,22 @@ class Ranks:
         from scratchnet.training import describe_non_finite
 
         first, last, share = self.share(len(batch))
+        self.whole = len(batch) < self.size
         mine = batch[first:last]
         optimiser.first_example, optimiser.ranks = first, self
         optimiser.begin()
+        fixed = net.store.fixed.copy()  # running means, which change in backward
         y, caches = net.forward(to_columns(net.as_input(x[mine])), optimiser)
         value, delta = loss.forward(y, to_columns(loss.as_target(target[mine], y)))
-        part = share if loss.averages or len(batch) < self.size else 1.0
+        part = share if loss.averages or self.whole else 1.0
         delta *= part
         net.backward(delta, caches, optimiser)
         message = net.store.message
         message[-1], message[-2] = value * part, float(self.stop_asked)
-        self.sum(message)
+        self.all_reduce(message)
         value, self.stop_agreed = float(message[-1]), bool(message[-2] > 0)
         if not math.isfinite(value):
+            net.store.fixed[...] = fixed
             raise NonFiniteError(describe_non_finite(net, x[batch], value, optimiser.steps + 1))
         optimiser.update()
         return value

@@ -23,22 +23,28 @@ def mpiexec(ranks, *args, cwd=None, timeout=300):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
-def test_any_number_of_ranks_gives_the_weights_of_one_process(ranks):
-    script = Path(__file__).parent / "mpi" / "same_weights.py"
-    done = mpiexec(ranks, script)
+def same_weights(ranks, what):
+    done = mpiexec(ranks, Path(__file__).parent / "mpi" / "same_weights.py", what)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
-    assert len(rows) == 24
-    for optimiser, loss, difference, loss_difference, same_bits, _ in rows:
-        assert difference < 1e-12 and loss_difference < 1e-12, (optimiser, loss, difference, loss_difference)
-        assert same_bits, f"{optimiser}, {loss}: the ranks have drifted apart"
+    return json.loads(done.stdout)
+
+
+LONG = [pytest.param("studies", 23, ranks, marks=pytest.mark.nightly) for ranks in (1, 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("what", "cases", "ranks"), [*(("optimisers", 24, ranks) for ranks in (1, 2, 3, 4)), ("studies", 23, 3), *LONG]
+)
+def test_any_number_of_ranks_gives_the_weights_of_one_process(what, cases, ranks):
+    rows = same_weights(ranks, what)
+    assert len(rows) == cases
+    for name, difference, loss_difference, same_bits, _ in rows:
+        assert difference < 1e-12 and loss_difference < 1e-12, (name, difference, loss_difference)
+        assert same_bits, f"{name}: the ranks have drifted apart"
 
 
 def test_a_rerun_gives_the_same_bits():
-    script = Path(__file__).parent / "mpi" / "same_weights.py"
-    first, second = (mpiexec(3, script) for _ in range(2))
-    assert first.returncode == 0 and first.stdout == second.stdout
+    assert same_weights(3, "optimisers") == same_weights(3, "optimisers")
 
 
 def test_without_mpiexec_it_says_so(tmp_path):

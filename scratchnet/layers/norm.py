@@ -1,12 +1,15 @@
 """Batch normalisation.
 
 Letters: C channels (or features), M = the numbers of one channel in a batch: N examples, times the cells of each;
-x̂ the normalised input; γ the scale (`weight`), β the shift (`bias`).
+x̂ the normalised input; γ the scale (`weight`), β the shift (`bias`). Where several machines share a batch, every sum
+over a channel, and M, is that of the whole batch: `learn.total` adds up the parts.
 """
 
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
+
+import numpy as np
 
 from scratchnet.backend import Array, xp_of
 from scratchnet.errors import SettingError, ShapeError
@@ -49,33 +52,33 @@ class BatchNorm(Layer):
             xp_of(x).multiply(X, scale, out=Y)
             Y += beta - self.mean.value[:, None] * scale
             return y, None
-        M = X.shape[1]
+        M = int(learn.total(np.array([float(X.shape[1])]))[0])
         if M < 2:
             raise ShapeError(
                 f"{self} needs more than one number per channel in training: take a batch size that leaves no batch, "
                 f"not even the last of an epoch, with one example"
             )
-        mean = X.mean(axis=1, keepdims=True)
+        mean = learn.total(X.sum(axis=1, keepdims=True)) / M
         x_hat = as_matrix(buffer(self, "x_hat", x.shape, x, learn))
         xp_of(x).subtract(X, mean, out=x_hat)
-        var = row_dot(x_hat, x_hat) * (1 / M)
+        var = learn.total(row_dot(x_hat, x_hat)) * (1 / M)
         inverse = 1 / xp_of(x).sqrt(var + self.eps)  # 1/σ
         x_hat *= inverse
         xp_of(x).multiply(x_hat, gamma, out=Y)
         Y += beta
-        return y, (x_hat, inverse, mean[:, 0], var[:, 0])
+        return y, (x_hat, inverse, mean[:, 0], var[:, 0], M)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
-        x_hat, inverse, mean, var = cache
+        x_hat, inverse, mean, var, M = cache
         D = as_matrix(delta)
-        M = D.shape[1]
         # the running statistics change here and not in forward, so that a step that is given up leaves them alone
         m = self.momentum
         learn.running(self.mean, (1 - m) * self.mean.value + m * mean)
         learn.running(self.var, (1 - m) * self.var.value + m * (M / (M - 1)) * var)
-        d_beta, d_gamma = D.sum(axis=1, keepdims=True), row_dot(D, x_hat)
+        own_beta, own_gamma = D.sum(axis=1, keepdims=True), row_dot(D, x_hat)
         dx = None
         if need_dx:
+            d_beta, d_gamma = learn.total(own_beta.copy()), learn.total(own_gamma.copy())
             # y = γ x̂ + β, where every x moves the μ and σ² of its whole channel:
             # dx = γ/σ · (δ − mean(δ) − x̂ · mean(δ ⊙ x̂))
             dx = buffer(self, "dx", delta.shape, delta, learn)
@@ -84,8 +87,8 @@ class BatchNorm(Layer):
             DX += D
             DX -= d_beta * (1 / M)
             DX *= self.gamma.value[:, None] * inverse
-        learn.bias(self.gamma, d_gamma)  # ∂C/∂γ = Σ δ ⊙ x̂ and ∂C/∂β = Σ δ: BP3, twice
-        learn.bias(self.beta, d_beta)
+        learn.bias(self.gamma, own_gamma)  # ∂C/∂γ = Σ δ ⊙ x̂ and ∂C/∂β = Σ δ: BP3, twice
+        learn.bias(self.beta, own_beta)
         return dx
 
     def output_shape(self, shape: Shape) -> Shape:

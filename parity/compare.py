@@ -27,7 +27,7 @@ from scratchnet.optim import Optimiser
 GRADIENT_TOLERANCE = 1e-12  # float64, forward values, δ and gradients, norm-relative
 TRAINING_TOLERANCE = 1e-10  # float64, losses and weights after up to 100 steps
 FLOAT32_FACTOR = 2.0  # times PyTorch's own error in float32
-FLOAT32_FLOOR = 4 * 2.0**-24  # below this a float32 array is as right as rounding allows, whoever is luckier
+FLOAT32_FLOOR = 8 * 2.0**-24  # below this a float32 array is as right as rounding allows, whoever is luckier
 
 DataSet = tuple[Any, Any] | Iterable[tuple[Any, Any]]
 
@@ -119,7 +119,7 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     reference = theirs
     if net.dtype == np.float32:
         reference = _torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss)
-    return Comparison(_row(net, key, ours[key], theirs[key], reference[key], GRADIENT_TOLERANCE,
+    return _by_the_worst(_row(net, key, ours[key], theirs[key], reference[key], GRADIENT_TOLERANCE,
                            _noise(theirs, key)) for key in ours)  # fmt: skip
 
 
@@ -151,8 +151,8 @@ class _Watch(Layer):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.layer.output_shape(shape)
 
-    def __repr__(self) -> str:
-        return repr(self.layer)
+    def __str__(self) -> str:
+        return str(self.layer)
 
 
 def _array(x: Any) -> Any:
@@ -263,7 +263,7 @@ def compare_training(
     watched, twin = Watched(net), to_torch(net).train()
     twins = [twin] if net.dtype == np.float64 else [twin, copy.deepcopy(twin).double()]
     sides = [(t, optimiser_twin(optimiser, t)) for t in twins]
-    rows, widest = Comparison(), dict[str, float]()
+    rows, widest = Comparison(), 0.0
     curves = [np.zeros(0)] * (1 + len(twins))
     for k, (x, target) in zip(range(1, steps + 1), batches(data, batch_size, seed), strict=False):
         fitting = loss or fitting_loss(net, target)
@@ -276,19 +276,31 @@ def compare_training(
         for name, a in net.state_dict().items():
             theirs, reference = states[0][name], states[-1][name] if len(twins) > 1 else states[0][name]
             row = _row(net, ("weight", int(name.split(".")[0]), name), a, theirs, reference, TRAINING_TOLERANCE, 0.0, k)
-            # in float32 PyTorch's error of a single step may be small by luck: the largest so far is the measure
-            widest[name] = max(widest.get(name, 0.0), row.tolerance)
-            rows.append(dataclasses.replace(row, tolerance=widest[name]))
+            rows.append(row)
+        if len(twins) > 1:  # the largest error of PyTorch in any weight so far is the measure
+            last = slice(-len(net.params), None)
+            widest = max([widest, *(row.tolerance for row in rows[last])])
+            rows[last] = [dataclasses.replace(row, tolerance=widest) for row in rows[last]]
     return rows
 
 
 def _against_curve(row: Row, ours: np.ndarray, theirs: np.ndarray, reference: np.ndarray | None = None) -> Row:
-    """In float32 one loss is one number, right or wrong in its last bit by luck: judge the curve up to this step."""
+    """One loss is one number, and may end near 0: judge the curve up to this step, relative to the whole of it."""
     if reference is None:
-        return row
+        return dataclasses.replace(row, error=difference(ours, theirs).norm_relative)
     error, torch_error = difference(ours, reference).norm_relative, difference(theirs, reference).norm_relative
     tolerance = max(FLOAT32_FACTOR * torch_error, FLOAT32_FLOOR)
     return dataclasses.replace(row, error=error, torch_error=torch_error, tolerance=tolerance)
+
+
+def _by_the_worst(rows: Iterable[Row]) -> Comparison:
+    """In float32 an array of a few numbers may be right to the last bit by luck, in one library and not in the other.
+
+    So our worst array of each kind is measured by PyTorch's worst of that kind in the same network.
+    """
+    found = Comparison(rows)
+    widest = {what: max(row.tolerance for row in found.of(what)) for what in {row.what for row in found}}
+    return Comparison(dataclasses.replace(row, tolerance=widest[row.what]) for row in found)
 
 
 def batches(data: DataSet, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:

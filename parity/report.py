@@ -11,6 +11,9 @@ import numpy as np
 import scratchnet.studies
 from parity.compare import Comparison, compare, compare_training
 from scratchnet import (
+    GRU,
+    LSTM,
+    RNN,
     SGD,
     Adam,
     AdamW,
@@ -94,6 +97,10 @@ def own_networks() -> dict[str, Network]:
         "median": (Sequential(MedianPool2d((2, 3)), Flatten(), Linear(8, 10), dtype="float64"), (1, 8, 6),
                    CrossEntropyLoss()),
         "narrow": (Sequential(Linear(1, 1), Tanh(), Linear(1, 1), dtype="float64"), (1,), MSELoss()),
+        **{f"recurrent-{T}": (Sequential(RNN(3, 6, num_layers=2, output="sequence"), LSTM(6, 5, output="sequence"),
+                                         Linear(5, 4), GRU(4, 7), Linear(7, 10), dtype="float64"), (T, 3),
+                              CrossEntropyLoss())
+           for T in (1, 2, 3, 12, 50)},
     }  # fmt: skip
 
 

@@ -88,8 +88,8 @@ class Optimiser(Learner):
 class SGD(Optimiser):
     """w ← w − lr g; with momentum v ← mu v + g, w ← w − lr v (Nesterov: w ← w − lr (g + mu v)).
 
-    Weight decay adds weight_decay · w to g. Without clipping, the gradient of a weight is never built: the textbook's
-    w ← w − lr δ aᵀ is one BLAS call in place, made while backward passes by.
+    Weight decay adds weight_decay · w to g. Without clipping and decay, the gradient of a weight is never built: the
+    textbook's w ← w − lr δ aᵀ is one BLAS call in place, made while backward passes by.
     Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization and momentum, ICML 2013.
     """
 
@@ -102,6 +102,13 @@ class SGD(Optimiser):
         self.momentum, self.nesterov = float(momentum), nesterov
         self.v = xp_of(self.w).zeros_like(self.w) if momentum else None
 
+    @property
+    def builds_gradient(self) -> bool:
+        # The decay could be the β of BLAS, 1 − lr · weight_decay. But in float32 that is off by up to 3·10⁻⁸, always
+        # to the same side: after 100 steps the weights were 8 times as far from float64's as PyTorch's.
+        decays_weights = self.weight_decay > 0 and (self.v is None or self.nesterov)
+        return super().builds_gradient or decays_weights
+
     def state(self) -> dict[str, Array]:
         return {} if self.v is None else {"velocity": self.v}
 
@@ -109,7 +116,7 @@ class SGD(Optimiser):
         if self.builds_gradient:
             super().bias(b, delta)
         elif self.v is None:
-            _add_vector(b.value, bp3_bias(delta), -self.lr, 1 - self.lr * self.weight_decay)
+            _add_vector(b.value, bp3_bias(delta), -self.lr)
         else:
             g = bp3_bias(delta)
             self._pass_by(b, self.v, lambda C, alpha, beta: _add_vector(C, g, alpha, beta))
@@ -118,7 +125,7 @@ class SGD(Optimiser):
         if self.builds_gradient:
             super().weight(W, delta, a)
         elif self.v is None:
-            add_product(W.value, delta, a, -self.lr, 1 - self.lr * self.weight_decay)
+            add_product(W.value, delta, a, -self.lr)
         else:
             self._pass_by(W, self.v, lambda C, alpha, beta: add_product(C, delta, a, alpha, beta))
 
@@ -129,7 +136,7 @@ class SGD(Optimiser):
         if self.weight_decay:
             v_p += self.weight_decay * p.value
         if self.nesterov:
-            add_g(p.value, -self.lr, 1 - self.lr * self.weight_decay)
+            add_g(p.value, -self.lr, 1.0)
 
     def _descend(self) -> None:
         w, g, v, mu = self.w, self.g, self.v, self.momentum
@@ -140,13 +147,14 @@ class SGD(Optimiser):
                 return axpy(-self.lr, g, w)
             v *= mu
             v += g
-            if self.nesterov:
-                axpy(-self.lr, g, w)
+            if self.nesterov:  # added up first: to add two small changes to w one by one rounds to one side
+                g += mu * v
+                return axpy(-self.lr, g, w)
         if v is not None:
             axpy(-self.lr * (mu if self.nesterov else 1.0), v, w)
 
 
-def _add_vector(C: Array, g: Array, alpha: float, beta: float) -> None:
+def _add_vector(C: Array, g: Array, alpha: float, beta: float = 1.0) -> None:
     if beta != 1.0:
         C *= beta
     g *= alpha

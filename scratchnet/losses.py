@@ -109,7 +109,7 @@ class NLLLoss(Loss):
 
     def forward(self, y: Array, t: Array) -> tuple[Array, Array]:
         xp, own = xp_of(y), _pick(y, t)
-        value = -y[own].mean()
+        value = y[own].sum() * (-1.0 / t.size)
         delta = xp.zeros_like(y)
         delta[own] = -1.0 / t.size
         return value, delta

@@ -472,7 +472,7 @@ def test_more_epochs_by_the_command_and_a_new_run_in_the_same_folder(finished, c
     assert train.main([*STUDY, "--out", "run", "--epochs", "1"]) == 0
     assert "resumed" not in capsys.readouterr().out.rpartition("parameters, ")[2]
     assert [path.name for path in checkpoints_in(finished / "run" / "checkpoints")] == [
-        "step-0.safetensors",
+        "step-9.safetensors",
         "step-10.safetensors",
     ]
 

@@ -29,6 +29,7 @@ MODULES = {  # module → names of the functions to plant faults in
 }  # fmt: skip
 EQUIVALENT = {  # what a fault says → why it is none
     "bp1_error(": "⊙ commutes; the product is written over σ′ instead of δ, and both belong to the layer",
+    "row_dot(": "the sum of products of two rows commutes",
 }
 TIMEOUT = 120  # seconds; a fault that makes a check run for ever is found
 
@@ -103,7 +104,8 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     from tests.cases import SPACES
 
     if module == "losses":
-        return [partial(t, loss, shape) for loss in test_losses.LOSSES for shape in test_losses.SHAPES
+        large = partial(test_losses.test_large_logits, "float64", 1e4)
+        return [large] + [partial(t, loss, shape) for loss in test_losses.LOSSES for shape in test_losses.SHAPES
                 for t in (test_losses.test_value_and_delta_are_pytorchs,)]  # fmt: skip
     if module == "optim":
         steps = [partial(test_optim.test_hundred_steps_are_torchs, *c) for c in test_optim.CONFIGURATIONS]
@@ -114,7 +116,12 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     ours = [s for s in SPACES if not module.startswith("layers.")
             or any(c.__module__ == f"scratchnet.{module}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
     cases = [case for space in ours for case in space.sample(8)]
-    wanted = (checks.agrees_with_torch, checks.gives_no_dx_where_nobody_reads_it, checks.takes_any_memory_order)
+    wanted = (
+        checks.agrees_with_torch,
+        checks.moves_running_values,
+        checks.gives_no_dx_where_nobody_reads_it,
+        checks.takes_any_memory_order,
+    )
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
     return [*book, *(partial(check, case) for check in wanted for case in cases)]
 
@@ -145,6 +152,8 @@ def equivalent(what: str) -> str:
     """Why a change is no fault; "" if it is one."""
     before, _, after = what.partition(": ")[2].partition("  →  ")
     swapped = before.startswith("bp1_error(delta, ") and after.startswith("bp1_error(") and after.endswith(", delta)")
+    if before == "row_dot(D, x_hat)" and after == "row_dot(x_hat, D)":
+        return EQUIVALENT["row_dot("]
     return EQUIVALENT["bp1_error("] if swapped else ""
 
 

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what the layers are comp
 from parity.compare import FLOAT32_FACTOR, GRADIENT_TOLERANCE  # noqa: E402
 from parity.errors import difference  # noqa: E402
 from parity.twins import Dropout, to_torch  # noqa: E402
-from scratchnet import Sequential  # noqa: E402
+from scratchnet import SGD, Sequential  # noqa: E402
 from scratchnet.layers.sequential import to_rows  # noqa: E402
 from scratchnet.learner import Learner  # noqa: E402
 from tests.cases import Case, layouts  # noqa: E402
@@ -311,6 +311,22 @@ def drawn_case_agrees(case: Case, seed: int, order: str, dtype: str) -> None:
     )
 
 
+def moves_running_values(case: Case) -> None:
+    """What is kept but not trained, such as a running mean, becomes PyTorch's in a training pass."""
+    net, x = case.net(), case.x()
+    if all(p.trained for p in net.params.values()):
+        return
+    twin, (layer,), learn = to_torch(net).train(), net.layers, SGD(net, lr=0.0)
+    for _ in range(2):
+        learn.begin()
+        y, cache = layer.forward(x.copy(), learn)
+        layer.backward(cotangent(y), cache, learn, True)
+        twin(torch.from_numpy(np.ascontiguousarray(to_rows(x))))
+    for name, p in net.params.items():
+        if not p.trained:
+            close(p.value, twin.state_dict()[name].numpy(), GRADIENT_TOLERANCE, name)
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     agrees_with_torch,
     agrees_with_central_differences,
@@ -322,4 +338,5 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     honours_in_place,
     stays_float32,
     never_masks_nan,
+    moves_running_values,
 )

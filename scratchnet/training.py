@@ -11,6 +11,7 @@ import numpy as np
 from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
 from scratchnet.distributed import Ranks
 from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
+from scratchnet.kernels import graph_steps
 from scratchnet.layers.sequential import Sequential, to_columns
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, evaluate, labels_of
@@ -110,6 +111,9 @@ def fit(
     need_finite(net, x)
     history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)
+    # on a GPU, steps of one example are made many at a time, unless somebody looks on after each
+    many = graph_steps(net, loss, optimiser, x, target, batch_size) if ranks is None else None
+    together = 1 if on_step is not None else steps
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
     with blas_threads(choose_threads(threads, work_of(net, x, batch_size))), quiet:
         for epoch in range(len(history.epochs), epochs):
@@ -121,14 +125,21 @@ def fit(
             order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
             losses = history.running = net.xp.empty(steps, net.dtype)
             losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
-            for k in range(len(done), steps):
-                batch = order[k * batch_size : (k + 1) * batch_size]
-                if ranks is None:
-                    losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+            k = len(done)
+            if many is not None:
+                many.begin(order, losses, k)
+            while k < steps:
+                if many is not None:
+                    k += many.run(min(together, steps - k))
                 else:
-                    losses[k] = ranks.step(net, loss, optimiser, x, target, batch)
+                    batch = order[k * batch_size : (k + 1) * batch_size]
+                    if ranks is None:
+                        losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+                    else:
+                        losses[k] = ranks.step(net, loss, optimiser, x, target, batch)
+                    k += 1
                 if on_step is not None:
-                    on_step(epoch, k, steps, losses[k])
+                    on_step(epoch, k - 1, steps, losses[k - 1])
             row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
             row["seconds"] = time.perf_counter() - start
             history.step_losses += to_numpy(losses).tolist()

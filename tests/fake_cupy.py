@@ -4,16 +4,22 @@ It refuses what CuPy refuses (NumPy arrays beside its own, implicit conversion, 
 vector in cuBLAS, which CuPy reads wrongly; gives what CuPy gives (0-d arrays from reductions, C order from elementwise
 functions); and counts what a GPU would wait for (`synchronisations`) and what would be copied to it (`transfers`). In
 two ways it is stricter: NumPy's own functions do not take its arrays, and a NumPy array is no index and no value.
+
+Raw kernels run as what g++ makes of their text. On a stream that is being captured nothing but their launches is
+allowed; a graph repeats these, and refuses to if an array that it was recorded with is gone.
 """
 
 import contextlib
 import sys
 import traceback
 import types
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from tests.cuda_on_cpu import Emulation
 
 
 def words(text: str) -> frozenset[str]:
@@ -39,8 +45,15 @@ transfers: list[str] = []
 
 def _record(kept: list[str], what: str) -> None:
     """Note `what` with the line of scratchnet (or of the test) that asked for it."""
+    _computes()
     here = [f for f in traceback.extract_stack() if f.filename != __file__]
     kept.append(f"{what} in {here[-1].filename.rpartition('/')[2]}:{here[-1].lineno}: {here[-1].line}")
+
+
+def _computes() -> None:
+    """Called by all that computes, allocates or copies."""
+    if current_stream().captured is not None:
+        raise RuntimeError("only raw kernels may be launched while a stream is captured")
 
 
 def unwrap(x: Any) -> Any:
@@ -70,6 +83,7 @@ def wrap(x: Any) -> Any:
 
 
 def call(function: Any, args: Any, kwargs: Any, elementwise: bool = False) -> Any:
+    _computes()
     out = kwargs.get("out")
     result = function(*map(unwrap, args), **{k: unwrap(v) for k, v in kwargs.items()})
     if out is not None:
@@ -101,6 +115,7 @@ class ndarray:
     T = property(lambda self: ndarray(self._a.T))
     real = property(lambda self: ndarray(self._a.real))
     imag = property(lambda self: ndarray(self._a.imag))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._a.ctypes.data))
 
     def __len__(self) -> int:
         return len(self._a)
@@ -179,6 +194,7 @@ class ndarray:
         return ndarray(self._a[self._key(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        _computes()
         masked = isinstance(key, ndarray) and key.dtype == bool  # CuPy writes through a mask without counting it
         self._a[unwrap(key) if masked else self._key(key)] = unwrap(value)
 
@@ -201,6 +217,7 @@ class ndarray:
 
 def _operator(name: str) -> Any:
     def method(self: ndarray, *others: Any) -> Any:
+        _computes()
         if any(isinstance(other, (list, tuple)) for other in others):
             raise TypeError("Unsupported type <class 'list'>")
         result = getattr(self._a, name)(*map(unwrap, others))
@@ -275,6 +292,7 @@ class _Module(types.ModuleType):
 
 def _gemm(transa: str, transb: str, a: ndarray, b: ndarray, out: ndarray | None = None, alpha: float = 1.0,
           beta: float = 0.0) -> ndarray:  # fmt: skip
+    _computes()
     assert out is not None and a.dtype == b.dtype == out.dtype and a.ndim == b.ndim == out.ndim == 2
     A, B = (x._a if trans == "N" else x._a.T for x, trans in ((a, transa), (b, transb)))
     assert A.shape[1] == B.shape[0] and out.shape == (A.shape[0], B.shape[1])
@@ -283,10 +301,117 @@ def _gemm(transa: str, transb: str, a: ndarray, b: ndarray, out: ndarray | None 
 
 
 def _ger(alpha: float, x: ndarray, y: ndarray, a: ndarray) -> None:
+    _computes()
     assert a.ndim == 2 and x.ndim == y.ndim == 1 and a.dtype == x.dtype == y.dtype and a.shape == (x.size, y.size)
     for vector in (x, y):  # CuPy passes the pointer and an increment of 1, whatever the stride is
         assert vector.size <= 1 or vector.strides == (vector.itemsize,), "cublas.ger reads a strided vector wrongly"
     a._a[...] += alpha * np.outer(x._a, y._a)
+
+
+# ------------------------------------------------------------------------------------------ raw kernels and graphs
+
+Launch = tuple[Any, int, int, list[int], list[Any]]  # kernel, blocks, threads, arguments, references to the arrays
+
+
+class Stream:
+    """A stream; it computes at once, and while it is captured not at all."""
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
+        self.null = null
+        self.captured: list[Launch] | None = None
+
+    def __enter__(self) -> "Stream":
+        _streams.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _streams.pop()
+
+    def begin_capture(self, mode: int | None = None) -> None:
+        assert not self.null and self.captured is None, "the default stream cannot be captured, nor one twice"
+        self.captured = []
+
+    def end_capture(self) -> "Graph":
+        assert self.captured is not None
+        graph, self.captured = Graph(self.captured), None
+        return graph
+
+    def synchronize(self) -> None:
+        _record(synchronisations, "synchronize()")
+
+
+_streams = [Stream(null=True)]
+
+
+def current_stream() -> Stream:
+    return _streams[-1]
+
+
+class Graph:
+    """What was launched on a stream while it was captured."""
+
+    def __init__(self, launches: list[Launch]) -> None:
+        self.launches, self.replays = launches, 0
+        graphs.append(self)
+
+    def launch(self, stream: Stream | None = None) -> None:
+        _computes()
+        self.replays += 1
+        for launch in self.launches:
+            _run(launch)
+
+
+graphs: list[Graph] = []  # all that were recorded
+eager_launches: list[str] = []  # the names of the kernels that were launched by themselves
+
+
+def _run(launch: Launch) -> None:
+    kernel, blocks, threads, args, arrays = launch
+    assert all(array() is not None for array in arrays), f"{kernel.name}: an array that was recorded is gone"
+    kernel.library.launch(kernel.name, blocks, threads, args)
+
+
+class RawModule:
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
+        assert isinstance(options, tuple)
+        self.library = Emulation(code, options)
+
+    def get_function(self, name: str) -> "RawKernel":
+        return RawKernel(self.library, name)
+
+
+class RawKernel:
+    def __init__(self, library: Emulation, name: str) -> None:
+        self.library, self.name = library, name
+        self.loaded = False
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        (blocks,), (threads,) = grid, block
+        assert 1 <= blocks < 2**31 and 1 <= threads <= 1024
+        values, arrays = [], []
+        for a in args:
+            if isinstance(a, ndarray):
+                assert a.flags.c_contiguous, f"{self.name} does not know of strides"
+                values.append(a.data.ptr)
+                arrays.append(weakref.ref(_owner(a._a)))
+            else:
+                assert type(a) is int, f"{self.name} is given {a!r}"
+                values.append(a)
+        launch = self, blocks, threads, values, arrays
+        captured = current_stream().captured
+        if captured is None:
+            self.loaded = True
+            eager_launches.append(self.name)
+            _run(launch)
+        else:
+            assert self.loaded, f"{self.name} would be loaded while a stream is captured"
+            captured.append(launch)
+
+
+def _owner(a: np.ndarray) -> np.ndarray:
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a
 
 
 ndarray.__module__ = "cupy"
@@ -294,7 +419,8 @@ module: Any = _Module("cupy", np)
 module.ndarray = ndarray
 module.fuse = lambda function: function
 module.asnumpy = lambda x: x.get()
-module.cuda = types.SimpleNamespace(is_available=lambda: True)
+module.cuda = types.SimpleNamespace(is_available=lambda: True, Stream=Stream, get_current_stream=current_stream)
+module.RawModule = RawModule
 cublas: Any = types.ModuleType("cupy.cublas")
 cublas.gemm, cublas.ger = _gemm, _ger
 
@@ -315,6 +441,6 @@ def install(monkeypatch: Any) -> Any:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setitem(sys.modules, "cupy.cublas", cublas)
-    synchronisations.clear()
-    transfers.clear()
+    for kept in (synchronisations, transfers, graphs, eager_launches):
+        kept.clear()
     return module

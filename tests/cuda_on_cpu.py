@@ -1,0 +1,41 @@
+"""The text of CUDA kernels compiled with g++ and run on the CPU: see cuda_on_cpu.h."""
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HEADER = Path(__file__).with_name("cuda_on_cpu.h")
+
+
+@functools.cache
+def _compile(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("g++ is not installed, which the kernels are compiled with for the CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "kernels.so"
+        flags = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-Wall", "-Werror", *options]
+        command = [compiler, "-x", "c++", *flags, "-include", str(HEADER), "-", "-o", str(library)]
+        done = subprocess.run(command, input=code, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return ctypes.CDLL(str(library))
+
+
+class Emulation:
+    """The kernels of a text, for arguments that are addresses and whole numbers."""
+
+    def __init__(self, code: str, options: tuple[str, ...] = ()) -> None:
+        self.library = _compile(code, options)
+
+    def launch(self, name: str, blocks: int, threads: int, args: list[int], backwards: bool = False) -> None:
+        twelve = (ctypes.c_longlong * 12)(*args)
+        kernel = ctypes.cast(getattr(self.library, name), ctypes.c_void_p)
+        disagree = self.library.launch(
+            kernel, ctypes.c_longlong(blocks), ctypes.c_longlong(threads), twelve, int(backwards)
+        )
+        assert disagree == 0, f"{name}: the threads of a block do not all come to the same __syncthreads"

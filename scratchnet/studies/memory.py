@@ -150,10 +150,10 @@ def draw(result: Run, histories: dict[str, History], study: str, T: int, path: P
 
     m = result.metrics
     name = "test_mse" if study == "adding" else "recall_accuracy"
-    unit = "test error" if study == "adding" else "recalled"
+    what = "Mean squared error of the test" if study == "adding" else "Share of the symbols that are recalled"
     ends = ", ".join(f"{layer} {m[f'{layer.lower()}_{name}']:.3g}" for layer in histories)
     title = {"adding": "The adding problem", "copy": "Copy after a gap"}[study]
-    fig = plots.new_figure(f"{title}: sequences of {T} steps", f"{unit}: {ends}; guessing {m[f'guess_{name}']:.3g}")
+    fig = plots.new_figure(f"{title}: sequences of {T} steps", f"{what}: {ends}; guessing {m[f'guess_{name}']:.3g}")
     ax = plots.style(fig.subplots(), "", "step", "training loss, mean over 50 steps")
     for k, (layer, history) in enumerate(histories.items()):
         losses = np.array(history.step_losses)

@@ -94,7 +94,8 @@ class Run:
     def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
-    def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None) -> History:
+    def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None,
+            shuffle: bool = True) -> History:  # fmt: skip
         """Train as the options say, with a progress bar (plain lines where the output is not a terminal)."""
         o = self.options
         self.fits += 1
@@ -154,7 +155,7 @@ class Run:
             checkpoints.begin(history)
             self.history = fit(
                 net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
-                schedule=parse_schedule(o.schedule, o.lr, o.epochs), seed=o.seed, threads=threads,
+                schedule=parse_schedule(o.schedule, o.lr, o.epochs), shuffle=shuffle, seed=o.seed, threads=threads,
                 ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
             )  # fmt: skip
             checkpoints.end()

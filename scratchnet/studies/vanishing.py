@@ -114,7 +114,8 @@ def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path
     layers = list(dict.fromkeys(layer for layer, _ in found))
     fig = plots.new_figure(
         "How much of the error reaches the past: ‖∂C/∂h‖, as a share of that at the last time",
-        "Adding problem, mean over 200 sequences. Where a line falls, the gradient vanishes on its way back",
+        "Adding problem, mean over 200 sequences; the LSTM begins with a forget bias of 1. Where a line falls, the "
+        "gradient vanishes on its way back",
         12, 5.2,
     )  # fmt: skip
     panels = fig.subplots(1, 2, sharey=True)

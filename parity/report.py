@@ -97,9 +97,9 @@ def own_networks() -> dict[str, Network]:
         "median": (Sequential(MedianPool2d((2, 3)), Flatten(), Linear(8, 10), dtype="float64"), (1, 8, 6),
                    CrossEntropyLoss()),
         "narrow": (Sequential(Linear(1, 1), Tanh(), Linear(1, 1), dtype="float64"), (1,), MSELoss()),
-        **{f"recurrent-{T}": (Sequential(RNN(3, 6, num_layers=2, output="sequence"), LSTM(6, 5, output="sequence"),
-                                         Linear(5, 4), GRU(4, 7), Linear(7, 10), dtype="float64"), (T, 3),
-                              CrossEntropyLoss())
+        **{f"recurrent-{T}": (Sequential(RNN(3, 16, num_layers=2, output="sequence"),
+                                         LSTM(16, 12, output="sequence"), Linear(12, 8), GRU(8, 16), Linear(16, 10),
+                                         dtype="float64"), (T, 3), CrossEntropyLoss())
            for T in (1, 2, 3, 12, 50)},
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ using std::exp, std::log, std::tanh;
 #define __global__
 #define __shared__ static __attribute__((section("cuda_shared")))
 
-extern "C" char __start_cuda_shared[], __stop_cuda_shared[];
+extern "C" __attribute__((weak)) char __start_cuda_shared[], __stop_cuda_shared[]; // none if nothing is shared
 
 static struct { unsigned x; } threadIdx, blockIdx, blockDim;
 

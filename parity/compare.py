@@ -18,8 +18,8 @@ from parity.losses import loss_twin
 from parity.twins import Dropout, to_tensor, to_torch
 from scratchnet import SGD, Adam, CrossEntropyLoss, MSELoss, NLLLoss, Sequential, SettingError, step
 from scratchnet.backend import to_numpy
+from scratchnet.columns import to_rows
 from scratchnet.layers import Layer, LogSoftmax
-from scratchnet.layers.sequential import to_rows
 from scratchnet.learner import Learner
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser

@@ -23,9 +23,11 @@ import numpy as np
 
 from scratchnet.backend import Array, to_numpy
 from scratchnet.cli import RANK_VARIABLES
+from scratchnet.columns import to_columns
 from scratchnet.errors import Interrupted, NonFiniteError, ScratchnetError, SettingError
-from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.layers.sequential import Sequential
 from scratchnet.losses import Loss
+from scratchnet.training import describe_non_finite
 
 if TYPE_CHECKING:
     from scratchnet.optim import Optimiser
@@ -119,8 +121,6 @@ class Ranks:
 
         The loss and the wish to stop travel at the end of the gradient vector, so that the step has one all-reduce.
         """
-        from scratchnet.training import describe_non_finite
-
         first, last, share = self.share(len(batch))
         self.whole = len(batch) < self.size
         mine = batch[first:last]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import to_numpy
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import NonFiniteError, ShapeError
 from scratchnet.layers.base import shape_text
-from scratchnet.layers.sequential import Sequential, to_columns, to_rows
+from scratchnet.layers.sequential import Sequential
 from scratchnet.learner import Learner
 from scratchnet.losses import Loss
 

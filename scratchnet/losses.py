@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from scratchnet.backend import Array, xp_of
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import DataError, SettingError, ShapeError
-from scratchnet.layers.sequential import to_columns, to_rows
 
 
 class Loss:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array, to_numpy
-from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.columns import to_columns
+from scratchnet.layers.sequential import Sequential
 from scratchnet.losses import Loss
 from scratchnet.sparse import length
 

@@ -8,9 +8,10 @@ import math
 from typing import Any
 
 from scratchnet.backend import Array
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import NonFiniteError, SettingError, ShapeError
 from scratchnet.layers.recurrent import Recurrent, State
-from scratchnet.layers.sequential import Sequential, to_columns, to_rows
+from scratchnet.layers.sequential import Sequential
 from scratchnet.learner import Learner
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser

@@ -4,20 +4,23 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
-from scratchnet.distributed import Ranks
+from scratchnet.columns import to_columns
 from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
 from scratchnet.kernels import graph_steps
-from scratchnet.layers.sequential import Sequential, to_columns
+from scratchnet.layers.sequential import Sequential
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, evaluate, labels_of
 from scratchnet.optim import Optimiser
 from scratchnet.schedules import Schedule
 from scratchnet.sparse import dense, is_sparse, length
+
+if TYPE_CHECKING:
+    from scratchnet.distributed import Ranks
 
 
 def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
@@ -90,7 +93,7 @@ def fit(
     shuffle: bool = True,
     seed: int = 0,
     threads: str | int = "auto",
-    ranks: Ranks | None = None,
+    ranks: "Ranks | None" = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
     history: History | None = None,

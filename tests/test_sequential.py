@@ -21,7 +21,7 @@ from scratchnet import (
     Softmax,
     Tanh,
 )
-from scratchnet.layers.sequential import to_columns, to_rows
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.learner import Learner
 from tests.cases import layouts
 

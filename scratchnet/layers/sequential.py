@@ -1,7 +1,6 @@
 """A network: layers one after another, their parameters in one flat store.
 
 Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: the batch is the last axis.
-`to_columns` and `to_rows` are the door between the two, and nothing else turns arrays.
 """
 
 import os
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchnet.backend import Array, module_of, resolve_device, to_numpy, xp_of
+from scratchnet.backend import Array, module_of, resolve_device, to_numpy
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import SettingError, ShapeError
 from scratchnet.layers.base import Layer, Shape, shape_text
 from scratchnet.layers.linear import Linear
@@ -20,19 +20,6 @@ from scratchnet.sparse import is_sparse
 
 if TYPE_CHECKING:
     from scratchnet.losses import Loss
-
-
-def to_columns(x: Array) -> Array:
-    """(N, ...) → (..., N): a view for vectors, one copy for images and sequences."""
-    if x.ndim <= 2:
-        return x.T
-    xp = xp_of(x)
-    return xp.ascontiguousarray(xp.moveaxis(x, 0, -1))
-
-
-def to_rows(y: Array) -> Array:
-    """(..., N) → (N, ...), a view."""
-    return y.T if y.ndim <= 2 else xp_of(y).moveaxis(y, -1, 0)
 
 
 class Sequential:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from scratchnet.backend import Array
+from scratchnet.columns import to_columns, to_rows
 from scratchnet.data.cifar import CLASSES, load_cifar10
 from scratchnet.errors import DataError
 from scratchnet.layers import (
@@ -26,7 +27,6 @@ from scratchnet.layers import (
     Sigmoid,
 )
 from scratchnet.layers.activation import softmax
-from scratchnet.layers.sequential import to_columns, to_rows
 from scratchnet.losses import CrossEntropyLoss, Loss, NLLLoss
 from scratchnet.metrics import accuracy, confusion, evaluate
 from scratchnet.studies.common import CommonOptions, need

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.cli import guard, parse
+from scratchnet.columns import to_columns
 from scratchnet.layers import Sequential
 from scratchnet.layers.recurrent import Recurrent
-from scratchnet.layers.sequential import to_columns
 from scratchnet.learner import Learner
 from scratchnet.losses import MSELoss
 from scratchnet.schedules import parse_schedule

@@ -6,7 +6,7 @@ Letters: C channels, H, W rows and columns of the image x, P, Q those of the out
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from scratchnet.backend import Array, xp_of
 from scratchnet.errors import SettingError
@@ -52,39 +52,28 @@ class Choice(Pool):
     First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN.
     """
 
-    output_is: ClassVar[Literal["kept"]] = "kept"
-
     outside: ClassVar[float] = 0.0  # what stands in the padding
 
-    def choose(self, cells: Array, y: Array) -> None:
-        """Write one of the K cells (K, C, P, Q, N) of every place to y (C, P, Q, N)."""
+    def choose(self, x: Array, y: Array, code: Array | None) -> None:
+        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N), and to `code` the number of the tap of each."""
         raise NotImplementedError
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
-        # a copy of what each tap meets: from here on all is side by side in memory
-        cells = buffer(self, "cells", (prod(w.k for w in self.window), *y.shape), x, learn)
-        for tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
-            tap[place] = x[cell]
-            _, P, Q = place
-            tap[:, : P.start] = tap[:, P.stop :] = self.outside
-            tap[:, :, : Q.start] = tap[:, :, Q.stop :] = self.outside
-        self.choose(cells, y)
-        return y, (cells, y, x.shape)
+        code = None if learn is None else xp_of(x).zeros(y.shape, self.code_dtype)
+        self.choose(x, y, code)
+        return y, (x.shape, code)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
-        cells, y, shape = cache
+        shape, code = cache
         if not need_dx:
             return None
-        dx = buffer(self, "dx", shape, y, learn)
-        dx.fill(0)
-        left = xp_of(y).ones(y.shape, bool)  # the places that have not found their cell yet
+        dx = buffer(self, "dx", shape, delta, learn)
         apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
-        for tap, (place, cell) in zip(cells, self._taps(shape, y.shape), strict=True):
-            chosen = tap == y
-            chosen &= left
-            left ^= chosen
-            share = chosen.astype(delta.dtype)
+        if not (apart and self._reach_all(shape, code.shape)):
+            dx.fill(0)
+        for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
+            share = (code == k).astype(delta.dtype)
             share *= delta
             if apart:
                 dx[cell] = share[place]
@@ -92,17 +81,40 @@ class Choice(Pool):
                 dx[cell] += share[place]
         return dx
 
+    def _reach_all(self, shape: Shape, places: Shape) -> bool:
+        """Whether every cell of the image is under a window, for windows that do not overlap."""
+        axes = zip(self.window, shape[1:3], places[1:3], strict=True)
+        return all(w.s == w.k and P * w.k - w.p >= size for w, size, P in axes)
+
+    @property
+    def code_dtype(self) -> str:
+        return "uint8" if prod(w.k for w in self.window) <= 256 else "int32"
+
+    def _meet(self, x: Array, place: Slices, cell: Slices, tap: Array) -> None:
+        """Copy what one tap meets side by side into `tap` (C, P, Q, N)."""
+        tap[place] = x[cell]
+        _, P, Q = place
+        tap[:, : P.start] = tap[:, P.stop :] = self.outside
+        tap[:, :, : Q.start] = tap[:, :, Q.stop :] = self.outside
+
 
 class Extreme(Choice):
     """The largest or the smallest cell under the window."""
 
     which: ClassVar[str]
+    better: ClassVar[str]
 
-    def choose(self, cells: Array, y: Array) -> None:
-        better = getattr(xp_of(y), self.which)
-        y[...] = cells[0]
-        for tap in cells[1:]:
-            better(y, tap, out=y)
+    def choose(self, x: Array, y: Array, code: Array | None) -> None:
+        xp = xp_of(y)
+        best, better = getattr(xp, self.which), getattr(xp, self.better)
+        other = xp.empty_like(y)
+        for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
+            tap = other if k else y
+            self._meet(x, place, cell, tap)
+            if k and code is not None:  # k exceeds all codes so far: where this tap is better, it is the new one
+                xp.maximum(code, better(tap, y) * code.dtype.type(k), out=code)
+            if k:
+                best(y, tap, out=y)
 
 
 @dataclass(eq=False)
@@ -119,6 +131,7 @@ class MaxPool2d(Extreme):
     padding: Size2d = 0
 
     which: ClassVar[str] = "maximum"
+    better: ClassVar[str] = "greater"
     outside: ClassVar[float] = float("-inf")  # never the largest: every window meets the image somewhere
 
     def __post_init__(self) -> None:
@@ -134,6 +147,7 @@ class MinPool2d(Extreme):
     padding: Size2d = 0
 
     which: ClassVar[str] = "minimum"
+    better: ClassVar[str] = "less"
     outside: ClassVar[float] = float("inf")
 
     def __post_init__(self) -> None:
@@ -154,10 +168,15 @@ class MedianPool2d(Choice):
     def __post_init__(self) -> None:
         self._make()
 
-    def choose(self, cells: Array, y: Array) -> None:
+    def choose(self, x: Array, y: Array, code: Array | None) -> None:
         xp = xp_of(y)
+        cells = xp.empty((prod(w.k for w in self.window), *y.shape), y.dtype)
+        for tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
+            self._meet(x, place, cell, tap)
         ordered = xp.sort(cells, axis=0)  # NaN comes last
         y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
+        if code is not None:
+            code[...] = (cells == y).argmax(axis=0)  # of equal ones the first
 
 
 @dataclass(eq=False)

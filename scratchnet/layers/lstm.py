@@ -55,18 +55,18 @@ class LSTM(Recurrent):
         W = self.joined(k, learn)
         blocks = W.reshape(4, -1)
         blocks *= s[::H, :1]  # s z_t = (s W) a_t
-        dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add
+        dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
         steps = zip(gates.reshape(T, 4 * H, N), gates, a, h[1:], c, c[1:], tanh_c)
         for t, (z, gate, a_t, h_t, c_before, c_t, tanh_c_t) in enumerate(steps):
-            dot(W, a_t, z)
+            dot(W, a_t, z)  # z_t = W a_t, where the gates of time t will be
             tanh(z, z)
             multiply(z, s, z)
             add(z, shift, z)
             i, f, g, o = gate
-            multiply(f, c_before, c_t)
+            multiply(f, c_before, c_t)  # c_t = f ⊙ c_{t−1} + i ⊙ g
             add(c_t, i * g, c_t)
             tanh(c_t, tanh_c_t)
-            multiply(o, tanh_c_t, h_t)
+            multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
             if ended is not None:
                 hold(ended[t], h[t], h_t)
                 hold(ended[t], c_before, c_t)

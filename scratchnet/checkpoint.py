@@ -127,7 +127,7 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}
     del options["type"]
     try:
-        if options.get("num_layers", 1) > len(file.entries):  # every one has arrays of its own
+        if options.get("num_layers", 0) > len(file.entries):  # every one has arrays of its own
             raise SettingError("num_layers is more than there are arrays")
         return LAYERS[kind](**options)
     except (ScratchnetError, TypeError, ValueError, OverflowError, AttributeError) as e:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import scratchnet
 from scratchnet import CheckpointError, tensorfile
 from scratchnet.tensorfile import TensorFile, write_tensors
+from tests import cases
 from tests.model_files import mutant, put_together, seal, small_file, small_net, take_apart
 
 
@@ -50,6 +51,15 @@ def test_round_trip(tmp_path, dtype):
     loss = scratchnet.NLLLoss()
     for name, g in net.gradients(x, np.arange(4) % 3, loss)[1].items():  # it can be trained on
         assert np.array_equal(g, again.gradients(x, np.arange(4) % 3, loss)[1][name])
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+def test_every_layer_comes_back(tmp_path, case):
+    net = case.net(seed=4)
+    net.save(tmp_path / "m")
+    again = scratchnet.load(tmp_path / "m")
+    assert again.layers[0].options() == net.layers[0].options()
+    assert np.array_equal(again.forward(case.x())[0], net.forward(case.x())[0])
 
 
 def test_opens_in_pytorch(tmp_path):

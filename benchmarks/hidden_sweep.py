@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be
 
 from benchmarks import timing
 from benchmarks.timing import Limits, Spread
-from scratchnet.backend import cuda_problem
 from scratchnet.cli import guard, known, parse
 from scratchnet.errors import DeviceError, SettingError
 
@@ -126,6 +125,8 @@ def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
         import numpy
 
         return timing.limit_runs(numpy, size)
+    from scratchnet.backend import cuda_problem
+
     if cuda_problem() is not None:
         return {}
     import cupy
@@ -328,6 +329,8 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
 
 def need_gpu() -> None:
     """Raises DeviceError where neither CuPy nor PyTorch can use one."""
+    from scratchnet.backend import cuda_problem
+
     problem = cuda_problem()
     if problem:
         try:

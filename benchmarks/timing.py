@@ -84,6 +84,8 @@ def use_cores(threads: int) -> None:
 
     Call it before importing any of them.
     """
+    if "numpy" in sys.modules:
+        raise RuntimeError("NumPy was imported before the number of threads was set: its BLAS has started its own")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0), key=_idle_time().__getitem__)[-threads:])
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -9,9 +9,10 @@ from threadpoolctl import ThreadpoolController
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
-from benchmarks.workloads import Workload
+from benchmarks.workloads import BATCHES, Workload
 from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
+from scratchnet.kernels import graph_steps
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser
 from scratchnet.training import work_of
@@ -44,6 +45,9 @@ def train(work: Workload, device: str) -> Trainer:
     if work.optimiser is None:
         return Trainer(batches, lambda x, t: net(x), finish, begin=threads.limit)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
+    x, t = (net.xp.concatenate([batch[k] for batch in batches] * 125) for k in (0, 1)) if device == "cuda" else (0, 0)
+    if device == "cuda" and (many := graph_steps(net, loss, optimiser, x, t, work.batch)):
+        return Graphs(batches, lambda *_: None, finish, lambda: list(net.state_dict().values()), threads.limit, many)
 
     def step(x: Any, t: Any) -> None:
         sn.step(net, loss, optimiser, x, t)

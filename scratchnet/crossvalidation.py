@@ -4,7 +4,7 @@ Letters: N examples, K classes, k folds. On a small data set one split into trai
 the mean over k folds, and its spread, is what a choice of settings may rest on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,7 @@ def crossval(
     schedule: Schedule | None = None,
     threads: str | int = "auto",
     on_fold: Callable[[dict[str, float]], None] | None = None,
+    mapped: Callable[..., Iterable[Any]] = map,
 ) -> CrossValidation:
     """k-fold cross-validation: k networks, each trained on k − 1 parts of the examples and judged on the part left.
 
@@ -66,7 +67,8 @@ def crossval(
     `prepare(x)` gets the training part alone and returns a function that makes input of any examples: means,
     vocabularies and whatever else is learnt from data must be learnt there, or the folds know each other. `seed`
     decides the folds, the initial weights and the order of the examples; `epochs`, `batch_size`, `schedule`, `threads`
-    are those of `fit`; `on_fold` is called with the row of every fold.
+    are those of `fit`; `on_fold` is called with the row of every fold. The folds are done one after the other, or
+    wherever `mapped`, which is used as Python's `map`, does them.
 
     The rows of `folds` have fold (from 1), train_examples, valid_examples, train_loss (of the last epoch), valid_loss,
     and with labels accuracy. Raises SettingError unless 2 ≤ k ≤ N, DataError if a class has fewer than k examples.
@@ -82,9 +84,9 @@ def crossval(
     if length(x) != len(target):
         raise DataError(f"there must be as many targets as examples: {len(target)} and {length(x)}")
     parts = (stratified_folds if with_labels else plain_folds)(target, folds, seed)
-    rows: list[dict[str, float]] = []
-    outputs: np.ndarray | None = None
-    for number, valid in enumerate(parts, 1):
+
+    def judge(number: int) -> tuple[dict[str, float], np.ndarray]:
+        valid = parts[number - 1]
         train = np.setdiff1d(np.arange(len(target)), valid)
         x_train, x_valid = take(x, train), take(x, valid)
         if prepare is not None:
@@ -101,6 +103,11 @@ def crossval(
                "train_loss": history.last["train_loss"], "valid_loss": valid_loss}  # fmt: skip
         if with_labels:
             row["accuracy"] = accuracy(y, target[valid])
+        return row, y
+
+    rows: list[dict[str, float]] = []
+    outputs: np.ndarray | None = None
+    for (row, y), valid in zip(mapped(judge, range(1, len(parts) + 1)), parts, strict=True):
         rows.append(row)
         if outputs is None:
             outputs = np.empty((len(target), *y.shape[1:]), y.dtype)

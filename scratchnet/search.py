@@ -1,4 +1,4 @@
-"""A grid search: every combination of some settings, each cross-validated, over all cores."""
+"""A grid search: every combination of some settings, each cross-validated, over all cores or a cluster."""
 
 import csv
 import io
@@ -81,8 +81,16 @@ def try_one(job: Job) -> Found:
     return Found(job.settings, accuracy, std, time.perf_counter() - start)
 
 
-def map_jobs(function: Callable[[T], R], jobs: Sequence[T]) -> Iterator[R]:
-    """function(job) of all jobs, in their order, over all cores: the one place where the work is handed out."""
+def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "") -> Iterator[R]:
+    """function(job) of all jobs, in their order: the one place where the work is handed out.
+
+    Over all cores of this machine, or by the Dask scheduler at that address. Raises SettingError.
+    """
+    if scheduler:
+        from scratchnet.cluster import map_on_cluster
+
+        yield from map_on_cluster(function, jobs, scheduler)
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # spawn: a forked child would inherit BLAS threads that do not exist in it
     with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn")) as pool:
@@ -91,12 +99,12 @@ def map_jobs(function: Callable[[T], R], jobs: Sequence[T]) -> Iterator[R]:
 
 def search(
     study: str, options: CommonOptions, grid: Iterable[tuple[dict[str, str], CommonOptions]],
-    say: Callable[[Found], Any] = lambda found: None,
+    say: Callable[[Found], Any] = lambda found: None, scheduler: str = "",
 ) -> list[Found]:  # fmt: skip
     """Cross-validate every combination of a grid, one BLAS thread each; best first."""
-    jobs = [Job(study, settings, replace(made, threads="1", search="")) for settings, made in grid]  # type: ignore[call-arg]
+    jobs = [Job(study, settings, replace(made, threads="1", search="", scheduler="")) for settings, made in grid]  # type: ignore[call-arg]
     results = []
-    for found in map_jobs(try_one, jobs):
+    for found in map_jobs(try_one, jobs, scheduler):
         say(found)
         results.append(found)
     return sorted(results, key=lambda f: (-f.accuracy if math.isfinite(f.accuracy) else math.inf, f.std))

@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import scratchnet as sn
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -54,3 +60,132 @@ def test_without_mpiexec_it_says_so(tmp_path):
         capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment,
     )  # fmt: skip
     assert done.returncode == 2 and "mpiexec -n 4" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+# ------------------------------------------------------------------------------------------ ends, and going on
+
+FLIGHTS = [
+    "flights",
+    "--dtype",
+    "float64",
+    "--lr",
+    "0.001",
+    "--epochs",
+    "150",
+    "--batch-size",
+    "30",
+    "--threads",
+    "1",
+    "--no-plots",
+]
+TELL = """\
+import os, pathlib
+from scratchnet.cli import guard
+from scratchnet.train import main
+pathlib.Path(f"pid-{os.environ['PMI_RANK']}").write_text(str(os.getpid()))
+guard(main)
+"""
+
+
+def begin(ranks, folder, *more):
+    """A training of several ranks in `folder`, of which a few steps are done; every rank's pid is in a file."""
+    p = subprocess.Popen(
+        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, *FLIGHTS, "--distributed", "--out", "out",
+         "--checkpoint-every", "5", *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder,
+    )  # fmt: skip
+    while p.poll() is None and not (folder / "out" / "checkpoints" / "step-20.safetensors").exists():
+        time.sleep(0.01)
+    return p
+
+
+def alone(folder, *args):
+    environment = {k: v for k, v in ENVIRONMENT.items() if not k.startswith(("PMI", "OMPI", "MV2"))}
+    return subprocess.run(
+        [sys.executable, "-m", "scratchnet.train", *args],
+        capture_output=True, text=True, timeout=120, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    done = alone(folder, *FLIGHTS, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    return sn.load(folder / "out" / "model.safetensors")
+
+
+def same_model(folder, net):
+    there = sn.load(folder / "out" / "model.safetensors").state_dict()
+    return max(np.abs(value - there[name]).max() for name, value in net.state_dict().items()) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("whom", "number", "then"),
+    [
+        ("mpiexec", signal.SIGINT, 2),
+        ("mpiexec", signal.SIGTERM, 1),
+        ("rank 0", signal.SIGTERM, 4),
+        ("rank 2", signal.SIGINT, 3),
+    ],
+)
+def test_a_signal_stops_all_after_the_same_step_and_another_number_of_ranks_goes_on(
+    whom, number, then, tmp_path, uninterrupted
+):
+    p = begin(3, tmp_path)
+    os.kill(p.pid if whom == "mpiexec" else int((tmp_path / f"pid-{whom[-1]}").read_text()), number)
+    _, err = p.communicate(timeout=60)
+    assert p.returncode in (130, 143), (p.returncode, err)
+    assert len(err.splitlines()) == 1 and err.startswith("stopped by SIG") and "--resume out" in err, err
+    step = int(re.search(r"after step (\d)", err)[1])
+    newest = max(int(path.stem[5:]) for path in (tmp_path / "out" / "checkpoints").glob("step-*"))
+    assert newest % 4 == step % 4, "the checkpoint is of the step that the message names"
+    if then == 1:
+        done = alone(tmp_path, "flights", "--resume", "out", "--no-plots")
+    else:
+        done = mpiexec(
+            then, "-m", "scratchnet.train", "flights", "--resume", "out", "--no-plots", "--distributed", cwd=tmp_path
+        )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "resumed from" in done.stdout and ("ranks 3 then" in done.stdout) == (then != 3)
+    assert same_model(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_rank_that_is_killed_ends_all_and_the_last_checkpoint_is_good(rank, tmp_path, uninterrupted):
+    p = begin(3, tmp_path)
+    pids = [int((tmp_path / f"pid-{r}").read_text()) for r in range(3)]
+    os.kill(pids[rank], signal.SIGKILL)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode != 0 and ("Killed (signal 9)" in out + err or "Abort" in out + err), out + err
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    done = mpiexec(
+        2, "-m", "scratchnet.train", "flights", "--resume", "out", "--no-plots", "--distributed", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert same_model(tmp_path, uninterrupted)
+
+
+def test_an_error_of_all_ranks_is_told_once(tmp_path):
+    done = mpiexec(3, "-m", "scratchnet.train", "flights", "--distributed", "--resume", "nowhere", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("nowhere") == 1, done.stderr
+
+
+def test_a_loss_that_is_no_number_ends_all(tmp_path):
+    args = ["flights", "--distributed", "--lr", "1e200", "--dtype", "float64", "--optimizer", "sgd", "--out", "out"]
+    done = mpiexec(3, "-m", "scratchnet.train", *args, cwd=tmp_path)
+    assert done.returncode == 3 and done.stderr.startswith("error: the loss became"), done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_without_mpi4py_it_says_so(tmp_path):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("raise ImportError('No module named mpi4py')")
+    done = subprocess.run(
+        [sys.executable, "-m", "scratchnet.train", "flights", "--distributed"],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        env={**ENVIRONMENT, "PMI_RANK": "0", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 2 and "scratchnet[mpi]" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

@@ -65,7 +65,7 @@ class CommonOptions:
 
 
 #: Options that a run may be resumed with other values of: they change no result, or only how far it goes
-MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed"}
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed", "scheduler"}
 
 Options = TypeVar("Options", bound=CommonOptions)
 

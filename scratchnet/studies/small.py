@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from scratchnet.crossvalidation import CrossValidation, Prepare, crossval
+from scratchnet.errors import SettingError
 from scratchnet.files import atomic_write
 from scratchnet.layers import Dropout, Layer, Linear, Sequential
 from scratchnet.losses import Loss
 from scratchnet.metrics import confusion
 from scratchnet.optim import Optimiser
 from scratchnet.schedules import parse_schedule
-from scratchnet.search import Found, arguments, as_csv, parse_grid, search
+from scratchnet.search import Found, arguments, as_csv, map_jobs, parse_grid, search
 from scratchnet.studies.common import CommonOptions, need, sizes
 from scratchnet.studies.run import Run, optimiser_of
 
@@ -29,12 +31,16 @@ class SmallOptions(CommonOptions):
     """Parts of the cross-validation: each is judged by a network trained on the others."""
     search: str = ""
     """Try all combinations, such as "hidden=50,100,200 lr=0.1,0.01", by cross-validation, over all cores; then stop."""
+    scheduler: str = ""
+    """Cross-validate and search on the machines of this Dask scheduler, such as tcp://10.0.0.1:8786."""
 
     def check(self) -> None:
         super().check()
         need(0 <= self.dropout < 1, "--dropout", "from 0 to below 1", self.dropout)
         need(self.folds >= 2, "--folds", "a number from 2", self.folds)
         sizes(self.hidden)
+        if self.distributed and (self.search or self.scheduler):
+            raise SettingError("--search and --scheduler share out the work by themselves: leave out --distributed")
 
 
 def hidden_layers(n_in: int, n_out: int, activation: type[Layer], o: SmallOptions) -> list[Layer]:
@@ -71,11 +77,12 @@ def cross_validate(
                 f"{int(row['valid_examples'])}: accuracy {row['accuracy']:.2%}, loss {row['valid_loss']:.4f}"
             )
 
+    mapped = partial(map_jobs, scheduler=o.scheduler) if o.scheduler else map
     if run:
         run.say(f"{o.folds}-fold cross-validation of {len(labels)} examples")
     result = crossval(build, x, labels, folds=o.folds, seed=o.seed, prepare=prepare, epochs=o.epochs,
                       batch_size=o.batch_size, schedule=parse_schedule(o.schedule, o.lr, o.epochs), threads=o.threads,
-                      on_fold=tell)  # fmt: skip
+                      on_fold=tell, mapped=mapped)  # fmt: skip
     if run:
         run.say(f"  mean {result.accuracy:.2%}, standard deviation over the folds {result.std:.2%}\n")
         run.metrics |= {
@@ -109,7 +116,7 @@ def run_search(study: str, o: SmallOptions, dataset: str) -> int:
     def tell(found: Found) -> None:
         run.say(f"  {_words(found)}: {_accuracy(found)}")
 
-    results = search(study, o, grid, tell)
+    results = search(study, o, grid, tell, o.scheduler)
     table = Table(*results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left")
     for column in table.columns:
         column.justify = "right"

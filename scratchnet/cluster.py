@@ -1,0 +1,54 @@
+"""Independent jobs on many machines: a Dask scheduler hands them out, and again if a worker dies.
+
+Source: M. Rocklin, Dask: parallel computation with blocked algorithms and task scheduling, SciPy 2015.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from scratchnet.errors import SettingError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PATIENCE = 5  # seconds for the scheduler to answer
+
+
+def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) -> Iterator[R]:
+    """function(job) of all jobs, in their order, by the workers of the Dask scheduler at `address`.
+
+    The job of a worker that dies is given to another. Raises SettingError if Dask is not installed, no scheduler
+    answers within five seconds or it has no workers, and what a job raises.
+    """
+    if not re.fullmatch(r"(tcp|tls)://.+:\d+", address):
+        raise SettingError(
+            f"--scheduler {address}: write the address as `dask scheduler` prints it, such as tcp://10.0.0.1:8786"
+        )
+    try:
+        from distributed import Client, KilledWorker
+    except ImportError as e:
+        raise SettingError(f"--scheduler needs Dask ({e}): pip install 'scratchnet[cluster]'") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells of lost connections beside the errors
+    try:
+        connect: Any = Client  # the package has no types
+        client = connect(address, timeout=PATIENCE, set_as_default=False)
+    except OSError:
+        raise SettingError(
+            f"--scheduler {address}: no Dask scheduler answers there: start one with `dask scheduler`, and give the "
+            "address that it prints"
+        ) from None
+    with client:
+        if not client.scheduler_info(n_workers=-1)["workers"]:
+            raise SettingError(f"--scheduler {address} has no workers: start some with `dask worker {address}`")
+        futures = client.map(function, jobs, pure=False)
+        try:
+            for future in futures:
+                yield future.result()
+        except KilledWorker as e:
+            raise SettingError(
+                f"--scheduler {address}: one job ended several workers, is their memory enough? ({e})"
+            ) from None
+        finally:
+            client.cancel(futures)

@@ -1,0 +1,113 @@
+"""Search and cross-validation by a Dask scheduler on this machine: the same figures, whatever happens to a worker."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="dask[distributed] is not installed")
+
+ENVIRONMENT = {
+    **os.environ,
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONPATH": str(Path(__file__).parent.parent),
+    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+}
+SEARCH = ["iris", "--epochs", "20", "--folds", "3", "--search", "lr=0.1,0.03,0.01 batch-size=4,16", "--out", "out"]
+
+
+@pytest.fixture
+def processes():
+    """A list; what is in it is ended with the test."""
+    running = []
+    yield running
+    for p in running:
+        p.kill()
+        p.communicate()
+
+
+@pytest.fixture
+def scheduler(processes, tmp_path):
+    """The address of a scheduler of its own on this machine."""
+    p = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+         "--no-dashboard"],
+        stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path,
+    )  # fmt: skip
+    processes.append(p)
+    return next(m[1] for line in p.stderr if (m := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
+
+
+def start_worker(processes, scheduler, cwd):
+    """One worker without a nanny; returns when it is registered."""
+    p = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny",
+         "--no-dashboard", "--host", "127.0.0.1"],
+        stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=cwd,
+    )  # fmt: skip
+    processes.append(p)
+    assert any("Registered to" in line for line in p.stderr)
+    return p
+
+
+def train(*args, cwd):
+    return subprocess.Popen([sys.executable, "-m", "scratchnet.train", *args], cwd=cwd, env=ENVIRONMENT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def rows_of(folder):
+    rows = list(csv.DictReader((folder / "search.csv").read_text().splitlines()))
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_search_goes_on_when_a_worker_is_killed(processes, scheduler, tmp_path):
+    workers = [start_worker(processes, scheduler, tmp_path) for _ in range(2)]
+    p = train(*SEARCH, "--scheduler", scheduler, cwd=tmp_path)
+    for line in p.stdout:
+        if "lr=" in line:  # the first result is there, the others are under way
+            os.kill(workers[0].pid, signal.SIGKILL)
+            break
+    out, err = p.communicate()
+    assert p.returncode == 0 and err == "", err
+    there = rows_of(tmp_path / "out")
+    assert len(there) == 6 and "best first" in out
+    accuracies = [float(row["cv_accuracy"]) for row in there]
+    assert accuracies == sorted(accuracies, reverse=True)
+    here = train(*SEARCH, cwd=tmp_path / "out")
+    assert here.communicate()[1] == "" and here.returncode == 0
+    assert rows_of(tmp_path / "out" / "out") == there, "the same figures as on the cores of this machine"
+
+
+def test_folds(processes, scheduler, tmp_path):
+    start_worker(processes, scheduler, tmp_path)
+    lines = []
+    for where in (["--scheduler", scheduler], []):
+        p = train("iris", "--epochs", "5", "--folds", "3", "--no-plots", "--out", "out", *where, cwd=tmp_path)
+        out, err = p.communicate()
+        assert p.returncode == 0 and err == "", err
+        lines.append([line for line in out.splitlines() if "  fold " in line or "mean " in line])
+    assert len(lines[0]) == 4 and lines[0] == lines[1]
+
+
+def test_no_workers(scheduler, tmp_path):
+    p = train("iris", "--scheduler", scheduler, "--out", "out", cwd=tmp_path)
+    _, err = p.communicate()
+    assert p.returncode == 2 and "has no workers" in err and len(err.splitlines()) == 1, err
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:notaport"])
+def test_no_scheduler_is_one_line(address, tmp_path):
+    p = train("iris", "--scheduler", address, "--out", "out", cwd=tmp_path)
+    _, err = p.communicate()
+    assert p.returncode == 2 and address in err and "dask scheduler" in err and len(err.splitlines()) == 1, err
+
+
+def test_not_both_ways_at_once(tmp_path):
+    p = train("iris", "--search", "lr=0.1", "--distributed", cwd=tmp_path)
+    _, err = p.communicate()
+    assert p.returncode == 2 and "leave out --distributed" in err and len(err.splitlines()) == 1, err

@@ -54,14 +54,17 @@ class Choice(Pool):
 
     outside: ClassVar[float] = 0.0  # what stands in the padding
 
-    def choose(self, x: Array, y: Array, code: Array | None) -> None:
-        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N), and to `code` the number of the tap of each."""
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N), and to `code` the number of the tap of each.
+
+        `tap` is an array like y to work in.
+        """
         raise NotImplementedError
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
         code = None if learn is None else xp_of(x).zeros(y.shape, self.code_dtype)
-        self.choose(x, y, code)
+        self.choose(x, y, buffer(self, "tap", y.shape, x, learn), code)
         return y, (x.shape, code)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
@@ -72,8 +75,9 @@ class Choice(Pool):
         apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
         if not (apart and self._reach_all(shape, code.shape)):
             dx.fill(0)
+        share = buffer(self, "tap", delta.shape, delta, learn)
         for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
-            share = (code == k).astype(delta.dtype)
+            share[...] = code == k
             share *= delta
             if apart:
                 dx[cell] = share[place]
@@ -104,13 +108,11 @@ class Extreme(Choice):
     which: ClassVar[str]
     better: ClassVar[str]
 
-    def choose(self, x: Array, y: Array, code: Array | None) -> None:
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
         xp = xp_of(y)
         best, better = getattr(xp, self.which), getattr(xp, self.better)
-        other = xp.empty_like(y)
         for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
-            tap = other if k else y
-            self._meet(x, place, cell, tap)
+            self._meet(x, place, cell, tap if k else y)
             if k and code is not None:  # k exceeds all codes so far: where this tap is better, it is the new one
                 xp.maximum(code, better(tap, y) * code.dtype.type(k), out=code)
             if k:
@@ -168,11 +170,11 @@ class MedianPool2d(Choice):
     def __post_init__(self) -> None:
         self._make()
 
-    def choose(self, x: Array, y: Array, code: Array | None) -> None:
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
         xp = xp_of(y)
         cells = xp.empty((prod(w.k for w in self.window), *y.shape), y.dtype)
-        for tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
-            self._meet(x, place, cell, tap)
+        for cells_of_tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
+            self._meet(x, place, cell, cells_of_tap)
         ordered = xp.sort(cells, axis=0)  # NaN comes last
         y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
         if code is not None:

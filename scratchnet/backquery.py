@@ -15,7 +15,7 @@ from scratchnet.backend import to_numpy
 from scratchnet.checkpoint import load
 from scratchnet.cli import guard, parse
 from scratchnet.data.handwriting import SIZE
-from scratchnet.layers import Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.layers.activation import softmax
 from scratchnet.layers.norm import BatchNorm
 from scratchnet.learner import Learner
@@ -23,6 +23,8 @@ from scratchnet.predict import classes_of, image_input
 
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
 BLUR = 1.0  # pixels
+#: Layers that are run as at inference; the others need a learner, to keep what their backward wants
+ONLY_IN_TRAINING = (Dropout, CropFlip, BatchNorm)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) 
     for step in range(STEPS):
         y, caches = net.xp.asarray((ink * range_ + shift).reshape(*shape, K), dtype=net.dtype), []
         for layer in layers:
-            y, cache = layer.forward(y)
+            y, cache = layer.forward(y, None if isinstance(layer, ONLY_IN_TRAINING) else learn)
             caches.append(cache)
         delta = net.xp.eye(K, dtype=net.dtype) - softmax(y)  # ∂ ln p_k/∂y, for image k in column k
         for layer, cache in zip(reversed(layers), reversed(caches), strict=True):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import scratchnet.kernels
+from benchmarks.engines import build
+from benchmarks.workloads import book
 from scratchnet import (
     SGD,
     Adam,
@@ -257,6 +259,21 @@ def test_no_exponent_overflows_and_nan_is_not_hidden(kernels):
         assert np.isfinite(delta).all() == finite
 
 
+def test_special_numbers_pass_the_kernels(kernels):
+    """A weight of 1, so that z is the input; and σ′ of what comes out, with special numbers coming back too."""
+    one, back = kernels.guarded([[1.0]]), [1.0, -2, 3, np.inf, 5, 6, np.nan]
+    for activation in LAYERS:
+        for z, grad in zip([-np.inf, -800, -0.0, 0.0, 800, np.inf, np.nan], back, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):
+                a = reference.activate(np.array([z]), activation)
+                expected = reference.times_sigma_prime(np.array([grad]), a, activation)
+            out, below = kernels.empty(1), kernels.empty(1)
+            kernels("forward", 1, 32, one, 0, kernels.guarded([z]), 0, 0, 0, 1, activation, out)
+            np.testing.assert_allclose(out, a, rtol=1e-6, atol=1e-38)
+            kernels("backward", 1, 32, one, kernels.guarded([grad]), out, 1, 1, activation, below)
+            np.testing.assert_allclose(below, expected, rtol=1e-6, atol=1e-38)
+
+
 def test_advance(kernels):
     at = np.array([7])
     kernels.library.launch("advance", 1, 1, [at.ctypes.data, 100])
@@ -333,7 +350,7 @@ def test_fit_on_the_device_is_fit_on_the_cpu(cupy, loss):
         there = trained("cuda", loss, x, t, **options)
     agree(here, there)
     kernels = 4 + 1 + 3 + 4  # forward, loss, backward, update
-    assert [(len(g.launches), g.replays) for g in fake_cupy.graphs] == [(100 * kernels + 1, 5), (30 * kernels + 1, 3)]
+    assert [(len(g.launches), g.replays) for g in fake_cupy.graphs] == [(100 * kernels + 1, 5), (10 * kernels + 1, 9)]
     assert len(fake_cupy.eager_launches) == 100 * kernels + 1  # the first hundred steps, which load the kernels
     per_epoch = 3  # the losses, twice, and the validation
     assert len(waits) <= 1 + loss.takes_labels + per_epoch * 3 + 3
@@ -478,6 +495,17 @@ def test_what_is_not_supported_trains_as_ever(cupy):
     there = network([Linear(6, 3)], "cuda")
     fit(there, MSELoss(), SGD(there, 0.1), sequences, np.zeros((8, 4, 3)), batch_size=1, threads=1)
     assert fake_cupy.graphs == [] and fake_cupy.eager_launches == []
+
+
+@pytest.mark.parametrize("steps", [3, 211, 1003])
+def test_the_benchmarks_engine_takes_them(cupy, steps):
+    here, there = (build(f"scratchnet {name}", book(20)) for name in ("numpy", "cupy"))
+    recorded = len(fake_cupy.graphs)
+    for run in (here, there):
+        run(steps)
+    assert recorded == len(fake_cupy.graphs) == 3
+    for a, b in zip(here.weights(), there.weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ the fake, and CuPy itself

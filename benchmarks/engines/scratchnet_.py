@@ -1,5 +1,6 @@
 """This engine: on NumPy or CuPy, by the device."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,10 +10,10 @@ from threadpoolctl import ThreadpoolController
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
-from benchmarks.workloads import BATCHES, Workload
+from benchmarks.workloads import Workload
 from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
-from scratchnet.kernels import graph_steps
+from scratchnet.kernels import GraphSteps, graph_steps
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser
 from scratchnet.training import work_of
@@ -29,7 +30,7 @@ def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
     return sn.Adam(net, lr=work.lr) if work.optimiser == "adam" else sn.SGD(net, lr=work.lr, momentum=work.momentum)
 
 
-def train(work: Workload, device: str) -> Trainer:
+def train(work: Workload, device: str) -> "Trainer | Graphs":
     try:
         net = sn.Sequential(*work.layers(), seed=work.seed, device=device)
     except DeviceError as e:
@@ -45,14 +46,44 @@ def train(work: Workload, device: str) -> Trainer:
     if work.optimiser is None:
         return Trainer(batches, lambda x, t: net(x), finish, begin=threads.limit)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
-    x, t = (net.xp.concatenate([batch[k] for batch in batches] * 125) for k in (0, 1)) if device == "cuda" else (0, 0)
-    if device == "cuda" and (many := graph_steps(net, loss, optimiser, x, t, work.batch)):
-        return Graphs(batches, lambda *_: None, finish, lambda: list(net.state_dict().values()), threads.limit, many)
+    if device == "cuda" and work.batch == 1:
+        x, t = (net.xp.concatenate([batch[k] for batch in batches] * ROUNDS) for k in (0, 1))
+        many = graph_steps(net, loss, optimiser, x, t, work.batch)
+        if many is not None:
+            return Graphs(many, net, optimiser, finish)
 
     def step(x: Any, t: Any) -> None:
         sn.step(net, loss, optimiser, x, t)
 
     return Trainer(batches, step, finish, lambda: list(net.state_dict().values()), threads.limit)
+
+
+ROUNDS = 125  # times that `Graphs` has the batches one after another
+
+
+class Graphs:
+    """A Trainer whose steps, of one example on a GPU, are made as `scratchnet.fit` makes them: many in a CUDA graph."""
+
+    def __init__(self, many: GraphSteps, net: sn.Sequential, optimiser: Optimiser, finish: Callable[[], None]) -> None:
+        self.many, self.net, self.finish = many, net, finish
+        self.order = net.xp.arange(len(many.x))
+        self.losses = net.xp.empty(len(many.x), net.dtype)
+        lr, optimiser.lr = optimiser.lr, 0.0  # graphs of all sizes are recorded here, and no weight changes
+        self(100)
+        self(111)
+        optimiser.lr = lr
+
+    def __call__(self, n: int) -> None:
+        while n > 0:
+            self.many.begin(self.order, self.losses)
+            part = min(n, len(self.order))
+            n -= part
+            while part > 0:
+                part -= self.many.run(part)
+        self.finish()
+
+    def weights(self) -> list[np.ndarray]:
+        return list(self.net.state_dict().values())
 
 
 class Threads:

@@ -23,7 +23,7 @@ from scratchnet.optim import SGD, Optimiser
 
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
-TOGETHER = 100  # steps in a graph
+TOGETHER = (100, 10, 1)  # steps in a graph: the largest that fits is taken
 
 
 def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
@@ -107,7 +107,7 @@ class GraphSteps:
 
     def run(self, n: int) -> int:
         """Make the next steps, n of them but 100 at most; returns how many. Nobody waits for them."""
-        n = min(n, TOGETHER)
+        n = next(size for size in TOGETHER if size <= n)
         if self.rate != self.optimiser.lr:
             self.rate = self.optimiser.lr
             self.lr.fill(self.rate)

@@ -30,7 +30,8 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
         from distributed import Client, KilledWorker
     except ImportError as e:
         raise SettingError(f"--scheduler needs Dask ({e}): pip install 'scratchnet[cluster]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells of lost connections beside the errors
+    for name in ("distributed", "distributed.client"):  # that a worker was lost is not the user's business
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         connect: Any = Client  # the package has no types
         client = connect(address, timeout=PATIENCE, set_as_default=False)

@@ -189,3 +189,34 @@ def test_without_mpi4py_it_says_so(tmp_path):
         env={**ENVIRONMENT, "PMI_RANK": "0", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"},
     )  # fmt: skip
     assert done.returncode == 2 and "scratchnet[mpi]" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+# ------------------------------------------------------------------------------------------ two machines
+
+
+def why_no_namespaces():
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return "network namespaces need root"
+    if not all(map(shutil.which, ("ip", "unshare", "awk", "hostname"))):
+        return "ip (iproute2), unshare, awk or hostname is missing"
+    made = subprocess.run(["ip", "netns", "add", f"sn-probe-{os.getpid()}"], capture_output=True)
+    subprocess.run(["ip", "netns", "del", f"sn-probe-{os.getpid()}"], capture_output=True)
+    return "this machine allows no network namespaces" if made.returncode else ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_two_machines(ranks, tmp_path, uninterrupted):
+    if why := why_no_namespaces():
+        pytest.skip(why)
+    script = Path(__file__).parent / "mpi" / "two_machines.sh"
+    done = subprocess.run(
+        [script, str(ranks), sys.executable, "-m", "scratchnet.train", *FLIGHTS, "--distributed", "--out", "out"],
+        capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, "MPIEXEC": MPIEXEC}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"{ranks} ranks" in done.stdout
+    crossed = int(re.fullmatch(r"bytes on the wire: (\d+)\n", done.stderr)[1])
+    gradient = 8 * uninterrupted.store.message.size
+    assert 600 * gradient < crossed - 600 * gradient, "in each of 600 steps it crosses once each way"
+    assert same_model(tmp_path, uninterrupted)

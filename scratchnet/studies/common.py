@@ -65,7 +65,8 @@ class CommonOptions:
 
 
 #: Options that a run may be resumed with other values of: they change no result, or only how far it goes
-MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed", "scheduler"}
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed",
+              "scheduler"}  # fmt: skip
 
 Options = TypeVar("Options", bound=CommonOptions)
 

@@ -10,10 +10,10 @@ default   differences of logarithms, in which growth is a constant and a season 
           of 32, all windows in one step, clipped gradient, cosine schedule
 
 How the settings of `default` were chosen: by the forecast of 1959 from the years before it, from 24 settings and then,
-for the five best, with 24 more seeds; `python -m scratchnet.studies.flights` repeats that. They have the least error from
-known months, 13.0 thousand passengers in the median (the next 13.6). To be fair, that measure was taken second: a first
-choice, by 1959's recursive error, had been tried on 1960 too and did worse there. So the error of 1960 is a little
-flattered; `ranked` below says why one year's recursive error is a poor judge.
+for the five best, with 24 more seeds; `python -m scratchnet.studies.flights` repeats that. They have the least error
+from known months, 13.0 thousand passengers in the median (the next 13.6). To be fair, that measure was taken second: a
+first choice, by 1959's recursive error, had been tried on 1960 too and did worse there. So the error of 1960 is a
+little flattered; `ranked` below says why one year's recursive error is a poor judge.
 """
 
 from collections.abc import Iterator

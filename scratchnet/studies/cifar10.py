@@ -95,8 +95,8 @@ def network(options: Options) -> Sequential:
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
     """Every preset's network in float64 with the shape of an example and its loss, for the proofs of parity.
 
-    `default` is narrower here. With its 60,000 ReLUs an example, float32 soon rounds one of them to the other side of 0
-    in one library and not in the other, and from there the two train different networks, both right.
+    `default` is narrower here: of its 60,000 ReLUs an example, float32 may round one to the other side of 0 in one
+    library and not in the other, and from there the two train different networks. At full width float64 agrees.
     """
     return {name: (Sequential(*layers(name, width=4), dtype="float64"), (3, 32, 32), loss_of(name)) for name in PRESETS}
 

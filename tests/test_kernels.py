@@ -33,11 +33,13 @@ from scratchnet import (
     fit,
     step,
 )
+from scratchnet.backend import cuda_problem, to_numpy
 from scratchnet.errors import DataError, NonFiniteError, ShapeError
 from scratchnet.kernels import GraphSteps, reference, supported
 from scratchnet.kernels.graph_steps import ACTIVATIONS, KERNELS, activations_of, scale_of, threads_for
 from scratchnet.learner import Learner
 from tests import fake_cupy
+from tests.cases import CASES
 from tests.cuda_on_cpu import Emulation
 
 SOURCE = Path(scratchnet.kernels.__file__).with_name("step.cu")
@@ -369,6 +371,7 @@ def test_nobody_waits_within_an_epoch(cupy):
     assert waits == [] and copies == []
     assert done == steps.optimiser.steps == 1000 and np.isfinite(losses.get()).all()
     assert [g.replays for g in fake_cupy.graphs] == [9]
+    assert steps.losses is losses  # its address is on the device, so it has to be kept
 
 
 def test_on_step_sees_every_step_as_it_is(cupy):
@@ -553,11 +556,46 @@ def test_cupy_has_what_the_runner_uses():
 # ------------------------------------------------------------------------------------------ with a GPU
 
 
+@pytest.fixture
+def gpu():
+    problem = cuda_problem()
+    if problem is not None:
+        pytest.skip(problem)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_layer_on_a_gpu(gpu, case):
+    layer_on_both_devices(case)
+
+
+def layer_on_both_devices(case):
+    """Output and gradients of a layer, and a step, on the device as on the CPU."""
+    here, there = (Sequential(case.make(), seed=1, dtype="float64", device=device) for device in ("cpu", "cuda"))
+    x = np.moveaxis(case.x(), -1, 0)
+    y = here(x)
+    np.testing.assert_allclose(to_numpy(there(x)), y, rtol=1e-9, atol=1e-11)
+    t = np.random.default_rng(0).normal(size=y.shape)
+    (value, a), (other, b) = here.gradients(x, t, MSELoss()), there.gradients(x, t, MSELoss())
+    assert other == pytest.approx(value, rel=1e-9)
+    for name, g in a.items():
+        np.testing.assert_allclose(to_numpy(b[name]), g, rtol=1e-8, atol=1e-10, err_msg=name)
+    for net in (here, there):
+        step(net, MSELoss(), SGD(net, 0.01), x, t)
+    for name, w in here.state_dict().items():
+        np.testing.assert_allclose(there.state_dict()[name], w, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("case", CASES[::10], ids=str)
+def test_the_comparison_for_a_gpu_itself(cupy, case):
+    layer_on_both_devices(case)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("look", [None, lambda *_: None], ids=["hundreds", "one by one"])
-def test_a_gpu_trains_as_the_cpu(loss, dtype, look):
+def test_a_gpu_trains_as_the_cpu(gpu, loss, dtype, look):
     x, t = data(330, loss, features=100)
 
     def layers():
@@ -572,7 +610,7 @@ def test_a_gpu_trains_as_the_cpu(loss, dtype, look):
 
 
 @pytest.mark.gpu
-def test_a_gpu_repeats_itself_bit_for_bit():
+def test_a_gpu_repeats_itself_bit_for_bit(gpu):
     x, t = data(250, CrossEntropyLoss())
     first, second = (trained("cuda", CrossEntropyLoss(), x, t, dtype="float32", epochs=2) for _ in range(2))
     assert first[1].step_losses == second[1].step_losses

@@ -7,9 +7,9 @@ from scratchnet.layers.conv import Conv2d, ConvTranspose2d
 from scratchnet.layers.gru import GRU
 from scratchnet.layers.linear import Flatten, Linear
 from scratchnet.layers.lstm import LSTM
-from scratchnet.layers.recurrent import RNN
 from scratchnet.layers.norm import BatchNorm1d, BatchNorm2d
 from scratchnet.layers.pool import AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d
+from scratchnet.layers.recurrent import RNN
 from scratchnet.layers.regularise import Dropout
 from scratchnet.layers.sequential import Sequential
 

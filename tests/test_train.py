@@ -53,8 +53,8 @@ def test_every_preset_trains_and_leaves_its_files(preset, folder, tmp_path):
     out = tmp_path / "runs" / f"mnist-{preset}"
     m = metrics(out)
     expected = {
-        "study", "preset", "dataset", "seed", "device", "dtype", "threads", "epochs", "train_seconds",
-        "examples_per_second", "train_loss", "valid_accuracy", "test_loss", "test_accuracy", "per_class_accuracy", "versions",
+        "study", "preset", "dataset", "seed", "device", "dtype", "threads", "epochs", "train_seconds", "versions",
+        "examples_per_second", "train_loss", "valid_accuracy", "test_loss", "test_accuracy", "per_class_accuracy",
     }  # fmt: skip
     assert expected <= set(m)
     assert (m["study"], m["preset"], m["dataset"], m["epochs"], m["device"]) == ("mnist", preset, "mnist", 2, "cpu")
@@ -164,7 +164,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):
 
 
 def test_help_lists_the_studies_without_the_heavy_modules(tmp_path):
-    code = "import sys; from scratchnet import train; train.main(['--help']); print([m for m in ('numpy', 'scipy', 'tyro') if m in sys.modules])"
+    code = (
+        "import sys; from scratchnet import train; train.main(['--help']); "
+        "print([m for m in ('numpy', 'scipy', 'tyro') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(study in done.stdout for study in train.STUDIES)

@@ -1,5 +1,6 @@
 """The runner of the GPU kernels: whole trainings on the fake of CuPy, and, marked gpu, on a GPU."""
 
+import json
 import re
 
 import numpy as np
@@ -27,8 +28,11 @@ from scratchnet import (
     step,
 )
 from scratchnet.backend import cuda_problem, to_numpy
+from scratchnet.data import digits
 from scratchnet.errors import DataError, NonFiniteError, ShapeError
 from scratchnet.kernels import GraphSteps, supported
+from scratchnet.resume import checkpoints_in
+from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES
 from tests.test_kernels import LOSSES, SOURCE, data, network, wide
@@ -209,6 +213,26 @@ def test_what_is_not_supported_trains_as_ever(cupy):
     there = network([Linear(6, 3)], "cuda")
     fit(there, MSELoss(), SGD(there, 0.1), sequences, np.zeros((8, 4, 3)), batch_size=1, threads=1)
     assert fake_cupy.graphs == [] and fake_cupy.eager_launches == []
+
+
+def test_the_command_takes_them(cupy, tmp_path, monkeypatch):
+    """`python -m scratchnet.train digits --preset book --device cuda`, with its checkpoints."""
+    few = digits.load_digits(0)
+    monkeypatch.setattr(digits, "load_digits", lambda seed=0: type(few)(*(part[:40] for part in few)))
+    results = {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / device
+        options = ["--preset", "book", "--hidden", "5", "--epochs", "2", "--threads", "1", "--no-plots", "--seed", "1"]
+        options += ["--dtype", "float64", "--checkpoint-every", "30", "--device", device, "--out", str(out)]
+        assert main(["digits", *options]) == 0
+        results[device] = json.loads((out / "metrics.json").read_text()), checkpoints_in(out / "checkpoints")
+    assert [(len(g.launches), g.replays) for g in fake_cupy.graphs] == [(7, 79)]
+    for name in ("train_loss", "test_loss", "test_accuracy"):
+        assert results["cuda"][0][name] == pytest.approx(results["cpu"][0][name], rel=1e-9)
+    for here, there in zip(*(results[device][1] for device in ("cpu", "cuda")), strict=True):
+        assert here.name == there.name
+        for name, w in scratchnet.load(here).state_dict().items():
+            np.testing.assert_allclose(scratchnet.load(there).state_dict()[name], w, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [3, 211, 1003])

@@ -30,6 +30,7 @@ from scratchnet.learner import Learner
 from tests.cuda_on_cpu import Emulation
 
 SOURCE = Path(scratchnet.kernels.__file__).with_name("step.cu")
+TEXT = SOURCE.read_text(encoding="utf-8")
 SIZES = [1, 31, 32, 33, 200, 784, 1000]
 LAYERS = {reference.IDENTITY: None, **{number: layer for layer, number in ACTIVATIONS.items()}}
 LOSSES = [MSELoss(), MSELoss("sum"), QuadraticCost(), CrossEntropyLoss()]
@@ -122,10 +123,10 @@ def test_reference_steps_are_the_engines_steps(loss):
 
 
 def test_every_kernel_has_a_readable_version_of_the_same_name():
-    kernels = {line.split("(")[0].split()[-1] for line in SOURCE.read_text().splitlines() if "__global__" in line}
+    kernels = {line.split("(")[0].split()[-1] for line in TEXT.splitlines() if "__global__" in line}
     assert kernels == set(KERNELS)
     assert kernels - {"advance"} <= {name for name, _ in inspect.getmembers(reference, inspect.isfunction)}
-    numbers = next(line for line in SOURCE.read_text().splitlines() if line.startswith("enum"))
+    numbers = next(line for line in TEXT.splitlines() if line.startswith("enum"))
     names = [name.strip() for name in numbers.partition("{")[2].partition("}")[0].split(",")]
     assert [getattr(reference, name) for name in names] == [0, 1, 2, 3]
 
@@ -136,17 +137,17 @@ def test_every_kernel_has_a_readable_version_of_the_same_name():
 class Kernels:
     """The kernels for one type, called on NumPy arrays; everything is run in both orders of blocks and threads."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, source=TEXT):
         self.dtype = np.dtype(dtype)
         name = {"float32": "float", "float64": "double"}[dtype]
-        self.library = Emulation(SOURCE.read_text(), (f"-DREAL={name}",))
+        self.library = Emulation(source, (f"-DREAL={name}",))
 
     def guarded(self, values):
         """A copy with NaN before and behind it: what reads there spoils its result, what writes there is found."""
         values = np.asarray(values, self.dtype)
-        room = np.full(values.size + 16, np.nan, self.dtype)
-        room[8:-8] = values.ravel()
-        return room[8:-8].reshape(values.shape)
+        room = np.full(values.size + 128, np.nan, self.dtype)
+        room[64:-64] = values.ravel()
+        return room[64:-64].reshape(values.shape)
 
     def empty(self, *shape):
         return self.guarded(np.full(shape, np.nan))
@@ -166,7 +167,7 @@ class Kernels:
             room = a
             while room.base is not None:
                 room = room.base
-            assert np.isnan(room[:8]).all() and np.isnan(room[-8:]).all(), f"{name} writes outside its arrays"
+            assert np.isnan(room[:64]).all() and np.isnan(room[-64:]).all(), f"{name} writes outside its arrays"
 
     def close(self, mine, expected):
         assert not np.isnan(mine).any()
@@ -267,6 +268,35 @@ def test_advance(kernels):
     at = np.array([7])
     kernels.library.launch("advance", 1, 1, [at.ctypes.data, 100])
     assert at[0] == 107
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("grad * (a * (1 - a))", "grad * (a * (1 + a))"),
+        ("z < 0 ? 0 : z", "z > 0 ? z : 0"),
+        ("__syncthreads(); // of_warp may", "// of_warp may"),
+        ("= v;\n    __syncthreads();", "= v;"),
+        ("= sum;\n    __syncthreads();", "= sum;"),
+        ("warp == 0 && i < I", "warp == 0"),
+        ("-= change * a[i]", "+= change * a[i]"),
+        ("order[*at + step] * I", "order[step] * I"),
+        ("- (k == label)", ""),
+        ("(*losses)[*at + step] = *scale", "(*losses)[*at] = *scale"),
+        ("*at += steps", "*at += 1"),
+    ],
+)
+def test_planted_faults_are_found(right, wrong):
+    assert right in TEXT
+    with pytest.raises(AssertionError):
+        faulty = Kernels("float64", TEXT.replace(right, wrong, 1))
+        for O, I in ((1, 32), (200, 33), (33, 200), (31, 784)):
+            test_kernels_of_a_layer(faulty, O, I)
+        for K in (33, 200):
+            test_kernels_of_the_losses(faulty, K, reference.SIGMOID)
+        test_first_layer_reads_its_example_where_it_lies(faulty)
+        test_special_numbers_pass_the_kernels(faulty)
+        test_advance(faulty)
 
 
 def test_the_emulation_finds_races_and_barriers_that_not_all_reach():

@@ -264,7 +264,7 @@ def draw() -> None:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log", base=2)
         ax.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1,024"])
-        ax.set_ylim(1 / 64, 300)
+        ax.set_ylim(1 / 128, 300)
         ax.set_yticks([1, 4, 16, 64, 256], ["1", "4", "16", "64", "256"])
     plots.legend(axes[2], loc="lower right")
     PLOT.parent.mkdir(exist_ok=True)

@@ -69,6 +69,10 @@ class Ranks:
             if self.rank:
                 raise SystemExit(error.exit_code)
             return
+        if isinstance(error, KeyboardInterrupt):  # while loading or drawing: there is nothing to keep
+            if self.rank == 0:
+                print("stopped", file=sys.stderr, flush=True)
+            self.comm.Abort(130)
         if self.rank:
             time.sleep(1.0)  # an error that all ranks have is told by rank 0, which ends them
         text = " ".join(str(error).split()) or type(error).__name__

@@ -180,6 +180,22 @@ def test_a_loss_that_is_no_number_ends_all(tmp_path):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_an_interrupt_before_the_training_is_one_line(tmp_path):
+    done = mpiexec(
+        2, "-c", "from scratchnet.distributed import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path
+    )
+    assert done.returncode == 130 and done.stderr.splitlines()[0] == "stopped", done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_bug_on_one_rank_ends_all_with_its_traceback(tmp_path):
+    code = "from scratchnet.distributed import Ranks\nwith Ranks() as r:\n  r.rank == 1 and 1 / 0\n  r.comm.Barrier()"
+    done = mpiexec(3, "-c", code, cwd=tmp_path)
+    assert done.returncode != 0 and "rank 1: Traceback" in done.stderr and "ZeroDivisionError" in done.stderr, (
+        done.stderr
+    )
+
+
 def test_without_mpi4py_it_says_so(tmp_path):
     (tmp_path / "mpi4py").mkdir()
     (tmp_path / "mpi4py" / "__init__.py").write_text("raise ImportError('No module named mpi4py')")

@@ -105,6 +105,8 @@ class Run:
         wanted = o.threads
         if checkpoint and wanted == "auto":  # a probe could decide otherwise than the first time
             wanted = training_of(checkpoint)["environment"]["threads"]
+        if self.ranks and wanted == "auto" and self.ranks.host.size > 1:  # the ranks share the cores
+            wanted = "1"
         threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
         place = environment(threads, net.device, self.ranks.size if self.ranks else 1)
         chosen = " (auto)" if o.threads == "auto" else ""

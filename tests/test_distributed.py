@@ -180,6 +180,49 @@ def test_a_loss_that_is_no_number_ends_all(tmp_path):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+GIVEN_UP = """
+import numpy as np, scratchnet as sn
+from scratchnet.distributed import Ranks
+net = sn.Sequential(sn.Linear(3, 4), sn.BatchNorm1d(4), sn.Linear(4, 2))
+before = {name: value.copy() for name, value in net.state_dict().items()}
+x = np.ones((8, 3), np.float32)
+x[7] = np.inf
+with Ranks() as ranks, np.errstate(all="ignore"):
+    try:
+        ranks.step(net, sn.CrossEntropyLoss(), sn.SGD(net, 0.1), x, np.zeros(8, int), np.arange(8))
+    except sn.NonFiniteError:
+        assert all((before[name] == value).all() for name, value in net.state_dict().items())
+        print("as before")
+"""
+
+
+def test_a_step_that_is_given_up_changes_nothing(tmp_path):
+    done = mpiexec(2, "-c", GIVEN_UP, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.count("as before") == 2, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("iris", "--epochs", "2", "--folds", "2"),
+        ("tweets", "--preset", "tutorial", "--epochs", "1"),
+        ("copy", "--epochs", "1", "--examples", "100"),
+        ("waveforms", "--epochs", "1", "--echoes", "300", "--passes", "10"),
+    ],
+)
+def test_other_studies_are_told_and_written_once(args, tmp_path):
+    done = mpiexec(2, "-m", "scratchnet.train", *args, "--distributed", "--out", "out", "--no-plots", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("written to out/") == 1 and (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("args", [("iris", "--search", "lr=0.1"), ("chars", "--text", __file__)])
+def test_what_cannot_be_shared_says_so(args, tmp_path):
+    done = mpiexec(2, "-m", "scratchnet.train", *args, "--distributed", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("--distributed") == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_an_interrupt_before_the_training_is_one_line(tmp_path):
     done = mpiexec(
         2, "-c", "from scratchnet.distributed import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path

@@ -69,12 +69,11 @@ class Ranks:
             if self.rank:
                 raise SystemExit(error.exit_code)
             return
-        if isinstance(error, KeyboardInterrupt):  # while loading or drawing: there is nothing to keep
-            if self.rank == 0:
-                print("stopped", file=sys.stderr, flush=True)
-            self.comm.Abort(130)
         if self.rank:
             time.sleep(1.0)  # an error that all ranks have is told by rank 0, which ends them
+        if isinstance(error, KeyboardInterrupt):  # while loading or drawing: there is nothing to keep
+            print("stopped", file=sys.stderr, flush=True)
+            self.comm.Abort(130)
         text = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, (ScratchnetError, OSError)):
             text = "".join(traceback.format_exception(error))

@@ -1,5 +1,6 @@
 """The network: PyTorch's shapes at the door, nothing of the caller's changed, errors that name the layer."""
 
+import copy
 import threading
 
 import numpy as np
@@ -193,3 +194,16 @@ def test_cross_entropy_is_nll_of_log_softmax() -> None:
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-14)
     for name, g in ours[1].items():
         np.testing.assert_allclose(g, theirs[1][name], rtol=1e-11, atol=1e-16)
+
+
+def test_deepcopy_is_a_network_of_its_own() -> None:
+    net = Sequential(Linear(3, 4), ReLU(), Linear(4, 2), seed=5)
+    net.info["classes"] = ["a", "b"]
+    net.store.values += 0.1
+    twin, x = copy.deepcopy(net), np.ones((2, 3), np.float32)
+    before = net(x)
+    assert str(twin) == str(net) and twin.info == net.info and np.array_equal(twin(x), before)
+    twin.store.values *= 2  # the parameters are still views of one vector
+    twin.info["classes"].append("c")
+    assert not np.array_equal(twin(x), before) and np.array_equal(net(x), before)
+    assert net.info["classes"] == ["a", "b"]

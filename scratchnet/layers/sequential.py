@@ -3,6 +3,7 @@
 Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: the batch is the last axis.
 """
 
+import copy
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,13 @@ class Sequential:
         self._check_neighbours()
 
     # ------------------------------------------------------------------------------ use
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Sequential":
+        layers = [type(layer)(**layer.options()) for layer in self.layers]
+        twin = type(self)(*layers, seed=self.seed, dtype=str(self.dtype), device=self.device)
+        twin.load_state_dict(self.state_dict())
+        twin.info = copy.deepcopy(self.info, memo)
+        return twin
 
     def __call__(self, x: Any) -> Array:
         """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""

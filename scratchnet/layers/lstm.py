@@ -16,8 +16,7 @@ from scratchnet.learner import Learner
 
 
 class Kept(NamedTuple):
-    gates: Array  # (T, 4, H, N)
-    c: Array  # (T + 1, H, N)
+    cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o, one above the other
     tanh_c: Array  # (T, H, N)
     s: Array  # (4·H, N)
 
@@ -35,7 +34,7 @@ class LSTM(Recurrent):
     """c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t), with the gates of z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
 
     Of the four blocks of rows of z_t, in this order, i = σ(z_i), f = σ(z_f), g = tanh(z_g), o = σ(z_o). Training keeps
-    2 (I + H + 1)·N + 14 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    2 (I + H + 1)·N + 16 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
     Source: F. Gers, J. Schmidhuber and F. Cummins, Learning to forget, Neural Computation 12 (2000), after
     S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997); parameters as torch.nn.LSTM.
     """
@@ -47,8 +46,10 @@ class LSTM(Recurrent):
              learn: Learner | None) -> tuple[tuple[Array, ...], Kept]:  # fmt: skip
         xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], self.hidden_size
         h, (_, c_0) = a[:, :H], state
-        gates = buffer(self, f"gates{k}", (T, 4, H, N), a, learn)
-        c, tanh_c = (buffer(self, f"{name}{k}", (T + 1, H, N), a, learn) for name in ("c", "tanh c"))
+        cells = buffer(self, f"cells{k}", (T + 1, 5, H, N), a, learn)
+        tanh_c = buffer(self, f"tanh c{k}", (T, H, N), a, learn)
+        parts = buffer(self, "parts of c", (2, H, N), a, learn)
+        c = cells[:, 0]
         c[0] = c_0
         # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
         s, shift = scale_and_shift(H, N, a.dtype.char, xp)
@@ -56,55 +57,59 @@ class LSTM(Recurrent):
         blocks = W.reshape(4, -1)
         blocks *= s[::H, :1]  # s z_t = (s W) a_t
         dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
-        steps = zip(gates.reshape(T, 4 * H, N), gates, a, h[1:], c, c[1:], tanh_c)
-        for t, (z, gate, a_t, h_t, c_before, c_t, tanh_c_t) in enumerate(steps):
-            dot(W, a_t, z)  # z_t = W a_t, where the gates of time t will be
-            tanh(z, z)
-            multiply(z, s, z)
-            add(z, shift, z)
-            i, f, g, o = gate
-            multiply(f, c_before, c_t)  # c_t = f ⊙ c_{t−1} + i ⊙ g
-            add(c_t, i * g, c_t)
+        gates = cells[:T, 1:].reshape(T, 4 * H, N)
+        steps = zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], a, h[1:], c[1:], tanh_c)
+        for t, (gate, c_i, f_g, o, a_t, h_t, c_t, tanh_c_t) in enumerate(steps):
+            dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
+            tanh(gate, gate)
+            multiply(gate, s, gate)
+            add(gate, shift, gate)
+            multiply(c_i, f_g, parts)  # c_t = c_{t−1} ⊙ f + i ⊙ g
+            add(parts[0], parts[1], c_t)
             tanh(c_t, tanh_c_t)
             multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
             if ended is not None:
                 hold(ended[t], h[t], h_t)
-                hold(ended[t], c_before, c_t)
-        return (h[T].copy(), c[T].copy()), Kept(gates, c, tanh_c[:T], s)
+                hold(ended[t], c[t], c_t)
+        return (h[T].copy(), c[T].copy()), Kept(cells, tanh_c, s)
 
     def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Kept, ended: Array | None,
                   learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
-        gates, c, tanh_c, s = cache
-        xp, (dh, dc), (T, _, H, N) = xp_of(a), state, gates.shape
-        i, f, g, o = gates.swapaxes(0, 1)
-        # For all times at once: what δ_i, δ_f, δ_g are per ∂C/∂c_t, and δ_o per ∂C/∂h_t. First σ′ = (1 − σ) σ and
-        # tanh′ = (1 − tanh)(1 + tanh), which in terms of the gates are both (1 − gate)(gate + 2 s − 1).
-        delta = buffer(self, "delta", gates.shape, a, learn)
+        cells, tanh_c, s = cache
+        xp, (dh, dc), (T, H, N) = xp_of(a), state, tanh_c.shape
+        gates = cells[:T, 1:]
+        c, i, f, g, o = cells[:T].swapaxes(0, 1)
+        # For all times at once, one above the other: f, which is ∂c_t/∂c_{t−1}; what δ_i, δ_f, δ_g are per ∂C/∂c_t, and
+        # δ_o per ∂C/∂h_t; and ∂h_t/∂c_t. First σ′ = (1 − σ) σ and tanh′ = (1 − tanh)(1 + tanh), which in terms of the
+        # gates are both (1 − gate)(gate + 2 s − 1).
+        factors = buffer(self, "factors", (T, 6, H, N), a, learn)
+        dc_dc, d_i, d_f, d_g, d_o, dh_dc = factors.swapaxes(0, 1)
+        delta = factors[:, 1:5]
         other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(gates.shape)  # free until `tell`
         xp.add(gates, (2 * s - 1).reshape(4, H, N), out=delta)
         delta *= xp.subtract(1, gates, out=other)
-        d_i, d_f, d_g, d_o = delta.swapaxes(0, 1)
-        d_i *= g  # c_t = f ⊙ c_{t−1} + i ⊙ g
-        d_f *= c[:T]
+        dc_dc[...] = f  # c_t = c_{t−1} ⊙ f + i ⊙ g
+        d_i *= g
+        d_f *= c
         d_g *= i
         d_o *= tanh_c  # h_t = o ⊙ tanh(c_t)
-        dh_dc = xp.multiply(tanh_c, tanh_c, out=other[:, 0])
+        xp.multiply(tanh_c, tanh_c, out=dh_dc)
         xp.subtract(1, dh_dc, out=dh_dc)
         dh_dc *= o
         W_hh_T, multiply, dot = self.weights[k][1].value.T, xp.multiply, xp.dot
         rows = delta.reshape(T, 4 * H, N)
-        steps = zip(rows[::-1], delta[::-1, :3], d_o[::-1], dh_dc[::-1], f[::-1])
-        for t, (delta_t, d_ifg_t, d_o_t, dh_dc_t, f_t) in zip(range(T)[::-1], steps):
+        steps = zip(rows[::-1], factors[::-1, :4], factors[::-1, 4:], dh_dc[::-1], dc_dc[::-1])
+        for t, (delta_t, per_dc, per_dh, dc_from_h, dc_before) in zip(range(T)[::-1], steps):
             if above is not None:
                 dh += above[t]
             if ended is not None:
                 held_h, held_c = hold_back(ended[t], dh), hold_back(ended[t], dc)
-            dc += dh * dh_dc_t  # h_t = o ⊙ tanh(c_t)
-            multiply(d_ifg_t, dc, d_ifg_t)
-            multiply(d_o_t, dh, d_o_t)
-            multiply(dc, f_t, dc)  # c_t = f ⊙ c_{t−1} + i ⊙ g
+            multiply(per_dh, dh, per_dh)  # δ_o, and what reaches c_t through h_t
+            dc += dc_from_h
+            multiply(per_dc, dc, per_dc)  # ∂C/∂c_{t−1}, δ_i, δ_f, δ_g
+            dc = dc_before
             dh = dot(W_hh_T, delta_t)  # BP2: z_t = W_hh h_{t−1} + ...
             if ended is not None:
                 dh += held_h
                 dc += held_c
-        return rows, [dh, dc]
+        return rows, [dh, dc.copy()]

@@ -119,7 +119,7 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     reference = theirs
     if net.dtype == np.float32:
         reference = _torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss)
-    return _by_the_worst(_row(net, key, ours[key], theirs[key], reference[key], GRADIENT_TOLERANCE,
+    return by_the_worst(_row(net, key, ours[key], theirs[key], reference[key], GRADIENT_TOLERANCE,
                            _noise(theirs, key)) for key in ours)  # fmt: skip
 
 
@@ -263,7 +263,7 @@ def compare_training(
     watched, twin = Watched(net), to_torch(net).train()
     twins = [twin] if net.dtype == np.float64 else [twin, copy.deepcopy(twin).double()]
     sides = [(t, optimiser_twin(optimiser, t)) for t in twins]
-    rows, widest = Comparison(), 0.0
+    rows = Comparison()
     curves = [np.zeros(0)] * (1 + len(twins))
     for k, (x, target) in zip(range(1, steps + 1), batches(data, batch_size, seed), strict=False):
         fitting = loss or fitting_loss(net, target)
@@ -277,11 +277,7 @@ def compare_training(
             theirs, reference = states[0][name], states[-1][name] if len(twins) > 1 else states[0][name]
             row = _row(net, ("weight", int(name.split(".")[0]), name), a, theirs, reference, TRAINING_TOLERANCE, 0.0, k)
             rows.append(row)
-        if len(twins) > 1:  # the largest error of PyTorch in any weight so far is the measure
-            last = slice(-len(net.params), None)
-            widest = max([widest, *(row.tolerance for row in rows[last])])
-            rows[last] = [dataclasses.replace(row, tolerance=widest) for row in rows[last]]
-    return rows
+    return rows if len(twins) == 1 else by_the_worst(rows)
 
 
 def _against_curve(row: Row, ours: np.ndarray, theirs: np.ndarray, reference: np.ndarray | None = None) -> Row:
@@ -293,7 +289,7 @@ def _against_curve(row: Row, ours: np.ndarray, theirs: np.ndarray, reference: np
     return dataclasses.replace(row, error=error, torch_error=torch_error, tolerance=tolerance)
 
 
-def _by_the_worst(rows: Iterable[Row]) -> Comparison:
+def by_the_worst(rows: Iterable[Row]) -> Comparison:
     """In float32 an array of a few numbers may be right to the last bit by luck, in one library and not in the other.
 
     So our worst array of each kind is measured by PyTorch's worst of that kind in the same network.

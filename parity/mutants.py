@@ -21,15 +21,20 @@ import numpy as np
 from scratchnet.cli import guard
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
+COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
 MODULES = {  # module → names of the functions to plant faults in
     "equations": (), "losses": ("forward",), "learner": ("weight", "bias"),
-    "optim": ("weight", "bias", "update", "_clip", "_descend", "_pass_by", "_add_vector", "_adam"),
-    **{f"layers.{name}": ("backward",) for name in
-       ("activation", "linear", "regularise", "conv", "pool", "norm", "recurrent", "lstm", "gru")},
+    "optim": ("weight", "bias", "update", "_clip", "_descend", "_learn", "_adam"),
+    **{f"layers.{name}": ("backward",) for name in ("activation", "linear", "regularise")},
+    "layers.norm": ("backward", "row_dot"),
+    "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
+    "layers.pool": ("backward", "choose"), "layers.recurrent": ("backward", "run_back", "tell", "walk_back"),
+    "layers.lstm": ("walk_back",), "layers.gru": ("walk_back", "tell"),
 }  # fmt: skip
 EQUIVALENT = {  # what a fault says → why it is none
     "bp1_error(": "⊙ commutes; the product is written over σ′ instead of δ, and both belong to the layer",
     "row_dot(": "the sum of products of two rows commutes",
+    "self.steps % 100": "what is too small to change a weight is then dropped more often",
 }
 TIMEOUT = 120  # seconds; a fault that makes a check run for ever is found
 
@@ -78,6 +83,9 @@ def _change(node: ast.AST, j: int) -> bool:
         else:
             node.op, node.value = ast.Mult(), ast.Constant(1)
         return True
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS and j == 0:
+        node.ops[0] = COMPARISONS[type(node.ops[0])]()
+        return True
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and j == 0:
         node.op = ast.UAdd()
         return True
@@ -112,9 +120,10 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         return [test_optim.test_first_steps_by_hand, *steps]
     from scratchnet import layers
 
+    home = "layers.conv" if module == "layers.window" else module  # whose windows they are
     # a layer of the module itself, and those that inherit from it; of equations and learner, every layer
     ours = [s for s in SPACES if not module.startswith("layers.")
-            or any(c.__module__ == f"scratchnet.{module}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
+            or any(c.__module__ == f"scratchnet.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
     cases = [case for space in ours for case in space.sample(8)]
     wanted = (
         checks.agrees_with_torch,
@@ -151,6 +160,8 @@ def killed(f: FunctionType, tree: ast.Module, run: Sequence[Callable[[], None]])
 def equivalent(what: str) -> str:
     """Why a change is no fault; "" if it is one."""
     before, _, after = what.partition(": ")[2].partition("  →  ")
+    if before.startswith("self.steps % 100"):
+        return EQUIVALENT["self.steps % 100"]
     swapped = before.startswith("bp1_error(delta, ") and after.startswith("bp1_error(") and after.endswith(", delta)")
     if before == "row_dot(D, x_hat)" and after == "row_dot(x_hat, D)":
         return EQUIVALENT["row_dot("]

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is what networks are compared with")
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
-from parity.mutants import checks_of, equivalent, functions, killed, mutants  # noqa: E402
+from parity.mutants import checks_of, equivalent, functions, killed, main, mutants  # noqa: E402
 from scratchnet import SGD, Dropout, Flatten, Linear, LogSoftmax, NLLLoss, ReLU, Sequential, SettingError, Sigmoid  # noqa: E402
 
 
@@ -74,3 +74,8 @@ def test_planted_faults_are_found(module: str) -> None:
     faults = [(f, what, tree) for f in functions(module) for what, tree in mutants(f) if not equivalent(what)]
     assert len(faults) >= 4
     assert [what for f, what, tree in faults if not killed(f, tree, run)] == []
+
+
+@pytest.mark.nightly
+def test_every_planted_fault_is_found() -> None:
+    assert main([]) == 0

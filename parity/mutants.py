@@ -130,6 +130,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         checks.moves_running_values,
         checks.gives_no_dx_where_nobody_reads_it,
         checks.takes_any_memory_order,
+        checks.takes_sequences_that_end,
     )
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
     return [*book, *(partial(check, case) for check in wanted for case in cases)]

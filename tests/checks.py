@@ -327,6 +327,36 @@ def moves_running_values(case: Case) -> None:
             close(p.value, twin.state_dict()[name].numpy(), GRADIENT_TOLERANCE, name)
 
 
+def takes_sequences_that_end(case: Case) -> None:
+    """Sequences of unequal lengths in one batch: output and gradients are those of each sequence alone."""
+    net, x = case.net(), case.x()
+    (layer,) = net.layers
+    T, _, N = x.shape if x.ndim == 3 else (0, 0, 0)
+    if not hasattr(layer, "run_back") or T < 2:
+        return
+    lengths = np.arange(N) * 2 % T + 1
+    mask = np.arange(T)[:, None] < lengths
+    learn = learner()
+    y, final, cache = layer.run(x.copy(), learn, None, mask)
+    end = [tuple(cotangent(part, 20 + k) for k, part in enumerate(parts)) for parts in final]  # ∂C/∂ the final state
+    y, v = y.copy(), cotangent(y)
+    if layer.output == "sequence":  # what is handed on after the end is not read
+        y, v = y * mask[:, None], v * mask[:, None]
+    dx = layer.run_back(v.copy(), cache, learn, True, end)[0].copy()
+    grads = {name: p.grad.copy() for name, p in net.params.items()}
+    ys, dxs, sums = np.zeros_like(y), np.zeros_like(dx), {name: np.zeros_like(g) for name, g in grads.items()}
+    for n, L in enumerate(lengths):
+        one, upto = slice(n, n + 1), slice(L if layer.output == "sequence" else None)
+        learn = learner()
+        ys[upto, ..., one], _, cache = layer.run(x[:L, :, one].copy(), learn)
+        end_n = [tuple(part[:, one] for part in parts) for parts in end]
+        dxs[:L, :, one] = layer.run_back(v[upto, ..., one].copy(), cache, learn, True, end_n)[0]
+        for name, p in net.params.items():
+            sums[name] += p.grad
+    for what, a, b in zip(("y", "dx", *grads), (y, dx, *grads.values()), (ys, dxs, *sums.values()), strict=True):
+        close(a, b, GRADIENT_TOLERANCE, f"{what} of sequences that end")
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     agrees_with_torch,
     agrees_with_central_differences,
@@ -339,4 +369,5 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     stays_float32,
     never_masks_nan,
     moves_running_values,
+    takes_sequences_that_end,
 )

@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 
+#: Up to so many features the whole array is faster: with 3,000 a sparse step took 1.3 times as long, with 10,000 half
+#: as long (15 words in an example, 32 and 128 examples)
+FEW = 5_000
+
 
 def is_sparse(x: Any) -> bool:
     """Whether x is one of SciPy's sparse arrays; asked without importing them."""
     return type(x) is not np.ndarray and hasattr(x, "tocsr")
+
+
+def is_wide(x: Any) -> bool:
+    """Whether a batch of so many features is worth these products."""
+    return bool(x.shape[1] > FEW)
 
 
 def dense(x: Any) -> Any:

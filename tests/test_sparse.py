@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 
-from scratchnet import SGD, Adam, CrossEntropyLoss, Dropout, Linear, ReLU, Sequential, ShapeError, fit
+from scratchnet import SGD, Adam, CrossEntropyLoss, Dropout, Linear, ReLU, Sequential, ShapeError, fit, sparse
 from scratchnet.errors import DataError
 from scratchnet.metrics import evaluate
+
+
+@pytest.fixture(autouse=True, params=[0, sparse.FEW], ids=["sparse products", "whole array"])
+def few(request, monkeypatch):
+    """All is tested both ways: which one is taken depends on the number of features."""
+    monkeypatch.setattr(sparse, "FEW", request.param)
 
 
 def batch(n=7, words=40, seed=0):
@@ -27,11 +33,11 @@ def test_forward_and_gradients_equal_the_dense_ones(kind):
     for p in net.params.values():
         p.grad[...] = np.nan  # what is not written is seen
     np.testing.assert_allclose(net(kind(x)), net(x), rtol=1e-13, atol=1e-15)
-    value, sparse = net.gradients(kind(x), t, loss)
+    value, grads = net.gradients(kind(x), t, loss)
     expected, dense = net.gradients(x, t, loss)
     assert value == pytest.approx(expected, rel=1e-13)
     for name, g in dense.items():
-        np.testing.assert_allclose(sparse[name], g, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(grads[name], g, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

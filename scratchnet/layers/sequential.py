@@ -17,7 +17,7 @@ from scratchnet.layers.base import Layer, Shape, shape_text
 from scratchnet.layers.linear import Linear
 from scratchnet.learner import Learner
 from scratchnet.params import Param, Store
-from scratchnet.sparse import is_sparse
+from scratchnet.sparse import is_sparse, is_wide
 
 if TYPE_CHECKING:
     from scratchnet.losses import Loss
@@ -146,10 +146,12 @@ class Sequential:
         """`x` as an array of this network's dtype and device, without a copy where it already is one."""
         if type(x) is self.xp.ndarray and x.dtype == self.dtype:
             return x
-        if is_sparse(x):  # stays so on the CPU, for the first Linear; a GPU gets it whole
+        if is_sparse(x):  # stays so on the CPU where that is faster, for the first Linear; a GPU gets it whole
             if not isinstance(self.layers[0], Linear):
                 raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
-            return x.astype(self.dtype, copy=False) if self.xp is np else self.xp.asarray(x.toarray(), self.dtype)
+            if self.xp is np and is_wide(x):
+                return x.astype(self.dtype, copy=False)
+            x = x.toarray()
         return self.xp.asarray(x, dtype=self.dtype)
 
     # ------------------------------------------------------------------------------ checks

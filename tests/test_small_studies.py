@@ -174,6 +174,7 @@ def simulated(seed=0, n=1000, words=12_000, difference=0.87, length=11, authors=
 
 @pytest.mark.nightly
 def test_four_authors_not_below_a_linear_model_of_the_same_words(here):
+    pytest.importorskip("sklearn", reason="scikit-learn, of the extra `bench`, is not installed")
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from parity.twins import to_torch
 from scratchnet import AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d, Sequential
 from scratchnet.errors import SettingError, ShapeError
 from tests.checks import run
@@ -62,6 +63,35 @@ def test_nan_in_a_window_is_nan_in_its_output(pool) -> None:
         bad[0, 0, i, j] = np.nan
         y = Sequential(pool(2), dtype="float64")(bad)[0, 0]
         assert np.isnan(y[i // 2, j // 2]) and np.isnan(y).sum() == 1
+
+
+WINDOWS = [{"kernel_size": 2}, {"kernel_size": 2, "stride": 1}, {"kernel_size": (3, 2), "stride": 3},
+           {"kernel_size": 3, "stride": 2, "padding": 1}, {"kernel_size": 4, "stride": 1, "padding": (2, 1)}]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("options", WINDOWS, ids=str)
+@pytest.mark.parametrize("pool", [MaxPool2d, MinPool2d, MedianPool2d])
+def test_special_numbers_choose_and_get_what_they_do_in_pytorch(pool, options: dict, dtype: str) -> None:
+    """Images of few different numbers, special ones among them: value, sign of zero, and where each δ goes."""
+    if pool is MedianPool2d and "padding" in options:
+        pytest.skip("a median has no padding")
+    rng, bad = np.random.default_rng(0), [np.nan, np.inf, -np.inf]
+    for numbers in ([0.0, -0.0, 1.0, -1.0], [1.0, 2.0, np.nan], [*bad, 0.0], [-np.inf], [np.inf], [np.nan], [1.0]):
+        net = Sequential(pool(**options), dtype=dtype)
+        x = rng.choice(numbers, (2, 6, 7, 5)).astype(dtype)
+        shape = net.shapes_from(x.shape[:-1])[-1]
+        for delta in (rng.standard_normal((*shape, 5)), rng.choice([*bad, 1.0, 2.0], (*shape, 5))):
+            with np.errstate(invalid="ignore"):
+                y, dx, _ = run(net, x, delta.astype(dtype))
+            rows = torch.from_numpy(np.moveaxis(x, -1, 0).copy()).requires_grad_()
+            theirs = to_torch(net)(rows)
+            theirs.backward(torch.from_numpy(np.moveaxis(delta.astype(dtype), -1, 0).copy()))
+            expected, expected_dx = (np.moveaxis(t.detach().numpy(), 0, -1) for t in (theirs, rows.grad))
+            np.testing.assert_array_equal(y, expected)
+            np.testing.assert_allclose(dx, expected_dx, rtol=1e-5, atol=1e-5)
+            if pool is not MedianPool2d:  # which sorts, and PyTorch has none
+                assert (np.signbit(y) == np.signbit(expected))[y == 0].all(), "the sign of zero"
 
 
 @pytest.mark.parametrize("pool", [MaxPool2d, MinPool2d, AvgPool2d])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
+import numpy as np
+
 from scratchnet.backend import Array, xp_of
 from scratchnet.errors import SettingError
 from scratchnet.layers.base import Layer, Shape, buffer
@@ -49,7 +51,8 @@ class Pool(Layer):
 class Choice(Pool):
     """A pool whose output is one of the cells under its window. The first that equals it gets all of ∂C/∂y.
 
-    First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN.
+    First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN, and of several
+    NaN the last gets ∂C/∂y (of a median the first), as in PyTorch too.
     """
 
     outside: ClassVar[float] = 0.0  # what stands in the padding
@@ -76,9 +79,11 @@ class Choice(Pool):
         if not (apart and self._reach_all(shape, code.shape)):
             dx.fill(0)
         share = buffer(self, "tap", delta.shape, delta, learn)
+        # δ of the windows that chose this tap and 0 of the others: 1 and 0 times δ's bits, for 0 · NaN would be NaN
+        bits, whole = (a.view(f"i{a.itemsize}") for a in (share, delta))
         for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
-            share[...] = code == k
-            share *= delta
+            bits[...] = code == k
+            bits *= whole
             if apart:
                 dx[cell] = share[place]
             else:
@@ -93,6 +98,15 @@ class Choice(Pool):
     @property
     def code_dtype(self) -> str:
         return "uint8" if prod(w.k for w in self.window) <= 256 else "int32"
+
+    def _first_taps(self, code: Array) -> Array:
+        """For every window the number of its first tap that is not in the padding, in an array like code."""
+        (rows, cols), first = self.window, xp_of(code).zeros_like(code)
+        for P in range(min(-(-rows.p // rows.s), code.shape[1])):
+            first[:, P] += (rows.p - P * rows.s) * cols.k
+        for Q in range(min(-(-cols.p // cols.s), code.shape[2])):
+            first[:, :, Q] += cols.p - Q * cols.s
+        return first
 
     def _meet(self, x: Array, place: Slices, cell: Slices, tap: Array) -> None:
         """Copy what one tap meets side by side into `tap` (C, P, Q, N)."""
@@ -114,9 +128,14 @@ class Extreme(Choice):
         for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
             self._meet(x, place, cell, tap if k else y)
             if k and code is not None:  # k exceeds all codes so far: where this tap is better, it is the new one
-                xp.maximum(code, better(tap, y) * code.dtype.type(k), out=code)
+                xp.maximum(code, better(tap, y).view("u1") * code.dtype.type(k), out=code)
             if k:
-                best(y, tap, out=y)
+                best(tap, y, out=y)  # of 0 and −0 the second, which is the first cell
+        if code is not None and (xp is not np or not xp.isfinite(y).all()):  # asking a GPU would mean waiting for it
+            xp.maximum(code, self._first_taps(code), out=code)  # where all cells are −∞, none was better
+            for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
+                self._meet(x, place, cell, tap)
+                xp.maximum(code, xp.isnan(tap).view("u1") * code.dtype.type(k), out=code)  # no comparison finds NaN
 
 
 @dataclass(eq=False)
@@ -178,7 +197,7 @@ class MedianPool2d(Choice):
         ordered = xp.sort(cells, axis=0)  # NaN comes last
         y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
         if code is not None:
-            code[...] = (cells == y).argmax(axis=0)  # of equal ones the first
+            code[...] = ((cells == y) | xp.isnan(cells)).argmax(axis=0)  # of equal ones the first
 
 
 @dataclass(eq=False)

@@ -40,6 +40,29 @@ def test_twenty_steps_and_running_statistics_are_pytorchs(make) -> None:
     assert not np.array_equal(net.state_dict()["1.running_var"], np.ones(3))
 
 
+def test_a_bias_that_the_normalisation_subtracts_again_has_a_gradient_of_exactly_zero() -> None:
+    """Of rounding, Adam would make whole steps: other ones on another machine, or on another number of them."""
+    x, labels = RNG.standard_normal((12, 2, 5, 5)), RNG.integers(0, 3, 12)
+    net = Sequential(Conv2d(2, 3, 3), BatchNorm2d(3), ReLU(), Flatten(), Linear(27, 6), BatchNorm1d(6), ReLU(),
+                     Linear(6, 3), dtype="float64")  # fmt: skip
+    _, gradients = net.gradients(x, labels, CrossEntropyLoss())
+    assert not gradients["0.bias"].any() and not gradients["4.bias"].any() and gradients["7.bias"].all()
+    before = net.state_dict()
+    optimiser = Adam(net, 0.01)
+    for _ in range(5):
+        step(net, CrossEntropyLoss(), optimiser, x, labels)
+    for name, value in net.state_dict().items():
+        assert (value == before[name]).all() == (name in ("0.bias", "4.bias")), name
+
+
+def test_a_bias_of_another_axis_than_the_normalisation_is_learnt() -> None:
+    """Of sequences (N, T, F), Linear has a bias for each of F, BatchNorm1d one mean for each of T."""
+    net = Sequential(ReLU(), Linear(2, 4), BatchNorm1d(4), Flatten(), Linear(16, 3), dtype="float64")
+    net(RNG.standard_normal((5, 4, 2)))
+    _, gradients = net.gradients(RNG.standard_normal((5, 4, 2)), np.array([0, 1, 2, 0, 1]), CrossEntropyLoss())
+    assert (np.abs(gradients["1.bias"]) > 1e-6).all()
+
+
 def test_the_state_loads_into_pytorch_strictly_and_back() -> None:
     net = image_net("float32")
     net.load_state_dict({name: np.abs(value) + 0.1 for name, value in net.state_dict().items()})

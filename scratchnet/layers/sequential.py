@@ -4,6 +4,7 @@ Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: 
 """
 
 import copy
+import itertools
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from scratchnet.backend import Array, module_of, resolve_device, to_numpy
 from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import SettingError, ShapeError
 from scratchnet.layers.base import Layer, Shape, shape_text
+from scratchnet.layers.conv import Convolution
 from scratchnet.layers.linear import Linear
+from scratchnet.layers.norm import BatchNorm
 from scratchnet.learner import Learner
 from scratchnet.params import Param, Store
 from scratchnet.sparse import is_sparse, is_wide
@@ -52,6 +55,7 @@ class Sequential:
         self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
         self._checked: set[Shape] = set()
         self._allow_in_place()
+        self._without_effect = self._biases_without_effect()
         self._check_neighbours()
 
     # ------------------------------------------------------------------------------ use
@@ -133,6 +137,8 @@ class Sequential:
         """From δ = ∂C/∂y back through all layers, each telling `learn` its gradients."""
         for i in range(len(caches) - 1, -1, -1):
             delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
+        for b in self._without_effect:
+            b.grad[...] = 0
 
     def run(self, x: Any, target: Any, loss: "Loss", learn: Learner) -> tuple[Any, Array]:
         """One pass forward and back; returns the loss and the output (in columns)."""
@@ -163,6 +169,17 @@ class Sequential:
             if layer.output_is != "view":
                 owned = layer.output_is == "fresh"
 
+    def _biases_without_effect(self) -> list[Param]:
+        """Those that the normalisation after them subtracts again with the mean: their gradient is 0.
+
+        Summed up it would be a rounding error, which Adam divides by its own size: the bias would wander, and
+        otherwise on another number of machines.
+        """
+        pairs = itertools.pairwise(self.layers)
+        found = [layer.b for layer, after in pairs
+                 if isinstance(after, BatchNorm) and isinstance(layer, (Linear, Convolution))]  # fmt: skip
+        return [b for b in found if b is not None]
+
     def shapes_from(self, shape: Shape) -> list[Shape]:
         """The shape of one example before every layer and after the last. Raises ShapeError where a layer cannot be."""
         shapes = [tuple(shape)]
@@ -186,5 +203,8 @@ class Sequential:
     def _check_input(self, x: Array) -> None:
         if x.ndim < 2:
             raise ShapeError(f"the input needs a batch axis first: (N, ...), not {x.shape[::-1]}")
-        self.shapes_from(x.shape[:-1])
+        shapes = self.shapes_from(x.shape[:-1])
+        for layer, shape in zip(self.layers, shapes[1:], strict=True):
+            if isinstance(layer, Linear) and len(shape) == 2:  # of a sequence: BatchNorm1d takes the means over time
+                self._without_effect = [b for b in self._without_effect if b is not layer.b]
         self._checked.add(x.shape[:-1])

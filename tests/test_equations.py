@@ -33,6 +33,16 @@ def test_each_equation_element_by_element(n: int) -> None:
     np.testing.assert_allclose(out, expected)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_no_product_masks_nan(n: int) -> None:
+    """0 · NaN is NaN, also where a side of the product has the size 1."""
+    W, delta, nan = np.zeros((n, 1)), np.zeros((n, 2)), np.full((1, 1), np.nan)
+    assert np.isnan(bp2_propagate(W, np.full((n, 1), np.nan))).all()
+    assert np.isnan(bp2_propagate(W.T, nan)).all() and np.isnan(bp2_propagate(W.T + np.nan, nan * 0)).all()
+    assert np.isnan(bp4_weight(W, nan)).all() and np.isnan(bp4_weight(delta, np.full((1, 2), np.nan))).all()
+    assert np.isnan(bp3_bias(delta * np.nan)).all() and np.isnan(bp3_bias(nan)).all()
+
+
 def test_bp1_overwrites_what_it_is_given() -> None:
     grad_a = random(3, 2)
     assert bp1_error(grad_a, random(3, 2)) is grad_a

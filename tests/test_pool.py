@@ -65,8 +65,13 @@ def test_nan_in_a_window_is_nan_in_its_output(pool) -> None:
         assert np.isnan(y[i // 2, j // 2]) and np.isnan(y).sum() == 1
 
 
-WINDOWS = [{"kernel_size": 2}, {"kernel_size": 2, "stride": 1}, {"kernel_size": (3, 2), "stride": 3},
-           {"kernel_size": 3, "stride": 2, "padding": 1}, {"kernel_size": 4, "stride": 1, "padding": (2, 1)}]  # fmt: skip
+WINDOWS = (
+    {"kernel_size": 2},
+    {"kernel_size": 2, "stride": 1},
+    {"kernel_size": (3, 2), "stride": 3},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": 4, "stride": 1, "padding": (2, 1)},
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -176,6 +176,52 @@ def test_masked_sequences_are_pytorchs_packed_ones(kind):
     assert np.abs(y - last.detach().numpy()).max() <= 1e-14
 
 
+def packed(net, x, lengths, v):
+    """(y, dx, gradients) of a layer in PyTorch, of packed sequences: outputs and dx are 0 after the end."""
+    module = to_torch(net)[0]
+    base = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}[type(module).__name__]
+    rows = torch.from_numpy(x.copy()).requires_grad_()
+    y, _ = base.forward(
+        module, torch.nn.utils.rnn.pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
+    )
+    y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+    y.backward(torch.from_numpy(v.copy()))
+    return y.detach().numpy(), rows.grad.numpy(), [p.grad.numpy() for p in module.parameters()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("place", ["x", "delta", "x and delta", "weights"])
+@pytest.mark.parametrize("t", ["first", "middle", "last", "after the end"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch(kind, bad, t, place, dtype):
+    """One special number at one time of one sequence; what stands after the end of a sequence is never looked at."""
+    net = sn.Sequential(getattr(sn, kind)(3, 5, num_layers=2, output="sequence"), seed=5, dtype=dtype)
+    (layer,), learn, lengths = net.layers, Learner(), [4, 7, 5]
+    draw = np.random.default_rng(0)
+    x, v = draw.standard_normal((3, 7, 3)).astype(dtype), draw.standard_normal((3, 7, 5)).astype(dtype)
+    mask = np.arange(7) < np.array(lengths)[:, None]
+    v[~mask] = 0
+    at = {"first": 0, "middle": 2, "last": 3, "after the end": 5}[t]
+    if "x" in place:
+        x[0, at, 1] = bad
+    if "delta" in place and at < lengths[0]:
+        v[0, at, 2] = bad
+    if place == "weights":
+        net.layers[0].weights[1][at % 2].value[at % 5, 3] = bad
+    with np.errstate(all="ignore"):
+        y, _, cache = layer.run(np.moveaxis(x, 0, -1), learn, None, mask.T)
+        y = y.copy()
+        dx, _ = layer.run_back(np.moveaxis(v, 0, -1), cache, learn)
+        expected, expected_dx, grads = packed(net, x, lengths, v)
+    y, dx = (np.moveaxis(a, -1, 0) for a in (y, dx))
+    tolerance = {"rtol": 1e-4 if dtype == "float32" else 1e-10, "atol": 1e-5 if dtype == "float32" else 1e-12}
+    np.testing.assert_allclose(y[mask], expected[mask], **tolerance)
+    np.testing.assert_allclose(dx, expected_dx, **tolerance)
+    for (name, p), g in zip(net.params.items(), grads, strict=True):
+        np.testing.assert_allclose(p.grad, g, err_msg=name, **tolerance)
+
+
 # ------------------------------------------------------------------------------------------ the rest
 
 

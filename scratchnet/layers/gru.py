@@ -66,28 +66,37 @@ class GRU(Recurrent):
         gates = cache.gates
         xp, (dh,), (T, _, H, N) = xp_of(a), state, gates.shape
         r, z, q, n = gates.swapaxes(0, 1)
-        # For all times at once, what δ_r, δ_z, ∂C/∂q and δ_n are per ∂C/∂h_t; σ′ = σ (1 − σ), tanh′ = 1 − tanh².
+        # For all times at once, what δ_r, ∂C/∂q and δ_n are per ∂C/∂n, and δ_z per ∂C/∂h_t; σ′ = σ (1 − σ) and
+        # tanh′ = 1 − tanh².
         delta = buffer(self, "delta", gates.shape, a, learn)
         d_r, d_z, d_q, d_n = delta.swapaxes(0, 1)
-        new = 1 - z
-        xp.multiply(new, 1 - n * n, out=d_n)  # h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
-        xp.multiply(new, z, out=d_z)
-        d_z *= a[:T, :H] - n
+        xp.subtract(1, z, out=d_z)
+        d_z *= z
+        d_z *= a[:T, :H] - n  # h_t = n + z ⊙ (h_{t−1} − n)
+        xp.multiply(n, n, out=d_n)
+        xp.subtract(1, d_n, out=d_n)
         xp.multiply(d_n, r, out=d_q)  # n = tanh(p + r ⊙ q)
         xp.multiply(d_q, q, out=d_r)
         d_r *= 1 - r
-        W_hh = self.weights[k][1].value
-        for t in range(T - 1, -1, -1):
+        if ended is not None:
+            xp.copyto(delta, 0, where=ended[:, None])
+        W_hh_T, multiply = self.weights[k][1].value.T, xp.multiply
+        rows = delta[:, :3].reshape(T, 3 * H, N)  # z_r, z_z, q = W_hh h_{t−1} + ...
+        steps = zip(rows[::-1], d_r[::-1], d_z[::-1], delta[::-1, 2:], z[::-1])
+        for t, (delta_t, per_dn, per_dh, per_dn_too, z_t) in zip(range(T)[::-1], steps):
             if above is not None:
                 dh += above[t]
             if ended is not None:
                 held = hold_back(ended[t], dh)
-            delta_t = delta[t]
-            delta_t *= dh
-            dh *= z[t]  # h_t = ... + z ⊙ h_{t−1}
-            dh += bp2_propagate(W_hh, delta_t[:3].reshape(3 * H, N))  # z_r, z_z, q = W_hh h_{t−1} + ...
+            multiply(per_dh, dh, per_dh)
+            kept = dh * z_t
+            dh -= kept  # ∂C/∂n
+            multiply(per_dn, dh, per_dn)
+            multiply(per_dn_too, dh, per_dn_too)
+            dh = xp.dot(W_hh_T, delta_t)  # BP2
+            dh += kept
             if ended is not None:
-                dh += held
+                hold(ended[t], held, dh)
         return delta.reshape(T, 4 * H, N), [dh]
 
     def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:

@@ -96,6 +96,8 @@ class LSTM(Recurrent):
         xp.multiply(tanh_c, tanh_c, out=dh_dc)
         xp.subtract(1, dh_dc, out=dh_dc)
         dh_dc *= o
+        if ended is not None:
+            xp.copyto(factors, 0, where=ended[:, None])
         W_hh_T, multiply, dot = self.weights[k][1].value.T, xp.multiply, xp.dot
         rows = delta.reshape(T, 4 * H, N)
         steps = zip(rows[::-1], factors[::-1, :4], factors[::-1, 4:], dh_dc[::-1], dc_dc[::-1])
@@ -110,6 +112,6 @@ class LSTM(Recurrent):
             dc = dc_before
             dh = dot(W_hh_T, delta_t)  # BP2: z_t = W_hh h_{t−1} + ...
             if ended is not None:
-                dh += held_h
-                dc += held_c
+                hold(ended[t], held_h, dh)
+                hold(ended[t], held_c, dc)
         return rows, [dh, dc.copy()]

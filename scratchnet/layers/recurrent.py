@@ -108,7 +108,7 @@ class Recurrent(Layer):
         """(output, final state, cache) of columns x (T, I, N), beginning with `state` (None: zeros).
 
         `mask` (T, N) is true where a sequence has a value, false once it has ended: from there its state is handed on
-        unchanged, so the last h is the one of each sequence's own end. What x holds there must be finite, no more.
+        unchanged, so the last h is the one of each sequence's own end. What x holds there is not looked at.
         """
         xp, (T, _, N), H = xp_of(x), x.shape, self.hidden_size
         ended = None if mask is None else xp.logical_not(mask)[:, None, :]
@@ -117,7 +117,7 @@ class Recurrent(Layer):
             begin = state[k] if state else (xp.zeros((H, N), x.dtype),) * self.states
             a = buffer(self, f"a{k}", (T + 1, H + x.shape[1] + 1, N), x, learn)
             a[0, :H] = begin[0]
-            a[:T, H:-1] = x
+            a[:T, H:-1] = x if ended is None else xp.where(ended, 0, x)
             a[:, -1] = 1
             end, cache = self.walk(k, a, begin, ended, learn)
             x = a[1:, :H]
@@ -137,7 +137,11 @@ class Recurrent(Layer):
                 end[0] += delta
             a, kept = caches[k]
             delta_k, first = self.walk_back(k, above, end, a, kept, ended, learn)
+            if ended is not None:  # 0 · NaN is NaN: what is handed on after the end has no part in the products
+                a = xp.where(ended, 0, a[:-1])
             above = self.tell(k, delta_k, a, learn, need_dx or k > 0)
+            if ended is not None and above is not None:
+                xp.copyto(above, 0, where=ended)
             begin.insert(0, tuple(first))
         return above, begin
 
@@ -162,17 +166,14 @@ class Recurrent(Layer):
 
 
 def hold(ended: Array, before: Array, after: Array) -> None:
-    """Where a sequence has ended, the state after this time is the one before."""
+    """Where a sequence has ended, the state after this time is the one before; and so is ∂C/∂ it, the other way."""
     xp_of(after).copyto(after, before, where=ended)
 
 
-def hold_back(ended: Array | None, grad: Array) -> Array | float:
+def hold_back(ended: Array, grad: Array) -> Array:
     """Takes out of ∂C/∂ the state after a time what goes to the state before it as it is, and returns that."""
-    if ended is None:
-        return 0.0
-    xp = xp_of(grad)
-    held = xp.where(ended, grad, 0)
-    xp.copyto(grad, 0, where=ended)
+    held = grad.copy()
+    xp_of(grad).copyto(grad, 0, where=ended)
     return held
 
 
@@ -200,13 +201,16 @@ class RNN(Recurrent):
         delta = buffer(self, "delta", h[1:].shape, a, learn)
         xp_of(a).multiply(h[1:], h[1:], out=delta)
         xp_of(a).subtract(1, delta, out=delta)  # tanh′(z) = 1 − tanh², at all times
+        if ended is not None:
+            xp_of(a).copyto(delta, 0, where=ended)
         W_hh = self.weights[k][1].value
         for t in range(T - 1, -1, -1):
             if above is not None:
                 dh += above[t]
-            held = hold_back(None if ended is None else ended[t], dh)
+            if ended is not None:
+                held = hold_back(ended[t], dh)
             bp1_error(delta[t], dh)  # h_t = tanh(z_t)
             dh = bp2_propagate(W_hh, delta[t])  # z_t = W_hh h_{t−1} + ...
             if ended is not None:
-                dh += held
+                hold(ended[t], held, dh)
         return delta, [dh]

@@ -140,3 +140,11 @@ def test_settings_are_checked(make, message: str) -> None:
 def test_other_shapes_are_refused(layer, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         Sequential(layer())(np.zeros((2, *shape), np.float32))
+
+
+def test_nan_shows_in_a_bias_without_effect() -> None:
+    net = Sequential(Linear(3, 2), BatchNorm1d(2), Linear(2, 1), seed=0)
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    x[1, 2] = np.nan
+    _, gradients = net.gradients(x, np.zeros(5, int), CrossEntropyLoss())
+    assert np.isnan(gradients["0.bias"]).all()

@@ -138,7 +138,7 @@ class Sequential:
         for i in range(len(caches) - 1, -1, -1):
             delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
         for b in self._without_effect:
-            b.grad[...] = 0
+            b.grad *= 0  # and not = 0: NaN remains
 
     def run(self, x: Any, target: Any, loss: "Loss", learn: Learner) -> tuple[Any, Array]:
         """One pass forward and back; returns the loss and the output (in columns)."""

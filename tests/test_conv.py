@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from parity.twins import to_torch
 from scratchnet import SGD, Adam, Conv2d, ConvTranspose2d, CrossEntropyLoss, Flatten, Linear, Sequential, step
@@ -211,3 +212,16 @@ def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
     turned = np.asfortranarray(cols)
     close(dot(W, turned), W @ cols, tolerance, "other memory order")
     close(dot_transposed(delta, turned), delta @ cols.T, tolerance, "other memory order")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weight_of_nan_meets_the_padding_too(dtype: str) -> None:
+    """0 · NaN is NaN. PyTorch's own convolution says so too; oneDNN's, which it takes in float32, leaves them out."""
+    net = Sequential(Conv2d(1, 1, 3, padding=1), dtype=dtype)
+    net.params["0.weight"].value[0, 0, 0, 0] = np.nan  # meets the padding in the first row and column
+    y = net(np.ones((1, 1, 4, 4)))
+    assert np.isnan(y).all()
+    theirs = to_torch(net)(torch.ones(1, 1, 4, 4, dtype=getattr(torch, dtype))).detach().numpy()
+    assert np.isnan(theirs)[0, 0, 1:, 1:].all()
+    if dtype == "float64":
+        assert np.isnan(theirs).all()

@@ -20,6 +20,7 @@ from scratchnet import (
     step,
 )  # fmt: skip
 from scratchnet.errors import SettingError, ShapeError
+from scratchnet.learner import Learner
 
 RNG = np.random.default_rng(0)
 
@@ -148,3 +149,11 @@ def test_nan_shows_in_a_bias_without_effect() -> None:
     x[1, 2] = np.nan
     _, gradients = net.gradients(x, np.zeros(5, int), CrossEntropyLoss())
     assert np.isnan(gradients["0.bias"]).all()
+
+
+def test_an_infinite_gamma_gives_infinity_and_not_nan() -> None:
+    """γ x̂ as it stands. PyTorch takes γ μ/σ from γ x/σ, so where both are of one sign it gets ∞ − ∞."""
+    net = Sequential(BatchNorm1d(1), dtype="float64")
+    net.params["0.weight"].value[...] = np.inf
+    y, _ = net.forward(np.array([[1.0, 2.0, 4.0]]), Learner())
+    assert y.tolist() == [[-np.inf, -np.inf, np.inf]]

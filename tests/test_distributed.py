@@ -87,14 +87,14 @@ guard(main)
 """
 
 
-def begin(ranks, folder, *more):
+def begin(ranks, folder, args=FLIGHTS, checkpoint="checkpoints/step-20.safetensors"):
     """A training of several ranks in `folder`, of which a few steps are done; every rank's pid is in a file."""
     p = subprocess.Popen(
-        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, *FLIGHTS, "--distributed", "--out", "out",
-         "--checkpoint-every", "5", *more],
+        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, *args, "--distributed", "--out", "out",
+         "--checkpoint-every", "5"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder,
     )  # fmt: skip
-    while p.poll() is None and not (folder / "out" / "checkpoints" / "step-20.safetensors").exists():
+    while p.poll() is None and not (folder / "out" / checkpoint).exists():
         time.sleep(0.01)
     return p
 
@@ -166,6 +166,70 @@ def test_a_rank_that_is_killed_ends_all_and_the_last_checkpoint_is_good(rank, tm
     )
     assert done.returncode == 0, done.stderr
     assert same_model(tmp_path, uninterrupted)
+
+
+OTHERS = {  # a network with batch normalisation and random crops, and the second of two networks
+    "cifar10": (["--batch-size", "18", "--epochs", "4"], "checkpoints/step-10.safetensors"),
+    "copy": (["--layers", "GRU,LSTM", "--examples", "170", "--epochs", "6"], "checkpoints-2/step-10.safetensors"),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder with a CIFAR-10 of 200 + 20 pictures."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    (folder / "cifar-10").mkdir()
+    for name, n in (("data_batch_1.bin", 200), ("test_batch.bin", 20)):
+        records = rng.integers(0, 256, (n, 3073), np.uint8)
+        records[:, 0] %= 10
+        records.tofile(folder / "cifar-10" / name)
+    return folder
+
+
+@pytest.mark.parametrize("study", OTHERS)
+@pytest.mark.parametrize(("number", "then"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1)])
+def test_other_studies_end_and_go_on_too(study, number, then, tmp_path, pictures):
+    more, checkpoint = OTHERS[study]
+    args = [study, "--dtype", "float64", "--threads", "1", "--no-plots", *more]
+    if study == "cifar10":
+        args += ["--data-dir", str(pictures)]
+    p = begin(3, tmp_path, args, checkpoint)
+    os.kill(int((tmp_path / "pid-1").read_text()), number)
+    out, err = p.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert p.returncode != 0 and "Killed (signal 9)" in out + err, out + err
+    else:
+        assert p.returncode == 143 and len(err.splitlines()) == 1 and "--resume out" in err, err
+    more = [study, "--resume", "out", "--no-plots"]
+    done = alone(tmp_path, *more) if then == 1 else mpiexec(
+        then, "-m", "scratchnet.train", *more, "--distributed", cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    (tmp_path / "whole").mkdir()
+    whole = alone(tmp_path / "whole", *args, "--out", "out")
+    assert whole.returncode == 0, whole.stderr
+    assert same_model(tmp_path, sn.load(tmp_path / "whole" / "out" / "model.safetensors"))
+
+
+COUNTED = """
+import os, pathlib, sys
+import scratchnet.studies.cifar10 as study
+from scratchnet.cli import guard
+from scratchnet.train import main
+load = study.load_cifar10
+def counted(folder):
+    pathlib.Path(f"read-by-{os.environ['PMI_RANK']}").touch()
+    return load(folder)
+study.load_cifar10 = counted
+guard(main)
+"""
+
+
+def test_data_are_read_once_per_host(tmp_path, pictures):
+    args = ["cifar10", "--preset", "fcn", "--epochs", "1", "--no-plots", "--distributed", "--data-dir", str(pictures)]
+    done = mpiexec(3, "-c", COUNTED, *args, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert [path.name for path in tmp_path.glob("read-by-*")] == ["read-by-0"]
 
 
 def test_an_error_of_all_ranks_is_told_once(tmp_path):
@@ -261,6 +325,19 @@ def why_no_namespaces():
     made = subprocess.run(["ip", "netns", "add", f"sn-probe-{os.getpid()}"], capture_output=True)
     subprocess.run(["ip", "netns", "del", f"sn-probe-{os.getpid()}"], capture_output=True)
     return "this machine allows no network namespaces" if made.returncode else ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
+def test_data_are_read_once_on_each_of_two_machines(tmp_path, pictures):
+    if why := why_no_namespaces():
+        pytest.skip(why)
+    done = subprocess.run(
+        [Path(__file__).parent / "mpi" / "two_machines.sh", "4", sys.executable, "-c", COUNTED, "cifar10", "--preset",
+         "fcn", "--epochs", "1", "--no-plots", "--distributed", "--data-dir", pictures, "--out", "out"],
+        capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, "MPIEXEC": MPIEXEC}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("read-by-*")) == ["read-by-0", "read-by-2"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")

@@ -12,6 +12,7 @@ import numpy as np
 from scratchnet.backend import Array
 from scratchnet.columns import to_columns, to_rows
 from scratchnet.data.cifar import CLASSES, load_cifar10
+from scratchnet.distributed import Ranks
 from scratchnet.errors import DataError
 from scratchnet.layers import (
     BatchNorm2d,
@@ -109,15 +110,20 @@ def prepare(images: Array, dtype: str) -> Array:
 
 def run(study: str, options: Options) -> int:
     """Load, train, test, write; returns the exit code."""
-    data = load_cifar10(options.data_dir)
-    n = len(data.train_images)
-    valid = n // 10
-    if valid < 1:
-        raise DataError(f"{study}: there are too few pictures to train on: {n}")
+
+    def load() -> tuple[None, tuple[Array, ...]]:
+        data = load_cifar10(options.data_dir)
+        n = len(data.train_images)
+        if n < 10:
+            raise DataError(f"{study}: there are too few pictures to train on: {n}")
+        order = np.random.default_rng([options.seed, 1]).permutation(n)
+        x = prepare(data.train_images[order], options.dtype)
+        return None, (x, data.train_labels[order], data.test_images, data.test_labels)
+
+    _, (x, t, test_images, test_labels) = Ranks().once_per_host(load) if options.distributed else load()
+    n, valid = len(x), len(x) // 10
     if not options.epochs:
         options = replace(options, epochs=max(1, round(options.images / (n - valid))))
-    order = np.random.default_rng([options.seed, 1]).permutation(n)
-    x, t = prepare(data.train_images[order], options.dtype), data.train_labels[order]
     net, loss, result = network(options), loss_of(options.preset), Run(study, options, study)
     net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
     net.summary((3, 32, 32))
@@ -125,14 +131,14 @@ def run(study: str, options: Options) -> int:
         result.say(f"This is a part of CIFAR-10, {n:,} of its 50,000 training pictures: accuracies are not comparable "
                    f"with published ones.")  # fmt: skip
     result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
-    test_loss, y = evaluate(net, loss, prepare(data.test_images, options.dtype), data.test_labels)
-    table = confusion(y.argmax(1), data.test_labels, 10)
+    test_loss, y = evaluate(net, loss, prepare(test_images, options.dtype), test_labels)
+    table = confusion(y.argmax(1), test_labels, 10)
     per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
     result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
-                       "test_accuracy": accuracy(y, data.test_labels), "per_class_accuracy": per_class}  # fmt: skip
+                       "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
     result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
     if options.plots:
-        draw(result, net, data.test_images, data.test_labels, y, table)
+        draw(result, net, test_images, test_labels, y, table)
     result.finish(net)
     return 0
 

@@ -107,13 +107,26 @@ def vector_of(value: int, n: int, like: Array) -> Array:
     return _kept_vector(value, n, like.dtype.char, xp_of(like))
 
 
+# From LONG numbers on BLAS adds so many one after the other that it rounds twice as much as PyTorch, which adds in parts.
+LONG, PART = 512, 256
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(n: int) -> int:
+    """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
+    return n // max(d for d in range(1, PART + 1) if n % d == 0)
+
+
 def row_sums(A: Array) -> Array:
-    """The sum of each row of A. By BLAS, three times faster than A.sum(axis=1); long rows in slices, to round less."""
-    if A.shape[1] < 4 * SLICE or type(A) is not np.ndarray:
-        return xp_of(A).dot(A, vector_of(1, A.shape[1], A))
-    whole = A.shape[1] // SLICE * SLICE
-    sums = (A[:, :whole].reshape(len(A), -1, SLICE) @ vector_of(1, SLICE, A)).sum(axis=1)
-    return sums if whole == A.shape[1] else sums + A[:, whole:].sum(axis=1)
+    """The sum of each row of A. By BLAS, three times faster than A.sum(axis=1); a long row in parts, to round less."""
+    rows, n = A.shape
+    if n < LONG or type(A) is not np.ndarray:
+        return xp_of(A).dot(A, vector_of(1, n, A))
+    A, parts = np.ascontiguousarray(A), _parts(n)
+    if parts > n // 8:
+        return A.sum(axis=1)  # in pairs, which is as exact
+    sums = np.dot(A.reshape(rows * parts, -1), vector_of(1, n // parts, A))
+    return np.dot(sums.reshape(rows, parts), vector_of(1, parts, A))
 
 
 def axpy(alpha: float, x: Array, y: Array) -> None:

@@ -107,7 +107,7 @@ def vector_of(value: int, n: int, like: Array) -> Array:
     return _kept_vector(value, n, like.dtype.char, xp_of(like))
 
 
-# From LONG numbers on BLAS adds so many one after the other that it rounds twice as much as PyTorch, which adds in parts.
+# From LONG numbers on BLAS adds so many one after the other that it rounds twice as much as PyTorch, which adds parts.
 LONG, PART = 512, 256
 
 

@@ -151,25 +151,23 @@ class SGD(Optimiser):
 
 
 @fuse
-def _adam(w: Array, g: Array, m: Array, v: Array, beta1: float, beta2: float, c: float, eps: float) -> None:
-    xp = xp_of(w)
+def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, eps: float) -> None:
+    xp = xp_of(g)
     m *= beta1
     m += g
     v *= beta2
     g *= g
     v += g
-    xp.sqrt(v, out=g)  # g has served: it holds the change from here on
+    xp.sqrt(v, out=g)  # g has served: it becomes the direction of the change
     g += eps
     xp.divide(m, g, out=g)
-    g *= c
-    w -= g
 
 
 class Adam(Optimiser):
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr · m̂ / (√v̂ + eps), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 
     Weight decay adds weight_decay · w to g, as in PyTorch's Adam; AdamW decays w itself. The sums are kept without
-    their factors, m/(1 − β₁) and v/(1 − β₂): constants then multiply outside the vectors, 10 passes instead of 13.
+    their factors, m/(1 − β₁) and v/(1 − β₂): constants then multiply outside the vectors, 9 passes instead of 13.
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
     """
 
@@ -201,7 +199,8 @@ class Adam(Optimiser):
         scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
         c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
         for k in self.pieces:
-            _adam(self.w[k], self.g[k], self.m[k], self.v[k], beta1, beta2, c, self.eps / scale)
+            _adam(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
+            axpy(-c, self.g[k], self.w[k])
 
 
 class AdamW(Adam):

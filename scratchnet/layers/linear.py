@@ -15,9 +15,9 @@ from scratchnet.params import Param, uniform
 
 
 def abreast(x: Array, out: Array | None = None) -> Array:
-    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N). A view for N = 1, else a copy."""
+    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N), in `out` if given."""
     T, F, N = x.shape
-    if N == 1 or out is None:
+    if out is None:
         return x.swapaxes(0, 1).reshape(F, T * N)
     out.reshape(F, T, N)[...] = x.swapaxes(0, 1)
     return out

@@ -6,11 +6,12 @@ dc = ∂C/∂c_t in full; s = ½ for i, f, o and 1 for g.
 
 import functools
 from dataclasses import dataclass
+from itertools import repeat
 from types import ModuleType
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from scratchnet.backend import Array, xp_of
-from scratchnet.layers.base import buffer
+from scratchnet.layers.base import buffer, views
 from scratchnet.layers.recurrent import Recurrent, hold, hold_back
 from scratchnet.learner import Learner
 
@@ -18,15 +19,14 @@ from scratchnet.learner import Learner
 class Kept(NamedTuple):
     cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o, one above the other
     tanh_c: Array  # (T, H, N)
-    s: Array  # (4·H, N)
 
 
 @functools.lru_cache(maxsize=8)
-def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, Array]:
-    """s, which is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g, and 1 − s: both (4·H, N)."""
+def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, Array, Array]:
+    """s, which is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g, 1 − s and 2 s − 1: all (4·H, N)."""
     s = xp.full((4 * H, N), 0.5, dtype)
     s[2 * H : 3 * H] = 1
-    return s, 1 - s
+    return s, 1 - s, 2 * s - 1
 
 
 @dataclass(eq=False)
@@ -52,46 +52,57 @@ class LSTM(Recurrent):
         c = cells[:, 0]
         c[0] = c_0
         # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
-        s, shift = scale_and_shift(H, N, a.dtype.char, xp)
+        s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
         W = self.joined(k, learn)
         blocks = W.reshape(4, -1)
         blocks *= s[::H, :1]  # s z_t = (s W) a_t
+
+        def at_every_time() -> list[Any]:
+            gates, (from_c, from_g) = cells[:T, 1:].reshape(T, 4 * H, N), parts
+            every = repeat(from_c), repeat(from_g), a, h[1:], c[1:], tanh_c
+            return list(zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], *every))
+
         dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
-        gates = cells[:T, 1:].reshape(T, 4 * H, N)
-        steps = zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], a, h[1:], c[1:], tanh_c)
-        for t, (gate, c_i, f_g, o, a_t, h_t, c_t, tanh_c_t) in enumerate(steps):
+        times = views(self, f"walk{k}", a, learn, at_every_time)
+        for t, (gate, c_i, f_g, o, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
             dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
             tanh(gate, gate)
             multiply(gate, s, gate)
             add(gate, shift, gate)
             multiply(c_i, f_g, parts)  # c_t = c_{t−1} ⊙ f + i ⊙ g
-            add(parts[0], parts[1], c_t)
+            add(from_c, from_g, c_t)
             tanh(c_t, tanh_c_t)
             multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
             if ended is not None:
                 hold(ended[t], h[t], h_t)
                 hold(ended[t], c[t], c_t)
-        return (h[T].copy(), c[T].copy()), Kept(cells, tanh_c, s)
+        return (h[T].copy(), c[T].copy()), Kept(cells, tanh_c)
 
     def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Kept, ended: Array | None,
                   learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
-        cells, tanh_c, s = cache
+        cells, tanh_c = cache
         xp, (dh, dc), (T, H, N) = xp_of(a), state, tanh_c.shape
-        gates = cells[:T, 1:]
-        c, i, f, g, o = cells[:T].swapaxes(0, 1)
+        factors = buffer(self, "factors", (T, 6, H, N), a, learn)
+        other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)  # free until `tell`
+
+        def in_whole_and_at_every_time() -> tuple[Any, ...]:
+            _, _, f, g, o = cells[:T].swapaxes(0, 1)
+            dc_dc, d_i, _, _, d_o, dh_dc = factors.swapaxes(0, 1)
+            rows = factors[:, 1:5].reshape(T, 4 * H, N)
+            times = list(zip(rows, factors[:, :4], factors[:, 4:], dh_dc, dc_dc))[::-1]
+            return (cells[:T, :2], f, g, o), (dc_dc, d_i, factors[:, 2:4], d_o, dh_dc), rows, times
+
         # For all times at once, one above the other: f, which is ∂c_t/∂c_{t−1}; what δ_i, δ_f, δ_g are per ∂C/∂c_t, and
         # δ_o per ∂C/∂h_t; and ∂h_t/∂c_t. First σ′ = (1 − σ) σ and tanh′ = (1 − tanh)(1 + tanh), which in terms of the
         # gates are both (1 − gate)(gate + 2 s − 1).
-        factors = buffer(self, "factors", (T, 6, H, N), a, learn)
-        dc_dc, d_i, d_f, d_g, d_o, dh_dc = factors.swapaxes(0, 1)
-        delta = factors[:, 1:5]
-        other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(gates.shape)  # free until `tell`
-        xp.add(gates, (2 * s - 1).reshape(4, H, N), out=delta)
+        kept = views(self, f"walk back{k}", a, learn, in_whole_and_at_every_time)
+        (c_i, f, g, o), (dc_dc, d_i, d_f_g, d_o, dh_dc), rows, times = kept
+        gates, delta = cells[:T, 1:], factors[:, 1:5]
+        xp.add(gates, scale_and_shift(H, N, a.dtype.char, xp)[2].reshape(4, H, N), out=delta)
         delta *= xp.subtract(1, gates, out=other)
         dc_dc[...] = f  # c_t = c_{t−1} ⊙ f + i ⊙ g
         d_i *= g
-        d_f *= c
-        d_g *= i
+        d_f_g *= c_i
         d_o *= tanh_c  # h_t = o ⊙ tanh(c_t)
         xp.multiply(tanh_c, tanh_c, out=dh_dc)
         xp.subtract(1, dh_dc, out=dh_dc)
@@ -99,9 +110,7 @@ class LSTM(Recurrent):
         if ended is not None:
             xp.copyto(factors, 0, where=ended[:, None])
         W_hh_T, multiply, dot = self.weights[k][1].value.T, xp.multiply, xp.dot
-        rows = delta.reshape(T, 4 * H, N)
-        steps = zip(rows[::-1], factors[::-1, :4], factors[::-1, 4:], dh_dc[::-1], dc_dc[::-1])
-        for t, (delta_t, per_dc, per_dh, dc_from_h, dc_before) in zip(range(T)[::-1], steps):
+        for t, (delta_t, per_dc, per_dh, dc_from_h, dc_before) in zip(range(T)[::-1], times):
             if above is not None:
                 dh += above[t]
             if ended is not None:
@@ -110,7 +119,7 @@ class LSTM(Recurrent):
             dc += dc_from_h
             multiply(per_dc, dc, per_dc)  # ∂C/∂c_{t−1}, δ_i, δ_f, δ_g
             dc = dc_before
-            dh = dot(W_hh_T, delta_t)  # BP2: z_t = W_hh h_{t−1} + ...
+            dot(W_hh_T, delta_t, dh)  # BP2: z_t = W_hh h_{t−1} + ...
             if ended is not None:
                 hold(ended[t], held_h, dh)
                 hold(ended[t], held_c, dc)

@@ -92,11 +92,11 @@ class Recurrent(Layer):
         W_ih, W_hh, b_ih, b_hh = self.weights[k]
         H, (T, rows, N) = self.hidden_size, delta.shape
         columns = abreast(delta, buffer(self, "delta abreast", (rows, T * N), delta, learn))
-        A = abreast(a[:T], buffer(self, f"a{k} abreast", (a.shape[1], T * N), a, learn))
+        # of one sequence, where a is small beside δ, the product reads a as it lies
+        A = abreast(a[:T], None if N == 1 else buffer(self, f"a{k} abreast", (a.shape[1], T * N), a, learn))
         dx = in_time(bp2_propagate(W_ih.value, columns), T) if need_dx else None  # before W_ih changes
-        delta = delta.sum(axis=0)  # over the times; BP3 sums over the examples
-        learn.bias(b_ih, delta)
-        learn.bias(b_hh, delta)
+        learn.bias(b_ih, columns)
+        learn.bias(b_hh, columns)
         learn.weight(W_hh, columns, A[:H])
         learn.weight(W_ih, columns, A[H:-1])
         return dx

@@ -6,19 +6,24 @@ import itertools
 import math
 import os
 import re
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple, TypeVar
 
 from scratchnet.cli import parse
-from scratchnet.errors import NonFiniteError, SettingError
+from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
 from scratchnet.studies.common import CommonOptions
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+LIVES = 3  # pools of processes that a search may wear out
 
 
 def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[str, str], CommonOptions]]:
@@ -52,12 +57,13 @@ def arguments(settings: dict[str, str]) -> list[str]:
 
 
 class Found(NamedTuple):
-    """One combination: the settings, its cross-validated accuracy (NaN if the training diverged), its time."""
+    """One combination: the settings, its cross-validated accuracy, its time; or NaN, and in `problem` why."""
 
     settings: dict[str, str]
     accuracy: float
     std: float
     seconds: float
+    problem: str = ""
 
 
 class Job(NamedTuple):
@@ -69,22 +75,25 @@ class Job(NamedTuple):
 
 
 def try_one(job: Job) -> Found:
-    """Cross-validate one combination."""
+    """Cross-validate one combination. If it cannot be done the others can, so that is a result too."""
     from scratchnet.train import study_module
 
-    start = time.perf_counter()
+    start, accuracy, std, problem = time.perf_counter(), math.nan, math.nan, ""
     try:
         result = study_module(job.study).crossvalidate(job.study, job.options)
         accuracy, std = result.accuracy, result.std
     except NonFiniteError:
-        accuracy = std = math.nan
-    return Found(job.settings, accuracy, std, time.perf_counter() - start)
+        problem = "diverged"
+    except (ScratchnetError, MemoryError) as e:
+        problem = " ".join(str(e).split()) or type(e).__name__
+    return Found(job.settings, accuracy, std, time.perf_counter() - start, problem)
 
 
 def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "") -> Iterator[R]:
     """function(job) of all jobs, in their order: the one place where the work is handed out.
 
-    Over all cores of this machine, or by the Dask scheduler at that address. Raises SettingError.
+    Over all cores of this machine, or by the Dask scheduler at that address. The jobs of a process that is killed are
+    done again. Raises SettingError.
     """
     if scheduler:
         from scratchnet.cluster import map_on_cluster
@@ -92,28 +101,58 @@ def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "")
         yield from map_on_cluster(function, jobs, scheduler)
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # spawn: a forked child would inherit BLAS threads that do not exist in it
-    with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn")) as pool:
-        yield from pool.map(function, jobs)
+    done = 0
+    for _ in range(LIVES):
+        # spawn: a forked child would inherit BLAS threads that do not exist in it
+        with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn"), initializer=end_with_parent) as pool:
+            try:
+                for result in pool.map(function, jobs[done:]):
+                    yield result
+                    done += 1
+                return
+            except BrokenProcessPool:
+                pass
+    raise SettingError(f"{LIVES} times a process of the search was killed: is there enough memory for {cores} at once?")
+
+
+def end_with_parent() -> None:
+    """Let this process end with the one that it works for, however that ends, and end at Ctrl-C without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def search(
     study: str, options: CommonOptions, grid: Iterable[tuple[dict[str, str], CommonOptions]],
-    say: Callable[[Found], Any] = lambda found: None, scheduler: str = "",
+    say: Callable[[list[Found]], Any] = lambda found: None, scheduler: str = "",
 ) -> list[Found]:  # fmt: skip
-    """Cross-validate every combination of a grid, one BLAS thread each; best first."""
+    """Cross-validate every combination of a grid, one BLAS thread each; best first, those that failed last.
+
+    `say` is called after each with all that are done, in the order of the grid.
+    """
     jobs = [Job(study, settings, replace(made, threads="1", search="", scheduler="")) for settings, made in grid]  # type: ignore[call-arg]
-    results = []
+    results: list[Found] = []
     for found in map_jobs(try_one, jobs, scheduler):
-        say(found)
         results.append(found)
-    return sorted(results, key=lambda f: (-f.accuracy if math.isfinite(f.accuracy) else math.inf, f.std))
+        say(results)
+    return best_first(results)
+
+
+def best_first(results: Sequence[Found]) -> list[Found]:
+    """By accuracy, of equals those whose folds differ less, then as in the grid; what failed is last."""
+    return sorted(results, key=lambda f: (-math.inf, 0) if f.problem else (f.accuracy, -f.std), reverse=True)
 
 
 def as_csv(results: Sequence[Found]) -> str:
-    """One line per combination, best first."""
+    """One line per combination, as they come."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*results[0].settings, "cv_accuracy", "cv_std", "seconds"])
-    writer.writerows([*f.settings.values(), f.accuracy, f.std, round(f.seconds, 3)] for f in results)
+    writer.writerow([*results[0].settings, "cv_accuracy", "cv_std", "seconds", "problem"])
+    writer.writerows([*f.settings.values(), f.accuracy, f.std, round(f.seconds, 3), f.problem] for f in results)
     return text.getvalue()

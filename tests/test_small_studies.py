@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from scratchnet import predict, train
 from scratchnet.cli import guard
 from scratchnet.crossvalidation import crossval, stratified_split, take
 from scratchnet.data.iris import load_iris
+from scratchnet.errors import SettingError
 from scratchnet.search import as_csv, parse_grid
 from scratchnet.studies import tables, tweets
 
@@ -215,13 +218,72 @@ def test_a_combination_that_diverges_is_last_and_says_so(capsys):
     assert train.main(["iris", *args]) == 0
     rows = list(csv.DictReader(Path("out/search.csv").read_text().splitlines()))
     assert [row["lr"] for row in rows] == ["0.1", "1e39"] and rows[1]["cv_accuracy"] == "nan"
-    assert "lr=1e39: diverged" in capsys.readouterr().out
+    assert [row["problem"] for row in rows] == ["", "diverged"]
+    said = capsys.readouterr().out
+    assert "lr=1e39: diverged" in said and "nan" not in said and "put --lr 0.1 in" in said
 
 
-def test_csv_of_a_search():
-    from scratchnet.search import Found
+def test_a_combination_that_cannot_be_does_not_end_the_others(capsys):
+    args = ["--search", "folds=2,60,3", "--epochs", "2", "--out", "out"]
+    assert train.main(["iris", *args]) == 0
+    rows = list(csv.DictReader(Path("out/search.csv").read_text().splitlines()))
+    assert rows[2]["folds"] == "60" and "every class needs at least 60 examples" in rows[2]["problem"]
+    assert {row["folds"] for row in rows[:2]} == {"2", "3"} and "folds=60: with 60 folds" in capsys.readouterr().out
 
-    assert as_csv([Found({"lr": "0.1"}, 0.5, 0.25, 1.23456)]) == "lr,cv_accuracy,cv_std,seconds\n0.1,0.5,0.25,1.235\n"
+
+def test_a_search_in_which_nothing_can_be_trained_says_so():
+    with pytest.raises(SettingError, match="no combination could be trained; the first: diverged"):
+        train.main(["iris", "--preset", "scratch", "--search", "lr=1e39,1e40", "--epochs", "2", "--out", "out"])
+
+
+def test_csv_of_a_search_and_the_order_of_equals():
+    from scratchnet.search import Found, best_first
+
+    rows = [Found({"lr": "a"}, 0.5, 0.25, 1.23456), Found({"lr": "b"}, np.nan, np.nan, 2.0, 'bad, "quoted"'),
+            Found({"lr": "c"}, 0.9, 0.2, 1.0), Found({"lr": "d"}, 0.9, 0.1, 1.0), Found({"lr": "e"}, 0.9, 0.2, 1.0),
+            Found({"lr": "f"}, 0.0, 0.0, 1.0)]  # fmt: skip
+    text = as_csv(best_first(rows))
+    assert text.startswith("lr,cv_accuracy,cv_std,seconds,problem\nd,0.9,0.1,1.0,\nc,0.9,0.2,1.0,\n")
+    assert [row["lr"] for row in csv.DictReader(text.splitlines())] == list("dceafb")
+    assert text.splitlines()[-1] == 'b,nan,nan,2.0,"bad, ""quoted"""'
+
+
+SEARCHING = ["-u", "-m", "scratchnet.train", "iris", "--epochs", "200", "--search", "lr=0.03,0.02,0.01 hidden=8,4",
+             "--out", "out"]  # fmt: skip
+
+
+def begin_search(folder):
+    """A search of which one combination is done, and the processes that do the others."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(sn.__file__).parents[1])}
+    p = subprocess.Popen([sys.executable, *SEARCHING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         cwd=folder, start_new_session=True, env=environment)  # fmt: skip
+    assert any("lr=" in line for line in p.stdout)
+    children = subprocess.run(["pgrep", "-P", str(p.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    return p, [int(pid) for pid in children.stdout.split()]
+
+
+needs_pgrep = pytest.mark.skipif(shutil.which("pgrep") is None, reason="pgrep is missing")
+
+
+@needs_pgrep
+def test_a_search_goes_on_when_one_of_its_processes_is_killed(tmp_path):
+    p, workers = begin_search(tmp_path)
+    os.kill(workers[-1], signal.SIGKILL)
+    out, err = p.communicate()
+    assert p.returncode == 0 and err == "" and "best first" in out, err
+    rows = list(csv.DictReader((tmp_path / "out" / "search.csv").read_text().splitlines()))
+    assert len(rows) == 6 and not any(row["problem"] for row in rows)
+
+
+@needs_pgrep
+@pytest.mark.parametrize(("number", "whom", "code"), [(signal.SIGTERM, "main", -15), (signal.SIGKILL, "main", -9),
+                                                      (signal.SIGINT, "all", 130)])  # fmt: skip
+def test_a_search_that_is_ended_leaves_no_process_behind_and_what_was_done(number, whom, code, tmp_path):
+    p, workers = begin_search(tmp_path)
+    os.kill(p.pid, number) if whom == "main" else os.killpg(p.pid, number)  # as a terminal's Ctrl-C does
+    _, err = p.communicate(timeout=60)  # would wait for ever for an orphan that holds the pipe
+    assert p.returncode == code and (err == "stopped\n" or number != signal.SIGINT), err
+    assert workers and (tmp_path / "out" / "search.csv").read_text().count("\n") >= 2
 
 
 # ------------------------------------------------------------------------------------------ mistakes

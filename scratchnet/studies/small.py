@@ -16,7 +16,7 @@ from scratchnet.losses import Loss
 from scratchnet.metrics import confusion
 from scratchnet.optim import Optimiser
 from scratchnet.schedules import parse_schedule
-from scratchnet.search import Found, arguments, as_csv, map_jobs, parse_grid, search
+from scratchnet.search import Found, arguments, as_csv, best_first, map_jobs, parse_grid, search
 from scratchnet.studies.common import CommonOptions, need, sizes
 from scratchnet.studies.run import Run, optimiser_of
 
@@ -113,25 +113,24 @@ def run_search(study: str, o: SmallOptions, dataset: str) -> int:
     run = Run(study, o, dataset)
     run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
 
-    def tell(found: Found) -> None:
-        run.say(f"  {_words(found)}: {_accuracy(found)}")
+    def tell(found: list[Found]) -> None:
+        atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())  # what is done is not lost
+        run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
 
     results = search(study, o, grid, tell, o.scheduler)
     table = Table(*results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left")
     for column in table.columns:
         column.justify = "right"
     for found in results:
-        table.add_row(*found.settings.values(), _accuracy(found), f"{found.std:.2%}", f"{found.seconds:.1f}")
+        figures = ("failed", "") if found.problem else (f"{found.accuracy:.2%}", f"{found.std:.2%}")
+        table.add_row(*found.settings.values(), *figures, f"{found.seconds:.1f}")
     run.console.print(table)
-    atomic_write(run.out / "search.csv", as_csv(results).encode())
-    best = " ".join(arguments(results[0].settings))
-    run.say(f"written to {run.out}/: search.csv\nto train with the best, put {best} in the place of --search")
+    run.say(f"written to {run.out}/: search.csv")
+    if results[0].problem:
+        raise SettingError(f"--search: no combination could be trained; the first: {results[0].problem}")
+    run.say(f"to train with the best, put {' '.join(arguments(results[0].settings))} in the place of --search")
     return 0
 
 
 def _words(found: Found) -> str:
     return " ".join(f"{name}={value}" for name, value in found.settings.items())
-
-
-def _accuracy(found: Found) -> str:
-    return "diverged" if np.isnan(found.accuracy) else f"{found.accuracy:.2%}"

@@ -20,16 +20,20 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
     """function(job) of all jobs, in their order, by the workers of the Dask scheduler at `address`.
 
     The job of a worker that dies is given to another. Raises SettingError if Dask is not installed, no scheduler
-    answers within five seconds or it has no workers, and what a job raises.
+    answers within five seconds, it has no workers or is lost, and what a job raises.
     """
     if not re.fullmatch(r"(tcp|tls)://.+:\d+", address):
         raise SettingError(
             f"--scheduler {address}: write the address as `dask scheduler` prints it, such as tcp://10.0.0.1:8786"
         )
     try:
-        from distributed import Client, KilledWorker
+        from distributed import CancelledError, Client, KilledWorker, Security
     except ImportError as e:
         raise SettingError(f"--scheduler needs Dask ({e}): pip install 'scratchnet[cluster]'") from None
+    if address.startswith("tls") and Security().get_connection_args("client").get("ssl_context") is None:
+        raise SettingError(
+            f"--scheduler {address}: name the certificates in Dask's configuration, distributed.comm.tls"
+        )
     for name in ("distributed", "distributed.client"):  # that a worker was lost is not the user's business
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -51,5 +55,7 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
             raise SettingError(
                 f"--scheduler {address}: one job ended several workers, is their memory enough? ({e})"
             ) from None
+        except CancelledError:
+            raise SettingError(f"--scheduler {address}: the connection to the scheduler is lost: start again") from None
         finally:
             client.cancel(futures)

@@ -107,6 +107,22 @@ def test_no_scheduler_is_one_line(address, tmp_path):
     assert p.returncode == 2 and address in err and "dask scheduler" in err and len(err.splitlines()) == 1, err
 
 
+def test_tls_without_certificates_is_one_line(tmp_path):
+    p = train("iris", "--scheduler", "tls://127.0.0.1:9", "--out", "out", cwd=tmp_path)
+    _, err = p.communicate()
+    assert p.returncode == 2 and "name the certificates" in err and len(err.splitlines()) == 1, err
+
+
+def test_a_scheduler_that_is_lost_is_one_line_and_what_was_done_is_kept(processes, scheduler, tmp_path):
+    start_worker(processes, scheduler, tmp_path)
+    p = train(*SEARCH, "--epochs", "100", "--scheduler", scheduler, cwd=tmp_path)
+    assert any("lr=" in line for line in p.stdout)
+    processes[0].kill()
+    _, err = p.communicate()
+    assert p.returncode == 2 and "the connection to the scheduler is lost" in err and len(err.splitlines()) == 1, err
+    assert rows_of(tmp_path / "out")
+
+
 def test_not_both_ways_at_once(tmp_path):
     p = train("iris", "--search", "lr=0.1", "--distributed", cwd=tmp_path)
     _, err = p.communicate()

@@ -129,8 +129,9 @@ class CrossEntropyLoss(Loss):
         shifted = z - z.max(axis=-2, keepdims=True)
         delta = xp.exp(shifted)
         total = delta.sum(axis=-2, keepdims=True)
-        value = (xp.log(total).sum() - shifted[own].sum()) * (1.0 / t.size)
-        total *= t.size
+        mean = 1.0 / t.size
+        value = (xp.log(total).sum() - shifted[own].sum()) * mean
+        total /= mean  # rounded as below, so that what softmax(z) and onehot(t) have in common cancels in sums of δ
         delta /= total
-        delta[own] -= 1.0 / t.size
+        delta[own] -= mean
         return value, delta

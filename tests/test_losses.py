@@ -136,3 +136,14 @@ def test_unknown_reduction() -> None:
 
 def test_only_means_combine_by_shares() -> None:
     assert [loss.averages for loss in LOSSES] == [True, True, True, False, True]
+
+
+def test_delta_of_the_cross_entropy_adds_up_as_exactly_as_pytorchs() -> None:
+    """In float32 1/N is rounded: once for all of δ, or its sums, the gradients of biases, lose what should cancel."""
+    ours, theirs = [], []
+    for seed in range(8):
+        y, t = batch(CrossEntropyLoss(), (777, 10), "float32", seed)
+        exact = torch_result(CrossEntropyLoss(), y.astype(np.float64), t)[1].sum(0)
+        for found, delta in ((ours, CrossEntropyLoss()(y, t)[1]), (theirs, torch_result(CrossEntropyLoss(), y, t)[1])):
+            found.append(np.linalg.norm(delta.sum(0, dtype=np.float64) - exact) / np.linalg.norm(exact))
+    assert np.linalg.norm(ours) <= 1.5 * np.linalg.norm(theirs)

@@ -14,8 +14,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
 
-from parity.compare import FLOAT32_FACTOR, GRADIENT_TOLERANCE  # noqa: E402
 from parity.errors import difference  # noqa: E402
+from parity.rows import FLOAT32_FACTOR, GRADIENT_TOLERANCE  # noqa: E402
 from parity.twins import Dropout, to_torch  # noqa: E402
 from scratchnet import SGD, Sequential  # noqa: E402
 from scratchnet.columns import to_rows  # noqa: E402

@@ -1,5 +1,7 @@
 """The proof itself: twins there and back, what compare finds in a wrong network, and faults that are planted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what networks are compar
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
 from parity.mutants import checks_of, equivalent, functions, killed, main, mutants  # noqa: E402
+from parity.rows import FLOAT32_FLOOR, judged  # noqa: E402
 from scratchnet import SGD, Dropout, Flatten, Linear, LogSoftmax, NLLLoss, ReLU, Sequential, SettingError, Sigmoid  # noqa: E402
 
 
@@ -47,6 +50,31 @@ def test_compare_has_every_quantity(dtype: str) -> None:
     rows = compare(network(dtype), *batch(), NLLLoss())
     assert rows.ok, rows.worst
     assert [len(rows.of(what)) for what in ("loss", "value", "delta", "gradient")] == [1, 8, 8, 5]
+
+
+def test_float32_is_judged_by_several_roundings_of_each_array_by_itself() -> None:
+    rows = compare(network("float32"), *batch(), NLLLoss())
+    row = rows.of("gradient")[0]
+    same = [dataclasses.replace(row, error=ours, torch_error=theirs) for ours, theirs in ((3e-6, 0.0), (4e-6, 1e-6))]
+    both = judged(row, same)
+    assert both.error == pytest.approx(12.5**0.5 * 1e-6) and both.torch_error == pytest.approx(0.5**0.5 * 1e-6)
+    assert both.tolerance == 2 * both.torch_error and not both.ok
+    assert judged(row, [dataclasses.replace(row, error=0.0, torch_error=0.0)]).tolerance == FLOAT32_FLOOR
+    assert not judged(row, [dataclasses.replace(row, error=np.nan, torch_error=1.0)]).ok
+
+
+def test_compare_finds_rounding_that_is_three_times_too_large() -> None:
+    net = network("float32")
+    layer, rng = net.layers[1], np.random.default_rng(0)
+    forward = layer.forward
+
+    def rough(x, learn=None):
+        y, cache = forward(x, learn)
+        return y * (1 + 1e-6 * rng.standard_normal(y.shape).astype(np.float32)), cache
+
+    layer.forward = rough
+    rows = compare(net, *batch(), NLLLoss())
+    assert not rows.ok and any(not row.ok and row.layer == 1 and row.what == "value" for row in rows)
 
 
 def test_compare_finds_a_wrong_layer() -> None:

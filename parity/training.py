@@ -1,0 +1,138 @@
+"""A network and its PyTorch twin trained on the same batches: every loss, and every weight after every step."""
+
+import copy
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from parity.compare import Watched, as_array, drop_as_we_did, like_of, row_of
+from parity.errors import difference
+from parity.losses import loss_twin
+from parity.rows import TRAINING_TOLERANCE, Comparison, Row, judged
+from parity.twins import to_tensor, to_torch
+from scratchnet import SGD, Adam, CrossEntropyLoss, MSELoss, NLLLoss, Sequential, SettingError, step
+from scratchnet.backend import to_numpy
+from scratchnet.layers import LogSoftmax
+from scratchnet.losses import Loss
+from scratchnet.optim import Optimiser
+
+DataSet = tuple[Any, Any] | Iterable[tuple[Any, Any]]
+
+
+def compare_training(
+    net: Sequential,
+    data: DataSet,
+    optimiser: Optimiser | Callable[[Sequential], Optimiser],
+    steps: int,
+    *,
+    loss: Loss | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Comparison:
+    """Train `net` and its twin on the same batches and compare the loss and every weight after every step.
+
+    `data` is (x, target), from which batches are drawn in an order given by `seed`, or an iterable of batches
+    (x, target), repeated if it has fewer than `steps`. `optimiser` is a fresh optimiser of `net`, or a function that
+    makes one (`lambda net: Adam(net, lr=0.01)`); a change of its `lr` between steps is followed. Without a `loss` it is
+    the one that fits: for whole-number targets NLLLoss after a LogSoftmax and CrossEntropyLoss otherwise, for values
+    MSELoss. Returns, for every step, a row "loss" and a row "weight" for every parameter. `net` is trained by this.
+    Raises SettingError for an optimiser that has taken steps or belongs to another network.
+    """
+    if not isinstance(optimiser, Optimiser):
+        optimiser = optimiser(net)
+    if optimiser.w is not net.store.values:
+        raise SettingError("compare_training: the optimiser belongs to another network")
+    if optimiser.steps:
+        raise SettingError(f"compare_training needs a fresh optimiser, but this one has taken {optimiser.steps} steps")
+    watched, twin = Watched(net), to_torch(net).train()
+    twins = [twin] if net.dtype == np.float64 else [twin, copy.deepcopy(twin).double()]
+    sides = [(t, optimiser_twin(optimiser, t)) for t in twins]
+    rows = Comparison()
+    so_far: dict[str, list[Row]] = defaultdict(list)
+    curves = [np.zeros(0)] * (1 + len(twins))
+    for k, (x, target) in zip(range(1, steps + 1), batches(data, batch_size, seed), strict=False):
+        fitting = loss or fitting_loss(net, target)
+        value = to_numpy(step(watched, fitting, optimiser, x, target))
+        values = [_torch_step(t, o, watched.masks, x, target, fitting, optimiser) for t, o in sides]
+        curves = [np.append(curve, v) for curve, v in zip(curves, [value, *values], strict=True)]
+        row = row_of(net, ("loss", None, ""), value, values[0], values[0], TRAINING_TOLERANCE, 0.0, k)
+        rows.append(_against_curve(row, *curves))
+        states = [{name: a.cpu().numpy() for name, a in t.state_dict().items()} for t in twins]
+        for name, a in net.state_dict().items():
+            key = ("weight", int(name.split(".")[0]), name)
+            row = row_of(net, key, a, states[0][name], states[-1][name] if len(twins) > 1 else states[0][name],
+                         TRAINING_TOLERANCE, 0.0, k)  # fmt: skip
+            so_far[name].append(row)
+            rows.append(row if len(twins) == 1 else judged(row, so_far[name]))
+    return rows
+
+
+def _against_curve(row: Row, ours: np.ndarray, theirs: np.ndarray, reference: np.ndarray | None = None) -> Row:
+    """One loss is one number, and may end near 0: judge the curve up to this step, relative to the whole of it."""
+    if reference is None:
+        return dataclasses.replace(row, error=difference(ours, theirs).norm_relative)
+    error, torch_error = difference(ours, reference).norm_relative, difference(theirs, reference).norm_relative
+    row = dataclasses.replace(row, error=error, torch_error=torch_error)
+    return judged(row, [row])
+
+
+def batches(data: DataSet, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
+    """Batches without end, from (x, target) or from an iterable of such pairs."""
+    pair = tuple(data) if isinstance(data, (tuple, list)) and len(data) == 2 else ()
+    if pair and all(hasattr(part, "shape") for part in pair):
+        x, target = map(as_array, pair)
+        rng = np.random.default_rng(seed)
+        while True:
+            order = rng.permutation(len(x))
+            for k in range(0, len(x), batch_size):
+                batch = order[k : k + batch_size]
+                yield x[batch], target[batch]
+    kept = []
+    for x, target in data:
+        kept.append((as_array(x), as_array(target)))
+        yield kept[-1]
+    while kept:
+        yield from kept
+    raise SettingError("compare_training: the data are empty")
+
+
+def fitting_loss(net: Sequential, target: Any) -> Loss:
+    """The loss that goes with these targets and this network's last layer."""
+    if np.asarray(as_array(target)).dtype.kind == "f":
+        return MSELoss()
+    return NLLLoss() if isinstance(net.layers[-1], LogSoftmax) else CrossEntropyLoss()
+
+
+def optimiser_twin(optimiser: Optimiser, twin: nn.Module) -> torch.optim.Optimizer:
+    """torch.optim's optimiser with the same settings. Raises SettingError if there is none."""
+    parameters = list(twin.parameters())
+    if isinstance(optimiser, SGD):
+        return torch.optim.SGD(parameters, optimiser.lr, optimiser.momentum, weight_decay=optimiser.weight_decay,
+                               nesterov=optimiser.nesterov)  # fmt: skip
+    if isinstance(optimiser, Adam):
+        kind = torch.optim.AdamW if optimiser.decoupled else torch.optim.Adam
+        return kind(parameters, optimiser.lr, optimiser.betas, optimiser.eps, optimiser.weight_decay)
+    raise SettingError(f"{type(optimiser).__name__} has no counterpart in torch.optim that parity knows")
+
+
+def _torch_step(twin: nn.Sequential, torch_optimiser: torch.optim.Optimizer, masks: list[np.ndarray | None], x: Any,
+                target: Any, loss: Loss, optimiser: Optimiser) -> np.ndarray:  # fmt: skip
+    like = like_of(twin)
+    drop_as_we_did(twin, masks, like)
+    for group in torch_optimiser.param_groups:
+        group["lr"] = optimiser.lr
+    device = str(like.device)
+    y = twin(to_tensor(x, like, device).to(like.dtype))
+    t = to_tensor(target, like, device)
+    value = loss_twin(loss)(y, t)
+    torch_optimiser.zero_grad()
+    value.backward()
+    if optimiser.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(twin.parameters(), optimiser.clip_norm)
+    torch_optimiser.step()
+    return value.detach().cpu().numpy()

@@ -21,7 +21,9 @@ from benchmarks.timing import Spread
 from scratchnet.cli import guard, known, parse
 
 OURS, PRODUCTS = "scratchnet numpy", "products alone"
-PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit", "scikit-learn", "textbook NumPy")
+PEERS = (
+    "scratchnet compiled", "PyTorch eager", "PyTorch compile", "JAX jit", "JAX scan", "scikit-learn", "textbook NumPy",
+)  # fmt: skip
 IN_MEMORY = (OURS, "PyTorch eager")  # whose peak memory is compared
 
 

@@ -7,6 +7,7 @@ of seed and step, and the learning rate of the epoch. So a resumed run is bit-id
 """
 
 import contextlib
+import importlib.metadata
 import json
 import math
 import re
@@ -23,6 +24,7 @@ from threadpoolctl import threadpool_info
 from scratchnet.backend import to_numpy
 from scratchnet.checkpoint import FORMAT, TRAINING, check_names, describe
 from scratchnet.errors import CheckpointError, Interrupted
+from scratchnet.kernels import compiled_steps
 from scratchnet.layers.sequential import Sequential
 from scratchnet.optim import Optimiser
 from scratchnet.tensorfile import TensorFile, short, write_tensors
@@ -49,6 +51,7 @@ def environment(threads: int, device: str, ranks: int = 1) -> dict[str, str]:
         "ranks": str(ranks),
         "threads": str(threads),
         "numpy": np.__version__,
+        "numba": importlib.metadata.version("numba") if compiled_steps.installed() else "not installed",
         "BLAS": ", ".join(blas),
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
 from scratchnet.columns import to_columns
 from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
-from scratchnet.kernels import graph_steps
+from scratchnet.kernels import kind_of_steps
 from scratchnet.layers.sequential import Sequential
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, evaluate, labels_of
@@ -96,6 +96,7 @@ def fit(
     ranks: "Ranks | None" = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
+    together: int = 1,
     history: History | None = None,
 ) -> History:
     """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
@@ -103,8 +104,9 @@ def fit(
     `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
     smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
     and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
-    BLAS threads. With `history`, that training is continued where it stopped, in the middle of an epoch too. Raises
-    NonFiniteError, ShapeError, DataError.
+    BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where steps on one example
+    are made many at a time: it then sees those whose number is a multiple. With `history`, that training is continued
+    where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
     """
     if epochs < 0 or batch_size < 1:
         raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
@@ -114,9 +116,10 @@ def fit(
     need_finite(net, x)
     history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)
-    # on a GPU, steps of one example are made many at a time, unless somebody looks on after each
-    many = graph_steps(net, loss, optimiser, x, target, batch_size) if ranks is None else None
-    together = 1 if on_step is not None else steps
+    # steps of one example are made many at a time where they can be
+    kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps) if ranks is None else None
+    many = kind(net, loss, optimiser, x, target) if kind else None
+    together = together if on_step is not None else steps
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
     with blas_threads(choose_threads(threads, work_of(net, x, batch_size))), quiet:
         for epoch in range(len(history.epochs), epochs):
@@ -133,7 +136,10 @@ def fit(
                 many.begin(order, losses, k)
             while k < steps:
                 if many is not None:
-                    k += many.run(min(together, steps - k))
+                    k += many.run(min(together - optimiser.steps % together, steps - k))
+                    if net.xp is np and not math.isfinite(losses[k - 1]):
+                        bad = describe_non_finite(net, x[order[k - 1 : k]], float(losses[k - 1]), optimiser.steps + 1)
+                        raise NonFiniteError(bad)
                 else:
                     batch = order[k * batch_size : (k + 1) * batch_size]
                     if ranks is None:
@@ -147,8 +153,9 @@ def fit(
             row["seconds"] = time.perf_counter() - start
             history.step_losses += to_numpy(losses).tolist()
             if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
-                bad = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
-                raise NonFiniteError(describe_non_finite(net, x[:batch_size], history.step_losses[bad], bad + 1))
+                number = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
+                bad = describe_non_finite(net, x[:batch_size], history.step_losses[number], number + 1)
+                raise NonFiniteError(bad)
             if valid is not None and (ranks is None or ranks.rank == 0):
                 row |= score(net, loss, *valid)
             history.epochs.append(row)

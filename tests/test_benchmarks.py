@@ -134,7 +134,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
     slow, fast = Spread(2e-3, 1e-3, 3e-3), Spread(1e-3, 1e-3, 1e-3)
     row = peers.Row("book 200", 1, {peers.OURS: fast, peers.PRODUCTS: fast, "JAX jit": slow}, {}, {})
     table = peers.markdown([row], [peers.OURS, *peers.PEERS])
-    assert "| book 200 | 1,000 | – | – | 2,000 (2.00) | – | – | 100% |  |" in table
+    assert "| book 200 | 1,000 | – | – | – | 2,000 (2.00) | – | – | – | 100% |  |" in table
     peers.draw([row], [peers.OURS, *peers.PEERS], "cpu", tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
 

@@ -25,7 +25,8 @@ from scratchnet import (
     step,
 )
 from scratchnet.kernels import reference
-from scratchnet.kernels.graph_steps import ACTIVATIONS, KERNELS, activations_of, scale_of, threads_for
+from scratchnet.kernels.graph_steps import KERNELS, threads_for
+from scratchnet.kernels.steps import ACTIVATIONS, activations_of, scale_of
 from scratchnet.learner import Learner
 from tests.cuda_on_cpu import Emulation
 

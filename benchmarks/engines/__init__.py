@@ -38,12 +38,14 @@ class Trainer:
 # name: (module, function, device)
 ENGINES = {
     "scratchnet numpy": ("scratchnet_", "train", "cpu"),
+    "scratchnet compiled": ("scratchnet_", "train_compiled", "cpu"),
     "scratchnet cupy": ("scratchnet_", "train", "cuda"),
     "PyTorch eager": ("pytorch", "train", "cpu"),
     "PyTorch compile": ("pytorch", "train_compiled", "cpu"),
     "PyTorch eager cuda": ("pytorch", "train", "cuda"),
     "PyTorch CUDA graph": ("pytorch", "train_graph", "cuda"),
     "JAX jit": ("jax_", "train", "cpu"),
+    "JAX scan": ("jax_", "train_scan", "cpu"),
     "JAX jit cuda": ("jax_", "train", "cuda"),
     "scikit-learn": ("sklearn_", "train", "cpu"),
     "textbook NumPy": ("textbook", "train", "cpu"),

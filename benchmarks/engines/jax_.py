@@ -1,5 +1,7 @@
 """JAX: one jitted function per training step, parameters donated so that they may be updated in place."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -78,7 +80,29 @@ def update(work: Workload, w: Any, g: Any, state: Any) -> tuple[Any, Any]:
     return tree(lambda w, g: w - work.lr * g, w, g), state
 
 
-def train(work: Workload, device: str) -> Trainer:
+@dataclass(frozen=True)
+class Looped(Trainer):
+    """A Trainer that makes so many steps in one call, and what is left one by one."""
+
+    steps: Callable[[], object] = lambda: None
+    together: int = 1
+
+    def __call__(self, n: int) -> None:
+        if self.together > 1:
+            for _ in range(n // self.together):
+                self.steps()
+            n %= self.together
+        super().__call__(n)
+
+
+def train_scan(work: Workload, device: str) -> Trainer:
+    """A whole epoch of steps as one jitted loop, `lax.scan`, a hundred at a time."""
+    if work.optimiser is None:
+        raise Missing("it is for training")
+    return train(work, device, together=100)
+
+
+def train(work: Workload, device: str, together: int = 1) -> Trainer:
     try:
         where = jax.devices("gpu" if device == "cuda" else "cpu")[0]
     except RuntimeError as e:
@@ -116,7 +140,17 @@ def train(work: Workload, device: str) -> Trainer:
     def step(x: Any, t: Any) -> None:
         kept[0], kept[1], _ = one(*kept, x, t)
 
+    def looped(w: Any, state: Any, x: Any, t: Any) -> Any:
+        return jax.lax.scan(lambda both, batch: (jitted(*both, *batch)[:2], None), (w, state), (x, t))[0]
+
+    loop = jax.jit(looped, donate_argnums=(0, 1))
+    rounds = -(-together // len(batches))
+    x, t = (jnp.stack([batch[k] for batch in batches] * rounds)[:together] for k in (0, 1))
+
+    def steps() -> None:
+        kept[0], kept[1] = loop(*kept, x, t)
+
     def weights() -> list[np.ndarray]:
         return [np.asarray(kept[0][int(i)][key]) for i, _, key in (name.partition(".") for name in start)]
 
-    return Trainer(batches, step, lambda: jax.block_until_ready(kept[0]), weights)
+    return Looped(batches, step, lambda: jax.block_until_ready(kept[0]), weights, steps=steps, together=together)

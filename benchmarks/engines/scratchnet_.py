@@ -13,7 +13,7 @@ from benchmarks.timing import cores
 from benchmarks.workloads import Workload
 from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
-from scratchnet.kernels import GraphSteps, graph_steps
+from scratchnet.kernels import CompiledSteps, GraphSteps, Steps, compiled_steps, supported
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser
 from scratchnet.training import work_of
@@ -30,7 +30,7 @@ def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
     return sn.Adam(net, lr=work.lr) if work.optimiser == "adam" else sn.SGD(net, lr=work.lr, momentum=work.momentum)
 
 
-def train(work: Workload, device: str) -> "Trainer | Graphs":
+def train(work: Workload, device: str) -> "Trainer | ManySteps":
     try:
         net = sn.Sequential(*work.layers(), seed=work.seed, device=device)
     except DeviceError as e:
@@ -47,10 +47,7 @@ def train(work: Workload, device: str) -> "Trainer | Graphs":
         return Trainer(batches, lambda x, t: net(x), finish, begin=threads.limit)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
     if device == "cuda" and work.batch == 1:
-        x, t = (net.xp.concatenate([batch[k] for batch in batches] * ROUNDS) for k in (0, 1))
-        many = graph_steps(net, loss, optimiser, x, t, work.batch)
-        if many is not None:
-            return Graphs(many, net, optimiser, finish)
+        return ManySteps(GraphSteps, net, loss, optimiser, batches, finish)
 
     def step(x: Any, t: Any) -> None:
         sn.step(net, loss, optimiser, x, t)
@@ -58,17 +55,33 @@ def train(work: Workload, device: str) -> "Trainer | Graphs":
     return Trainer(batches, step, finish, lambda: list(net.state_dict().values()), threads.limit)
 
 
-ROUNDS = 125  # times that `Graphs` has the batches one after another
+def train_compiled(work: Workload, device: str) -> "ManySteps":
+    """The steps that `scratchnet.fit` compiles: one example each, of fully connected layers."""
+    if not compiled_steps.installed():
+        raise Missing("numba is not installed")
+    net = sn.Sequential(*work.layers(), seed=work.seed)
+    if work.optimiser is None:
+        raise Missing("it is for training")
+    loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
+    why = supported(net, loss, optimiser, work.batch)
+    if why:
+        raise Missing(why)
+    return ManySteps(CompiledSteps, net, loss, optimiser, work.batches(), lambda: None)
 
 
-class Graphs:
-    """A Trainer whose steps, of one example on a GPU, are made as `scratchnet.fit` makes them: many in a CUDA graph."""
+ROUNDS = 125  # times that `ManySteps` has the batches one after another
 
-    def __init__(self, many: GraphSteps, net: sn.Sequential, optimiser: Optimiser, finish: Callable[[], None]) -> None:
-        self.many, self.net, self.finish = many, net, finish
-        self.order = net.xp.arange(len(many.x))
-        self.losses = net.xp.empty(len(many.x), net.dtype)
-        lr, optimiser.lr = optimiser.lr, 0.0  # graphs of all sizes are recorded here, and no weight changes
+
+class ManySteps:
+    """A Trainer whose steps, of one example, are made as `scratchnet.fit` makes them: a hundred at a time."""
+
+    def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, batches: list,
+                 finish: Callable[[], None]) -> None:  # fmt: skip
+        x, t = (net.xp.concatenate([batch[k] for batch in batches] * ROUNDS) for k in (0, 1))
+        self.many, self.net, self.finish = kind(net, loss, optimiser, x, t), net, finish
+        self.order = net.xp.arange(len(x))
+        self.losses = net.xp.empty(len(x), net.dtype)
+        lr, optimiser.lr = optimiser.lr, 0.0  # what is compiled or recorded is so here, and no weight changes
         self(100)
         self(111)
         optimiser.lr = lr
@@ -79,7 +92,7 @@ class Graphs:
             part = min(n, len(self.order))
             n -= part
             while part > 0:
-                part -= self.many.run(part)
+                part -= self.many.run(min(part, 100))
         self.finish()
 
     def weights(self) -> list[np.ndarray]:

@@ -15,45 +15,13 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend import Array
-from scratchnet.errors import DataError
-from scratchnet.kernels.reference import IDENTITY, RELU, SIGMOID, TANH
-from scratchnet.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, QuadraticCost
-from scratchnet.optim import SGD, Optimiser
+from scratchnet.kernels.steps import Steps
+from scratchnet.layers import Linear, Sequential
+from scratchnet.losses import Loss
+from scratchnet.optim import Optimiser
 
-ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
 TOGETHER = (100, 10, 1)  # steps in a graph: the largest that fits is taken
-
-
-def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
-    """Why this training cannot take the kernels, in words, or None if it can."""
-    if net.device != "cuda":
-        return f"the network is on the device {net.device}"
-    if batch_size != 1:
-        return f"a step takes a batch of {batch_size} examples, not one"
-    if type(optimiser) is not SGD or optimiser.v is not None or optimiser.weight_decay or optimiser.builds_gradient:
-        return "the optimiser is not SGD without momentum, weight decay and clipping"
-    if type(loss) not in (MSELoss, QuadraticCost, CrossEntropyLoss):
-        return f"there is no kernel for the loss {type(loss).__name__}"
-    below: type | None = None
-    for layer in net.layers:
-        kind = type(layer)
-        if kind is not Linear and kind not in ACTIVATIONS:
-            return f"there is no kernel for the layer {layer}"
-        if kind is not Linear and below is not Linear:
-            return f"{layer} does not follow a Linear"
-        below = kind
-    return None
-
-
-def graph_steps(
-    net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int
-) -> "GraphSteps | None":
-    """The runner of these steps, or None where the readable step has to make them."""
-    if x.ndim != 2 or supported(net, loss, optimiser, batch_size) is not None:
-        return None
-    return GraphSteps(net, loss, optimiser, x, target)
 
 
 @functools.cache
@@ -63,30 +31,15 @@ def compiled(xp: ModuleType, dtype: str) -> Any:
     return xp.RawModule(code=source, options=("-DREAL=" + {"float32": "float", "float64": "double"}[dtype],))
 
 
-class GraphSteps:
-    """Steps on the examples of x (N, I) and target (N, K) or labels (N,), which change the weights in place.
-
-    >>> steps = GraphSteps(net, loss, optimiser, x, target)
-    >>> steps.begin(order, losses)  # which example each step takes, and where its loss goes
-    >>> steps.run(100)
-
-    Raises ShapeError for examples or targets that do not fit, DataError for a label that is out of range.
-    """
+class GraphSteps(Steps):
+    __doc__ = Steps.__doc__
 
     def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
+        super().__init__(net, loss, optimiser, x, target)
         xp, dtype = net.xp, net.dtype
-        self.xp, self.optimiser = xp, optimiser
-        net.shapes_from(x.shape[1:])
-        self.linears = [layer for layer in net.layers if isinstance(layer, Linear)]
-        K = self.linears[-1].out_features
-        self.activations = activations_of(net)
-        loss.as_target(target[:1], xp.empty((K, 1), dtype))  # raises ShapeError
-        self.scale = None if loss.takes_labels else xp.asarray([scale_of(loss, K)], dtype)
-        if loss.takes_labels:
-            check_labels(target, K)
-        # what the graphs hold the addresses of, and therefore has to live as long as they
-        self.x = xp.ascontiguousarray(x)
-        self.target = xp.ascontiguousarray(target, dtype=np.int64 if loss.takes_labels else dtype)
+        self.xp = xp
+        self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
+        # these too the graphs hold the addresses of, so they have to live as long as they
         self.order = xp.zeros(len(x), np.int64)
         self.at = xp.zeros(1, np.int64)
         self.address = xp.zeros(1, np.int64)  # of the losses: every epoch has its own
@@ -146,7 +99,7 @@ class GraphSteps:
             I, O = layer.in_features, layer.out_features
             self._call("forward", O, threads_for(I), layer.W.value, bias_of(layer), *a, I, activation, out)
         y, delta, K, activation = self.outputs[-1], self.deltas[-1], self.outputs[-1].size, self.activations[-1]
-        name, scale = ("cross_entropy", ()) if self.scale is None else ("squares", (self.scale,))
+        name, scale = ("cross_entropy", ()) if self.factor is None else ("squares", (self.factor,))
         self._call(name, 1, threads_for(K), y, self.target, *here, K, *scale, activation, delta, self.address)
         for k in reversed(range(len(layers))):
             layer, a, _, _, delta = layers[k]
@@ -168,28 +121,3 @@ def threads_for(n: int) -> int:
 def bias_of(layer: Linear) -> Any:
     """The bias, or the null pointer."""
     return 0 if layer.b is None else layer.b.value
-
-
-def activations_of(net: Sequential) -> list[int]:
-    """For each Linear the number of the activation that follows it."""
-    found: list[int] = []
-    for layer in net.layers:
-        if isinstance(layer, Linear):
-            found.append(IDENTITY)
-        else:
-            found[-1] = ACTIVATIONS[type(layer)]
-    return found
-
-
-def scale_of(loss: Loss, K: int) -> float:
-    """The factor before Σ (y − t)² for one example."""
-    if isinstance(loss, QuadraticCost):
-        return 0.5
-    return 1 / K if loss.averages else 1.0
-
-
-def check_labels(labels: Array, K: int) -> None:
-    """A kernel would read past the end; on the device nobody would notice."""
-    wrong = (labels < 0) | (labels >= K)
-    if wrong.any():
-        raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")

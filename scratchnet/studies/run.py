@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import platform
 import sys
 import time
@@ -39,6 +40,7 @@ from scratchnet.studies.common import CommonOptions, as_json
 from scratchnet.tensorfile import TensorFile
 from scratchnet.training import History, fit, work_of
 
+TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
 SAMPLE = 2_000  # training examples whose accuracy is followed, beside that of the validation set
 
 
@@ -159,6 +161,7 @@ class Run:
                 net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
                 schedule=parse_schedule(o.schedule, o.lr, o.epochs), shuffle=shuffle, seed=o.seed, threads=threads,
                 ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
+                together=math.gcd(o.checkpoint_every, TOGETHER),
             )  # fmt: skip
             checkpoints.end()
         seconds = sum(row["seconds"] for row in self.history.epochs)

@@ -55,9 +55,10 @@ def _first_words(box: str) -> str:
     words = []
     for line in box.splitlines()[1:]:
         text = line.strip("│╭╮╰╯ ")
-        if not text or set(text) <= {"─"}:
+        if text and not set(text) <= {"─", "-"}:  # where UTF-8 cannot be written there is no box, only such lines
+            words.append(text)
+        elif words:
             break
-        words.append(text)
     return re.sub(r"\s+", " ", " ".join(words)).rstrip(".") or "the options could not be read"
 
 

@@ -18,12 +18,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from scratchnet.cli import parse
 from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
-from scratchnet.studies.common import CommonOptions
+from scratchnet.studies.common import MAY_CHANGE, CommonOptions
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 LIVES = 3  # pools of processes that a search may wear out
+
+
+#: Options that a search cannot choose by accuracy: they change no result, or name a recipe of several settings
+FIXED = (MAY_CHANGE - {"epochs"}) | {"preset", "search"}
 
 
 def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[str, str], CommonOptions]]:
@@ -36,6 +40,9 @@ def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[
         name, equals, choices = part.partition("=")
         if not equals or not name or not all(choices.split(",")):
             raise SettingError(f"--search '{part}': write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
+        name = name.replace("-", "_")
+        if name in FIXED:
+            raise SettingError(f"--search {name}: give it to the whole search, as an option of its own, or not at all")
         if name in values:
             raise SettingError(f"--search names {name} twice")
         values[name] = choices.split(",")

@@ -17,9 +17,13 @@ from scratchnet import predict, train
 from scratchnet.cli import guard
 from scratchnet.crossvalidation import crossval, stratified_split, take
 from scratchnet.data.iris import load_iris
+from scratchnet.data.tweets import read_tweets
 from scratchnet.errors import SettingError
 from scratchnet.search import as_csv, parse_grid
 from scratchnet.studies import tables, tweets
+from scratchnet.studies.run import optimiser_of
+from scratchnet.studies.small import network
+from scratchnet.training import fit, order_of
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +129,36 @@ def test_tutorial(capsys):
     assert "Of the 3 tweets by Doughlores, 3 were correctly identified." in said
     assert 0.8 < m["first_epoch_loss"] < 1.1 and m["train_loss"] < 0.39
     assert m["train_accuracy"] == 1 and "cv_accuracy" not in m and "test_accuracy" not in m
+
+
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_tutorial_loses_as_in_pytorch(batch_size):
+    """The same first weights, the same handful in the same order: the loss of every epoch, and the end, are PyTorch's.
+
+    With a step for every tweet it goes from 1 to below 0.1; with one step an epoch, for all of them, to about 0.3.
+    """
+    torch = pytest.importorskip("torch")
+    o = tweets.Options(**{**vars(tweets.PRESETS["tutorial"]), "batch_size": batch_size, "dtype": "float64"})
+    _, data = tweets.load(o)
+    chosen = np.sort(np.concatenate([np.flatnonzero(data.labels == k)[: tweets.HANDFUL] for k in range(2)]))
+    words = take(tweets.words_of(data, o), chosen)
+    x, t = tweets.Vocabulary(words)(words).astype(float), np.eye(2)[data.labels[chosen]]
+    ours = network(tweets.layers_of(x.shape[1], 2, o), o)
+    theirs = torch.nn.Sequential(torch.nn.Linear(x.shape[1], 200), torch.nn.ReLU(), torch.nn.Linear(200, 2)).double()
+    theirs.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in ours.state_dict().items()})
+    rule, losses = torch.optim.Adam(theirs.parameters(), lr=0.001), []
+    for epoch in range(10):
+        total = 0.0
+        for which in np.split(order_of(0, epoch, len(x)), len(x) // batch_size):
+            loss = ((theirs(torch.from_numpy(x[which])) - torch.from_numpy(t[which])) ** 2).sum()
+            rule.zero_grad()
+            loss.backward()
+            rule.step()
+            total += loss.item() / len(x)
+        losses.append(total)
+    history = fit(ours, tweets.loss_of(o), optimiser_of(ours, o), x, t, epochs=10, batch_size=batch_size)
+    np.testing.assert_allclose([row["train_loss"] for row in history.epochs], losses, rtol=1e-10)
+    assert 0.8 < losses[0] < 1.1 and (losses[-1] < 0.1 if batch_size == 1 else 0.2 < losses[-1] < 0.5)
 
 
 def test_the_test_tweets_are_never_seen(monkeypatch):
@@ -297,6 +331,10 @@ def test_a_search_that_is_ended_leaves_no_process_behind_and_what_was_done(numbe
     ("lr=fast", "lr"),
     ("lr=0", "--lr must be a number above 0"),
     ("lr=0.1 lr=0.2", "names lr twice"),
+    ("batch-size=4 batch_size=8", "names batch_size twice"),
+    ("preset=scratch,default", "--search preset: give it to the whole search"),
+    ("resume=x", "--search resume: give it to the whole search"),
+    ("no-plots", "write NAME=VALUE,VALUE"),
     (" ", "--search is empty"),
 ])  # fmt: skip
 def test_bad_search(grid, message, capsys, here):
@@ -308,7 +346,14 @@ def test_bad_search(grid, message, capsys, here):
 def test_bad_options(capsys):
     for args, message in [
         (("iris", "--folds", "1"), "--folds must be a number from 2"),
-        (("iris", "--folds", "60"), "every class needs at least 60 examples"),
+        (("iris", "--folds", "0"), "--folds must be a number from 2"),
+        (
+            ("iris", "--folds", "2.5"),
+            "invalid literal for int() with base 10: '2.5'; see",
+        ),
+        (("iris", "--folds", "60"), "50 examples of setosa, too few for 60 folds"),
+        (("iris", "--folds", "1000"), "50 examples of setosa, too few for 1000 folds"),
+        (("tweets", "--folds", "1000"), "the built-in tweets: Skerry Light has 150 tweets, too few for"),
         (("iris", "--dropout", "1"), "--dropout must be from 0 to below 1"),
         (("iris", "--hidden", "3,x"), "--hidden"),
         (("tweets", "--preset", "tutorial", "--search", "lr=1"), "too few tweets to choose by"),
@@ -316,9 +361,15 @@ def test_bad_options(capsys):
     ]:
         code, said = mistake(capsys, *args)
         assert code == 2 and message in said
+        assert not Path("runs").exists(), "nothing is left behind"
 
 
 @pytest.mark.parametrize("content, message", [
+    (b"author,text\nAnn,hello, world\nBob,hi\n", "row 2 has 3 columns instead of 2: a text with commas stands in"),
+    (b"author,text,text\nAnn,hello,\nBob,hi,\n", "row 1 names the column text 2 times"),
+    (b"author,text\nAnn\n", "row 2 has 1 columns instead of 2"),
+    (b"author;text\nAnn;hello\n", "there is no column author and no column text"),
+    (b"", "there is no column author and no column text"),
     (b"author,tweet\nA,b\n", "there is no column text"),
     (b"author,text\nAnn,hello\nAnn,hi\n", "at least two authors, but there is only Ann"),
     (b"author,text\nAnn,hello\nBob,caf\xe9\n", "row 3 has a byte that is not UTF-8"),
@@ -348,6 +399,33 @@ def test_bad_wheat(line, message, capsys, here):
         read_table(here / "t.txt", [*FEATURES, "kind"], {"kind": ("1", "2", "3")})
     code, said = mistake(capsys, "wheat", *wheat(here, [good, line]))
     assert code == 2 and "seeds_dataset.txt" in said
+
+
+def test_wheat_of_one_kind_only(capsys, here):
+    code, said = mistake(capsys, "wheat", *wheat(here, ["15.26 14.84 0.871 5.763 3.312 2.221 5.22 1"] * 30))
+    assert code == 2 and "0 examples of Rosa, too few for 5 folds" in said and not (here / "runs").exists()
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: b"\xef\xbb\xbf" + content,  # the byte order mark of some spreadsheets
+    lambda content: content.replace(b"\n", b"\r\n"),
+    lambda content: content.replace(b"author,text", b"Author , TEXT"),
+    lambda content: b"\n".join(line + b"," for line in content.splitlines()),  # an empty column, as spreadsheets do
+    lambda content: content.replace(b"\n", b"\n,\n\n"),  # empty rows
+])  # fmt: skip
+def test_the_same_tweets_written_otherwise(change, here):
+    path = Path(write_csv(here / "t.csv", [("Ann", 'gulls, "fog" 💛'), ("Bob", "bread"), ("Ann", "ships")]))
+    before = read_tweets(path)
+    assert before.texts[0] == 'gulls, "fog" 💛' and before.authors == ["Ann", "Bob"]
+    path.write_bytes(change(path.read_bytes()))
+    after = read_tweets(path)
+    assert after.texts == before.texts and list(after.labels) == list(before.labels) == [0, 1, 0]
+
+
+def test_twenty_authors_and_other_columns_first(here):
+    rows = [(i, f"word{k} thing{k}\nsecond line", f"author {k}") for i in range(8) for k in range(20)]
+    m = run("tweets", "--csv", write_csv(here / "t.csv", rows, ("id", "text", "author")), "--epochs", "60")
+    assert len(m["per_class_accuracy"]) == 20 and m["test_accuracy"] > 0.9
 
 
 def test_without_nltk_one_line(here):
@@ -387,6 +465,7 @@ def test_predict_names_the_author(model, capsys):
     (["--text", "Quantum chromodynamics"], "no word of the text is known to the network, not quantum, chromodynam"),
     (["--text", "and so on!"], "nothing but stop words"),
     (["--text", ""], "nothing but stop words"),
+    (["--text", "q" * 9_000], f"not {'q' * 30}...: it knows"),
     (["--text", "gulls", "picture.png"], "--text stands alone"),
     (["picture.png"], "this model does not take grey images of 28 x 28 pixels: its input is words"),
     ([], "no image is given"),

@@ -145,8 +145,9 @@ def text_to_input(text: str, words: Sequence[str], drop_links: bool = True) -> n
         raise DataError("the text holds nothing but stop words, marks and links: there is nothing to tell an author by")
     if not known:
         more = ", ..." if len(found) > 5 else ""
+        shown = ", ".join(word if len(word) <= 30 else word[:30] + "..." for word in found[:5])
         raise DataError(
-            f"no word of the text is known to the network, not {', '.join(found[:5])}{more}: "
+            f"no word of the text is known to the network, not {shown}{more}: "
             f"it knows the {len(words):,} words of the tweets that it was trained on"
         )
     return np.asarray(count_words([known], len(words)))
@@ -205,6 +206,9 @@ def _parse(content: bytes, name: str) -> Tweets:
                 f"{name}: there is no column {' and no column '.join(missing)}; row 1 must name the columns "
                 f"author,text, but has: {found}"
             )
+        for column in ("author", "text"):
+            if header.count(column) > 1:
+                raise DataError(f"{name}: row 1 names the column {column} {header.count(column)} times")
         at_author, at_text = header.index("author"), header.index("text")
         for row, fields in enumerate(rows, 2):
             if not any(field.strip() for field in fields):
@@ -212,6 +216,11 @@ def _parse(content: bytes, name: str) -> Tweets:
             if len(fields) <= max(at_author, at_text):
                 raise DataError(f"{name}: row {row} has {len(fields)} columns instead of {len(header)}")
             author, tweet = fields[at_author].strip(), fields[at_text].strip()
+            if any(field.strip() for field in fields[len(header) :]):
+                raise DataError(
+                    f"{name}: row {row} has {len(fields)} columns instead of {len(header)}: a text with commas stands "
+                    "in quotes"
+                )
             if not author:
                 raise DataError(f"{name}: row {row} has a text but no author")
             if tweet:

@@ -17,9 +17,10 @@ import numpy as np
 
 from scratchnet.crossvalidation import CrossValidation, Standardiser
 from scratchnet.data import Table
+from scratchnet.errors import DataError
 from scratchnet.layers import Layer, Sequential, Sigmoid, Tanh
 from scratchnet.losses import CrossEntropyLoss, Loss, QuadraticCost
-from scratchnet.studies.run import Run
+from scratchnet.studies.run import Run, many
 from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, run_search, say_confusion
 
 
@@ -84,6 +85,9 @@ def crossvalidate(study: str, o: SmallOptions, run: Run | None = None, table: Ta
 def run(study: str, o: Options) -> int:
     """Cross-validate, then train the network that is kept on all examples; returns the exit code."""
     table = load_table(study, o)
+    for name, n in zip(table.classes, np.bincount(table.labels, minlength=len(table.classes)).tolist(), strict=True):
+        if n < o.folds:
+            raise DataError(f"{study}: {many(n, 'example')} of {name}, too few for {o.folds} folds")
     if o.search:
         return run_search(study, o, study)
     result = Run(study, o, study)

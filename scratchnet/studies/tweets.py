@@ -29,7 +29,7 @@ from scratchnet.errors import DataError, SettingError
 from scratchnet.layers import Layer, ReLU, Sequential
 from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.metrics import accuracy, evaluate, outputs
-from scratchnet.studies.run import Run
+from scratchnet.studies.run import Run, many
 from scratchnet.studies.small import (
     SmallOptions,
     cross_validate,
@@ -91,12 +91,12 @@ class Vocabulary:
 
 def load(o: Options) -> tuple[str, Tweets]:
     """(name of the data set, its tweets); raises DataError if an author has too few for the preset."""
-    tweets = read_tweets(o.csv) if o.csv else load_tweets()
+    name, tweets = (str(o.csv), read_tweets(o.csv)) if o.csv else ("the built-in tweets", load_tweets())
     if o.preset == "default":
-        for name, n in zip(tweets.authors, np.bincount(tweets.labels), strict=True):
+        for author, n in zip(tweets.authors, np.bincount(tweets.labels).tolist(), strict=True):
             if n - max(1, round(TEST_SHARE * n)) < o.folds:
-                raise DataError(f"{o.csv}: {name} has {n} tweets, too few for a test split and {o.folds} folds: "
-                                "give more, or fewer --folds")  # fmt: skip
+                raise DataError(f"{name}: {author} has {many(n, 'tweet')}, too few for a test split and {o.folds} "
+                                "folds: give more, or fewer --folds")  # fmt: skip
     return o.csv.stem if o.csv else "built-in", tweets
 
 

@@ -71,14 +71,19 @@ class Ranks:
             return
         if self.rank:
             time.sleep(1.0)  # an error that all ranks have is told by rank 0, which ends them
+        who, code = f"error: {f'rank {self.rank}: ' if self.rank else ''}", 2
         if isinstance(error, KeyboardInterrupt):  # while loading or drawing: there is nothing to keep
-            print("stopped", file=sys.stderr, flush=True)
-            self.comm.Abort(130)
-        text = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, (ScratchnetError, OSError)):
-            text = "".join(traceback.format_exception(error))
-        print(f"error: {f'rank {self.rank}: ' if self.rank else ''}{text}", file=sys.stderr, flush=True)
-        self.comm.Abort(error.exit_code if isinstance(error, ScratchnetError) else 2)
+            text, code = "stopped", 130
+        elif isinstance(error, ScratchnetError):
+            text, code = f"{who}{' '.join(str(error).split())}", error.exit_code
+        elif isinstance(error, OSError) and error.filename:
+            text = f"{who}{error.filename}: {error.strerror}"
+        else:
+            text = who + "".join(traceback.format_exception(error))
+        print(text, file=sys.stderr, flush=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all is said: the library's own words would come on top
+        self.comm.Abort(code)
+        os._exit(code)  # it may come back before mpiexec has ended us
 
     @contextlib.contextmanager
     def only_first_speaks(self) -> Iterator[None]:

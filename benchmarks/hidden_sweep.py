@@ -78,9 +78,9 @@ class Point:
 
 
 def work_of(hidden: int, batch: int) -> tuple[float, float]:
-    """(bytes moved, operations) of a step at least: weights read forward, read and written by the update; products."""
+    """(bytes moved, operations) of a step at least: every weight read and written once; the products."""
     weights = (784 + 10) * hidden
-    return 3.0 * 4 * weights, 2.0 * batch * (2 * weights + 10 * hidden)
+    return 2.0 * 4 * weights, 2.0 * batch * (2 * weights + 10 * hidden)
 
 
 # ------------------------------------------------------------------------------------------ measuring, in a child
@@ -156,7 +156,7 @@ def crossover(sizes: Sequence[int], cpu: Sequence[float], gpu: Sequence[float], 
 def words(points: list[Point]) -> list[str]:
     """The crossovers, by hidden size for each batch and by batch for each hidden size: ours, and PyTorch's."""
     text = []
-    for cpu, gpu in (OURS, ("PyTorch eager", "PyTorch eager cuda")):
+    for cpu, gpu in (OURS, ("scratchnet compiled", OURS[1]), ("PyTorch eager", "PyTorch eager cuda")):
         for axis, other in (("hidden", "batch"), ("batch", "hidden")):
             for value in sorted({getattr(p, other) for p in points}):
                 times = [

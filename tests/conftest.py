@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 # before NumPy is imported: at the sizes of tests several BLAS threads are only slower
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -9,6 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import fake_cupy
 
 # `ci` is the same on every run; `nightly` draws anew and prints how to repeat what failed:
 #   HYPOTHESIS_PROFILE=nightly pytest -m "nightly or not nightly"
@@ -25,3 +28,9 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("SCRATCHNET_DATA does not name a folder with the data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The CuPy-like module in CuPy's place, for one test."""
+    return fake_cupy.install(monkeypatch)

@@ -184,7 +184,7 @@ def test_strided_examples_and_labels_of_any_whole_type(few):
     np.testing.assert_array_equal(here.store.values, there.store.values)
 
 
-def test_the_command_takes_them_and_resumes_with_the_same_bits(few, tmp_path, monkeypatch):
+def test_the_command_takes_them_and_resumes_with_the_same_bits(few, tmp_path, monkeypatch, capsys):
     part = digits.load_digits(0)
     monkeypatch.setattr(digits, "load_digits", lambda seed=0: type(part)(*(a[:40] for a in part)))
     options = [
@@ -200,6 +200,7 @@ def test_the_command_takes_them_and_resumes_with_the_same_bits(few, tmp_path, mo
         "30",
     ]
     assert main([*options, "--epochs", "3", "--out", str(tmp_path / "whole")]) == 0
+    assert "device cpu, steps compiled by Numba, 1 BLAS thread" in capsys.readouterr().out
     names = [path.name for path in checkpoints_in(tmp_path / "whole" / "checkpoints")]
     assert names == ["step-90.safetensors", "step-120.safetensors"]
     assert main([*options, "--epochs", "2", "--out", str(tmp_path / "parts")]) == 0

@@ -37,13 +37,6 @@ from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES, Case
 
-
-@pytest.fixture
-def cupy(monkeypatch):
-    """The fake in CuPy's place, for one test."""
-    return fake_cupy.install(monkeypatch)
-
-
 OPTIMISERS = {
     "sgd": lambda net: SGD(net, 0.3),
     "sgd-decay": lambda net: SGD(net, 0.3, weight_decay=0.01),

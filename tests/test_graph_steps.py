@@ -38,12 +38,6 @@ from tests.cases import CASES
 from tests.test_kernels import LOSSES, SOURCE, data, network, wide
 
 
-@pytest.fixture
-def cupy(monkeypatch):
-    """The CuPy-like module in CuPy's place, for one test."""
-    return fake_cupy.install(monkeypatch)
-
-
 def trained(device, loss, x, t, layers=wide, dtype="float64", lr=0.3, **options):
     net = network(layers(), device, dtype)
     history = fit(net, loss, SGD(net, lr), x, t, batch_size=1, threads=1, **options)

@@ -26,6 +26,7 @@ def installed() -> bool:
 
 class CompiledSteps(Steps):
     __doc__ = Steps.__doc__
+    how = "steps compiled by Numba"
 
     def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
         from scratchnet.kernels import step

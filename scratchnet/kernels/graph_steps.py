@@ -33,6 +33,7 @@ def compiled(xp: ModuleType, dtype: str) -> Any:
 
 class GraphSteps(Steps):
     __doc__ = Steps.__doc__
+    how = "steps in CUDA graphs"
 
     def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
         super().__init__(net, loss, optimiser, x, target)

@@ -4,6 +4,8 @@ Letters: as in reference.py, which says in NumPy what a step does. `graph_steps.
 `compiled_steps.py` on the CPU.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from scratchnet.backend import Array
@@ -43,6 +45,8 @@ class Steps:
 
     Raises ShapeError for examples or targets that do not fit, DataError for a label that is out of range.
     """
+
+    how: ClassVar[str]  # they are made, in words
 
     def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
         xp, dtype = net.xp, net.dtype

@@ -19,6 +19,7 @@ import scratchnet
 from scratchnet.backend import choose_threads, cuda_problem
 from scratchnet.distributed import Ranks
 from scratchnet.files import atomic_write
+from scratchnet.kernels import kind_of_steps
 from scratchnet.layers import Sequential
 from scratchnet.losses import Loss
 from scratchnet.metrics import accuracy, labels_of, outputs
@@ -113,6 +114,10 @@ class Run:
         place = environment(threads, net.device, self.ranks.size if self.ranks else 1)
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
+        x, target = net.as_input(train[0]), net.xp.asarray(train[1])
+        steps = o.epochs * -(-length(x) // o.batch_size)
+        kind = None if self.ranks else kind_of_steps(net, loss, optimiser, x, o.batch_size, steps)
+        why += f", {kind.how}" if kind else ""
         self.say(
             f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} "
             f"of batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
@@ -125,7 +130,6 @@ class Run:
                 self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {changed}")
         self.metrics |= {"device": net.device, "threads": threads} | ({"ranks": self.ranks.size} if self.ranks else {})
         progress = ProgressLines(self.console, o.epochs, length(train[0]))
-        x, target = net.as_input(train[0]), net.xp.asarray(train[1])
         sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
 
         def on_epoch(row: dict[str, float]) -> None:

@@ -1,5 +1,6 @@
 """Recurrence beyond what every layer must satisfy (tests/cases.py): long sequences, carried states, masks, memory."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -139,6 +140,19 @@ def test_a_carried_state_is_the_users_own():
     assert all(np.array_equal(a, b) for a, b in zip(before, (s for states in state[0] for s in states), strict=True))
 
 
+@pytest.mark.parametrize("layer", [sn.RNN, sn.LSTM, sn.GRU])
+def test_batches_of_other_sizes_and_lengths_in_between(layer):
+    """What a learner keeps from step to step fits the batch at hand: its gradients are those of a fresh one."""
+    net = sn.Sequential(layer(2, 5, num_layers=2), sn.Linear(5, 1), seed=0, dtype="float64")
+    rng, learn = np.random.default_rng(0), sn.Adam(net)
+    for N, T in ((2, 6), (6, 2), (3, 4), (2, 6), (1, 6), (6, 1), (2, 6), (2, 6)):
+        x, t = rng.normal(size=(N, T, 2)), rng.normal(size=(N, 1))
+        _, expected = net.gradients(x, t, sn.MSELoss())
+        net.run(x, t, sn.MSELoss(), learn)
+        for name, p in net.params.items():
+            np.testing.assert_allclose(p.grad, expected[name], rtol=1e-12, atol=1e-15, err_msg=f"{name}, {N}, {T}")
+
+
 # ------------------------------------------------------------------------------------------ unequal lengths
 
 
@@ -189,11 +203,18 @@ def packed(net, x, lengths, v):
     return y.detach().numpy(), rows.grad.numpy(), [p.grad.numpy() for p in module.parameters()]
 
 
+SPREADING = list(
+    itertools.product(
+        KINDS,
+        (np.nan, np.inf, -np.inf),
+        ("first", "middle", "last", "after the end"),
+        ("x", "delta", "x and delta", "weights"),
+    )
+)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("place", ["x", "delta", "x and delta", "weights"])
-@pytest.mark.parametrize("t", ["first", "middle", "last", "after the end"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "bad", "t", "place"), SPREADING)
 def test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch(kind, bad, t, place, dtype):
     """One special number at one time of one sequence; what stands after the end of a sequence is never looked at."""
     net = sn.Sequential(getattr(sn, kind)(3, 5, num_layers=2, output="sequence"), seed=5, dtype=dtype)

@@ -45,26 +45,24 @@ class LSTM(Recurrent):
     def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
              learn: Learner | None) -> tuple[tuple[Array, ...], Kept]:  # fmt: skip
         xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], self.hidden_size
-        h, (_, c_0) = a[:, :H], state
-        cells = buffer(self, f"cells{k}", (T + 1, 5, H, N), a, learn)
-        tanh_c = buffer(self, f"tanh c{k}", (T, H, N), a, learn)
-        parts = buffer(self, "parts of c", (2, H, N), a, learn)
-        c = cells[:, 0]
-        c[0] = c_0
+
+        def in_whole_and_at_every_time() -> tuple[Any, ...]:
+            cells = buffer(self, f"cells{k}", (T + 1, 5, H, N), a, learn)
+            tanh_c = buffer(self, f"tanh c{k}", (T, H, N), a, learn)
+            parts = buffer(self, "parts of c", (2, H, N), a, learn)
+            h, c, gates = a[:, :H], cells[:, 0], cells[:T, 1:].reshape(T, 4 * H, N)
+            every = repeat(parts), repeat(parts[0]), repeat(parts[1]), a, h[1:], c[1:], tanh_c
+            return cells, tanh_c, h, c, list(zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], *every))
+
+        cells, tanh_c, h, c, times = views(self, f"walk{k}", a, learn, in_whole_and_at_every_time)
+        c[0] = state[1]
         # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
         s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
         W = self.joined(k, learn)
         blocks = W.reshape(4, -1)
         blocks *= s[::H, :1]  # s z_t = (s W) a_t
-
-        def at_every_time() -> list[Any]:
-            gates, (from_c, from_g) = cells[:T, 1:].reshape(T, 4 * H, N), parts
-            every = repeat(from_c), repeat(from_g), a, h[1:], c[1:], tanh_c
-            return list(zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], *every))
-
         dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
-        times = views(self, f"walk{k}", a, learn, at_every_time)
-        for t, (gate, c_i, f_g, o, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
+        for t, (gate, c_i, f_g, o, parts, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
             dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
             tanh(gate, gate)
             multiply(gate, s, gate)
@@ -82,21 +80,21 @@ class LSTM(Recurrent):
                   learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
         cells, tanh_c = cache
         xp, (dh, dc), (T, H, N) = xp_of(a), state, tanh_c.shape
-        factors = buffer(self, "factors", (T, 6, H, N), a, learn)
-        other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)  # free until `tell`
 
         def in_whole_and_at_every_time() -> tuple[Any, ...]:
+            factors = buffer(self, "factors", (T, 6, H, N), a, learn)
+            other = buffer(self, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)  # free until `tell`
             _, _, f, g, o = cells[:T].swapaxes(0, 1)
             dc_dc, d_i, _, _, d_o, dh_dc = factors.swapaxes(0, 1)
             rows = factors[:, 1:5].reshape(T, 4 * H, N)
             times = list(zip(rows, factors[:, :4], factors[:, 4:], dh_dc, dc_dc))[::-1]
-            return (cells[:T, :2], f, g, o), (dc_dc, d_i, factors[:, 2:4], d_o, dh_dc), rows, times
+            return factors, other, (cells[:T, :2], f, g, o), (dc_dc, d_i, factors[:, 2:4], d_o, dh_dc), rows, times
 
         # For all times at once, one above the other: f, which is ∂c_t/∂c_{t−1}; what δ_i, δ_f, δ_g are per ∂C/∂c_t, and
         # δ_o per ∂C/∂h_t; and ∂h_t/∂c_t. First σ′ = (1 − σ) σ and tanh′ = (1 − tanh)(1 + tanh), which in terms of the
         # gates are both (1 − gate)(gate + 2 s − 1).
         kept = views(self, f"walk back{k}", a, learn, in_whole_and_at_every_time)
-        (c_i, f, g, o), (dc_dc, d_i, d_f_g, d_o, dh_dc), rows, times = kept
+        factors, other, (c_i, f, g, o), (dc_dc, d_i, d_f_g, d_o, dh_dc), rows, times = kept
         gates, delta = cells[:T, 1:], factors[:, 1:5]
         xp.add(gates, scale_and_shift(H, N, a.dtype.char, xp)[2].reshape(4, H, N), out=delta)
         delta *= xp.subtract(1, gates, out=other)

@@ -61,6 +61,8 @@ SHORT, SMALL = 32, 1_000_000
 # faster: 130 against 357 µs for 6 x 16 by 16 x 40,000, 160 against 459 for its gradient.
 NARROW, SLICE = 2_048, 1_024
 
+ROW = 4_096  # elements that a vector of equal numbers is compared with at a time: both stay in the nearest cache
+
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
     """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
@@ -116,6 +118,21 @@ LONG, PART = 256, 128
 def _parts(n: int) -> int:
     """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
     return n // max(d for d in range(1, PART + 1) if n % d == 0)
+
+
+def positive_part(z: Array, out: Array | None = None) -> Array:
+    """max(0, z), written to `out` if given.
+
+    NumPy compares with a vector twice as fast as with a number, and by rows of thousands twice as fast as of a hundred.
+    """
+    if type(z) is not np.ndarray or z.size < 8 * ROW or not z.flags.c_contiguous:
+        return xp_of(z).maximum(vector_of(0, z.shape[-1], z), z, out=out)
+    a = np.empty_like(z) if out is None else out
+    whole, zeros = z.size // ROW * ROW, vector_of(0, ROW, z)
+    flat, result = z.reshape(-1), a.reshape(-1)
+    np.maximum(zeros, flat[:whole].reshape(-1, ROW), out=result[:whole].reshape(-1, ROW))
+    np.maximum(zeros[: z.size - whole], flat[whole:], out=result[whole:])
+    return a
 
 
 def row_sums(A: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from scratchnet.backend import Array, vector_of, xp_of
+from scratchnet.backend import Array, positive_part, xp_of
 from scratchnet.equations import bp1_error
 from scratchnet.layers.base import Layer
 from scratchnet.learner import Learner
@@ -59,8 +59,7 @@ class ReLU(_Activation):
     """
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        zeros = vector_of(0, z.shape[-1], z)  # NumPy compares with a vector twice as fast as with a number
-        a = xp_of(z).maximum(zeros, z, out=z if self.in_place else None)
+        a = positive_part(z, out=z if self.in_place else None)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:

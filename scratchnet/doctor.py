@@ -31,7 +31,7 @@ REQUIRED = {
     "matplotlib": "drawing pictures",
 }
 OPTIONAL = {  # distributions, what they are for, the command that installs them
-    "numba": ("compiled steps: training on one example at a time, 2 to 3 times as fast", "pip install 'scratchnet[fast]'"),
+    "numba": ("training on one example at a time, compiled", "pip install 'scratchnet[fast]'"),
     "torch": ("to compare every gradient with", "pip install 'scratchnet[test]'"),
     "nltk": ("the study of tweets", "pip install 'scratchnet[text]'"),
     "jax": ("a rival in the benchmarks", "pip install jax"),

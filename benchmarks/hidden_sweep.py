@@ -8,7 +8,6 @@ extrapolated to the 5 epochs, unless `--full` trains them.
 
 import dataclasses
 import itertools
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be
 
 from benchmarks import timing
 from benchmarks.timing import Limits, Spread
-from scratchnet.cli import guard, known, parse
+from scratchnet.cli import known, parse
 from scratchnet.errors import DeviceError, SettingError
 
 EXAMPLES = 5 * 60_000
@@ -359,8 +358,4 @@ def device_name(points: list[Point]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        asked = json.loads(sys.argv[2])
-        timing.write_json(Path(asked["answer"]), worker(asked))
-    else:
-        guard(main)
+    timing.command(main, worker)

@@ -7,7 +7,6 @@ per step, the ratio to scratchnet, the share of scratchnet's time that the bare 
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be
 
 from benchmarks import timing
 from benchmarks.timing import Spread
-from scratchnet.cli import guard, known, parse
+from scratchnet.cli import known, parse
 
 OURS, PRODUCTS = "scratchnet numpy", "products alone"
 PEERS = (
@@ -208,8 +207,4 @@ def report(rows: list[Row], engines: list[str], device: str, stem: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        asked = json.loads(sys.argv[2])
-        timing.write_json(Path(asked["answer"]), worker(asked))
-    else:
-        guard(main)
+    timing.command(main, worker)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scratchnet.cli import guard
 from scratchnet.errors import SettingError
 
 RESULTS = Path(__file__).parent / "results"
@@ -124,6 +125,15 @@ def in_child(module: str, options: Mapping[str, Any], quiet: bool = False) -> An
         command = [sys.executable, "-m", module, "--worker", json.dumps({**options, "answer": str(out)})]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL if quiet else None)
         return json.loads(out.read_text())
+
+
+def command(main: Callable[[Sequence[str]], int], worker: Callable[[dict[str, Any]], Any]) -> None:
+    """What a benchmark does when it is run: `main`, or as the child of `in_child` its `worker`."""
+    if sys.argv[1:2] == ["--worker"]:
+        options = json.loads(sys.argv[2])
+        write_json(Path(options["answer"]), worker(options))
+    else:
+        guard(main)
 
 
 def cpu_name() -> str:

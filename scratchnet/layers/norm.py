@@ -19,6 +19,7 @@ from scratchnet.learner import Learner
 from scratchnet.params import Param, constant
 
 
+@dataclass(eq=False)
 class BatchNorm(Layer):
     """y = γ x̂ + β with x̂ = (x − μ)/√(σ² + eps), for every channel: μ and σ² are its mean and variance.
 
@@ -29,8 +30,8 @@ class BatchNorm(Layer):
     """
 
     num_features: int
-    eps: float
-    momentum: float
+    eps: float = 1e-5
+    momentum: float = 0.1
 
     shapes: ClassVar[dict[int, str]]  # by the axes of an example
 
@@ -102,23 +103,13 @@ def row_dot(A: Array, B: Array) -> Array:
     return (A[:, None, :] @ B[:, :, None])[:, 0]
 
 
-@dataclass(eq=False)
 class BatchNorm1d(BatchNorm):
     __doc__ = f"{BatchNorm.__doc__}\n    Input and output (N, C) or (N, C, L)."
-
-    num_features: int
-    eps: float = 1e-5
-    momentum: float = 0.1
 
     shapes: ClassVar[dict[int, str]] = {1: "(N, C)", 2: "(N, C, length)"}
 
 
-@dataclass(eq=False)
 class BatchNorm2d(BatchNorm):
     __doc__ = f"{BatchNorm.__doc__}\n    Input and output (N, C, H, W)."
-
-    num_features: int
-    eps: float = 1e-5
-    momentum: float = 0.1
 
     shapes: ClassVar[dict[int, str]] = {3: "(N, C, height, width)"}

@@ -325,6 +325,18 @@ def test_what_cannot_be_shared_says_so(args, tmp_path):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_folds_of_several_ranks_are_those_of_one_process(tmp_path):
+    args = ["iris", "--epochs", "3", "--folds", "3", "--dtype", "float64", "--no-plots", "--out", "out"]
+    (tmp_path / "alone").mkdir()
+    done = mpiexec(2, "-m", "scratchnet.train", *args, "--distributed", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("fold 3/3") == 1, "they are told once"
+    assert alone(tmp_path / "alone", *args).returncode == 0
+    together, one = (json.loads((at / "out" / "metrics.json").read_text()) for at in (tmp_path, tmp_path / "alone"))
+    assert together["ranks"] == 2 and together["cv_folds"] == one["cv_folds"]
+    assert together["train_loss"] == pytest.approx(one["train_loss"], rel=1e-12)
+
+
 def test_an_interrupt_before_the_training_is_one_line(tmp_path):
     done = mpiexec(
         2, "-c", "from scratchnet.distributed import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path

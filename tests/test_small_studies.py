@@ -18,7 +18,7 @@ from scratchnet.cli import guard
 from scratchnet.crossvalidation import crossval, stratified_split, take
 from scratchnet.data.iris import load_iris
 from scratchnet.data.tweets import read_tweets
-from scratchnet.errors import SettingError
+from scratchnet.errors import Interrupted, SettingError
 from scratchnet.search import as_csv, parse_grid
 from scratchnet.studies import tables, tweets
 from scratchnet.studies.run import optimiser_of
@@ -479,3 +479,68 @@ def test_a_model_of_something_else_takes_no_text(here, capsys):
     run("iris", "--epochs", "1")
     code, said = mistake(capsys, "out/model.safetensors", "--text", "gulls", main=predict.main)
     assert code == 2 and "this model does not take text: its input is features" in said
+
+
+# ------------------------------------------------------------------------------------------ interrupted, and shared out
+
+
+def interrupt_at(monkeypatch, fit_number, epoch):
+    """Ctrl-C at the first step of that epoch (from 0) of that training (from 1) of the run."""
+    from scratchnet.studies import run as module
+
+    begun = []
+
+    class Lines(module.ProgressLines):
+        def __init__(self, *args):
+            super().__init__(*args)
+            begun.append(self)
+
+        def step(self, now, k, steps, loss):
+            super().step(now, k, steps, loss)
+            if (len(begun), now, k) == (fit_number, epoch, 0):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(module, "ProgressLines", Lines)
+
+
+@pytest.mark.parametrize("study, fit_number, more", [
+    ("iris", 1, ["--folds", "3"]),
+    ("iris", 1, ["--preset", "scratch", "--folds", "3"]),
+    ("tweets", 1, ["--folds", "2"]),
+    ("tweets", 1, ["--preset", "tutorial"]),
+    ("waveforms", 1, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
+    ("waveforms", 2, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
+    ("waveforms", 3, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
+])  # fmt: skip
+def test_an_interrupted_run_goes_on_to_the_same_end(study, fit_number, more, here, monkeypatch):
+    """The folds are judged anew, the networks that are kept go on: weights and figures are those of a run at once."""
+    args = [study, "--no-plots", "--threads", "1", "--epochs", "4", *more, "--out"]
+    assert train.main([*args, "whole"]) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, fit_number, 2)
+        with pytest.raises(Interrupted, match="--resume cut"):
+            train.main([*args, "cut"])
+    assert not (here / "cut" / "model.safetensors").exists()
+    assert train.main([study, "--no-plots", "--resume", "cut"]) == 0
+    for path in sorted((here / "whole").glob("*.safetensors")):
+        a, b = (sn.load(folder / path.name).state_dict() for folder in (here / "whole", here / "cut"))
+        assert all(np.array_equal(a[name], b[name]) for name in a), path.name
+    a, b = (json.loads((here / folder / "metrics.json").read_text()) for folder in ("whole", "cut"))
+    same = {"cv_accuracy", "cv_folds", "test_accuracy", "train_loss", "rmse_m", "tracker_rmse_m"} & set(a)
+    assert same and all(a[name] == b[name] for name in same)
+
+
+def test_a_run_that_had_not_come_to_its_training_cannot_be_resumed(capsys, here):
+    (here / "cut").mkdir()  # as it is while the folds are judged
+    code, said = mistake(capsys, "iris", "--resume", "cut")
+    assert code == 2 and "no checkpoint to go on from" in said
+
+
+def test_what_belongs_to_a_run_is_not_changed_when_it_goes_on(capsys, here):
+    run("iris", "--epochs", "2", "--folds", "3")
+    code, said = mistake(capsys, "iris", "--resume", "out", "--folds", "4")
+    assert code == 2 and "--folds 4 cannot be given to a run that began with 3" in said
+    code, said = mistake(capsys, "iris", "--resume", "out", "--search", "lr=0.1")
+    assert code == 2 and "--search lr=0.1 cannot be given" in said
+    code, said = mistake(capsys, "wheat", "--resume", "out")
+    assert code == 2 and "is of study iris, not wheat" in said

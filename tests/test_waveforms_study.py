@@ -27,6 +27,9 @@ def test_a_small_run_leaves_three_networks_and_its_pictures(here, capsys):
     assert set(m["wave_height"]) == {"network", "network, singly", "least squares", "least squares, weighted"}
     assert m["rmse_m"] == m["wave_height"]["network"]["rmse_m"] < 1.5
     assert {"bias_m", "rmse_m", "failed", "us_per_echo"} == set(m["wave_height"]["least squares"])
+    time = {name: way["us_per_echo"] for name, way in m["wave_height"].items()}
+    assert m["times_as_fast_as_least_squares"] == pytest.approx(time["least squares"] / time["network"])
+    assert m["times_as_fast_for_a_single_echo"] == pytest.approx(time["least squares"] / time["network, singly"])
     assert m["tracker_rmse_m"] == m["along_pass"]["tracker"]
     for name in ("training", "confusion", "echoes", "heights", "pass"):
         assert (here / "out" / f"{name}.png").stat().st_size > 10_000

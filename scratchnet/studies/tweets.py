@@ -58,7 +58,7 @@ class Options(SmallOptions):
 
 PRESETS = {
     "default": Options(
-        epochs=5, batch_size=64, lr=0.004, hidden="200", optimizer="adam", schedule="cosine", dropout=0.5,
+        epochs=5, batch_size=16, lr=0.004, hidden="200", optimizer="adam", schedule="cosine", dropout=0.5,
     ),
     "tutorial": Options(preset="tutorial", epochs=10, batch_size=1, lr=0.001, hidden="200", optimizer="adam"),
 }  # fmt: skip

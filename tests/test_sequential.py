@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from scratchnet import (
+    LSTM,
+    BatchNorm1d,
     CrossEntropyLoss,
     Dropout,
     Flatten,
@@ -207,3 +209,13 @@ def test_deepcopy_is_a_network_of_its_own() -> None:
     twin.info["classes"].append("c")
     assert not np.array_equal(twin(x), before) and np.array_equal(net(x), before)
     assert net.info["classes"] == ["a", "b"]
+
+
+def test_flatten_over_time_fits_the_times_of_x() -> None:
+    """How many features a flattened sequence has is not known before x, so the network is not refused before."""
+    net = Sequential(LSTM(2, 3, output="sequence"), BatchNorm1d(5), Flatten(), Linear(15, 2))
+    assert net(np.zeros((4, 5, 2))).shape == (4, 2)
+    with pytest.raises(ShapeError, match="layer 1: BatchNorm1d"):
+        net(np.zeros((4, 6, 2)))
+    with pytest.raises(ShapeError, match="layer 1: Linear"):
+        Sequential(LSTM(2, 3, output="sequence"), Linear(4, 2))

@@ -16,7 +16,7 @@ from scratchnet.columns import to_columns, to_rows
 from scratchnet.errors import SettingError, ShapeError
 from scratchnet.layers.base import Layer, Shape, shape_text
 from scratchnet.layers.conv import Convolution
-from scratchnet.layers.linear import Linear
+from scratchnet.layers.linear import Flatten, Linear
 from scratchnet.layers.norm import BatchNorm
 from scratchnet.learner import Learner
 from scratchnet.params import Param, Store
@@ -196,9 +196,14 @@ class Sequential:
     def _check_neighbours(self) -> None:
         """Find layers that cannot fit already here, where the first layer tells its input."""
         shape = self.layers[0].input_shape()
-        if shape is not None:
-            over_time = any(layer.over_time for layer in self.layers)
-            self.shapes_from((1, shape[-1]) if over_time else shape)
+        if shape is None:
+            return
+        over_time = any(layer.over_time for layer in self.layers)
+        shape = (1, shape[-1]) if over_time else shape
+        for i, layer in enumerate(self.layers):
+            if over_time and isinstance(layer, (Flatten, BatchNorm)):
+                return  # fit a number of times that only x tells
+            shape = self._shape_after(i, shape)
 
     def _check_input(self, x: Array) -> None:
         if x.ndim < 2:

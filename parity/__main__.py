@@ -1,8 +1,10 @@
 """`python -m parity`: the proof, as a table. Exit code 1 if anything exceeds its tolerance, 2 for bad usage."""
 
+import contextlib
 import dataclasses
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +44,14 @@ def main(args: Sequence[str]) -> int:
         raise SettingError(f"--steps must be a number from 1, not {options.steps}")
     if options.json is not None and not options.json.resolve().parent.is_dir():
         raise SettingError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.json is not None:
+        try:  # now, and not after all the work
+            with tempfile.TemporaryFile(dir=options.json.resolve().parent):
+                pass
+            with options.json.open("a") if options.json.exists() else contextlib.nullcontext():
+                pass
+        except OSError as e:
+            raise SettingError(f"--json {options.json} cannot be written: {e.strerror}") from None
     if resolve_device(options.device) == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError("device 'cuda' cannot be used: this PyTorch finds no GPU; install its CUDA build")

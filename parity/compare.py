@@ -34,7 +34,7 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     output) and "delta" (∂C/∂output, from PyTorch by hooks); for every parameter "gradient". Layers act as in
     training, Dropout with the same neurons dropped on both sides. Raises SettingError for what has no counterpart.
     """
-    x, target = as_array(x), as_array(target)
+    x, target = np.asarray(as_array(x)), np.asarray(as_array(target))
     if net.dtype == np.float64:
         return Comparison(_compared(net, x, target, loss))
     each = [_compared(net, x * (1 + k / 512), target, loss) for k in range(ROUNDINGS)]

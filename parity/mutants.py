@@ -1,11 +1,14 @@
 """`python -m parity.mutants`: plant faults in the engine, one at a time, and see that the checks find each of them.
 
-A fault is one change in the syntax tree of one function: a sign, an operator, an axis, operands swapped, a transpose or
-a statement dropped. It is compiled and put in place of the function's code in a process of its own.
+A fault is one change in the syntax tree of one function. In what goes back and in the updates: a sign, an operator, an
+axis, operands swapped, a transpose or a statement dropped. In what goes forward: the cache of the call before, a copy
+that is none, one buffer for several layers. It is compiled and put in place of the function's code in a process of its
+own.
 """
 
 import ast
 import copy
+import dataclasses
 import importlib
 import inspect
 import itertools
@@ -13,25 +16,31 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from scratchnet.cli import guard
+from scratchnet.backend import blas_threads
+from scratchnet.cli import guard, parse
+from scratchnet.errors import SettingError
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
 MODULES = {  # module → names of the functions to plant faults in
     "equations": (), "losses": ("forward",), "learner": ("weight", "bias"),
     "optim": ("weight", "bias", "update", "_clip", "_descend", "_learn", "_adam"),
-    **{f"layers.{name}": ("backward",) for name in ("activation", "linear", "regularise")},
+    **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "linear", "regularise")},
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
-    "layers.pool": ("backward", "choose"), "layers.recurrent": ("backward", "run_back", "tell", "walk_back"),
+    "layers.pool": ("backward", "choose", "_first_taps"),
+    "layers.recurrent": ("backward", "run_back", "tell", "walk_back", "hold", "hold_back"),
     "layers.lstm": ("walk_back",), "layers.gru": ("walk_back", "tell"),
 }  # fmt: skip
+FORWARD = ("forward", "run", "walk", "joined")  # in layers, for faults of what is kept for backward
 EQUIVALENT = {  # what a fault says → why it is none
     "at_once >= places[0]": "all rows at once or some at a time: the same numbers, in more or less memory",
     "best(y, tap, out=y)": "the larger, smaller or middle of two does not depend on their order",
@@ -45,6 +54,8 @@ TIMEOUT = 20  # seconds; a fault that makes a check run for ever is found
 def functions(module: str) -> Iterator[FunctionType]:
     """The functions of a module of the engine to plant faults in; of equations, all."""
     names, found = MODULES[module], importlib.import_module(f"scratchnet.{module}")
+    if module.startswith("layers."):
+        names += FORWARD
     owners = [found, *(v for v in vars(found).values() if inspect.isclass(v) and v.__module__ == found.__name__)]
     for owner in owners:
         for name, f in vars(owner).items():
@@ -61,11 +72,12 @@ def mutants(f: FunctionType) -> Iterator[tuple[str, ast.Module]]:
     """Every single fault in a function, with what it does."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
     tree.body[0].decorator_list = []  # type: ignore[attr-defined]
+    change = _keep_wrongly if f.__name__ in FORWARD and f.__module__.startswith("scratchnet.layers.") else _change
     for k, node in enumerate(ast.walk(tree)):
         for j in itertools.count():
             changed = copy.deepcopy(tree)
             target = next(itertools.islice(ast.walk(changed), k, None))
-            if not _change(target, j):
+            if not change(target, j):
                 break
             if ast.dump(changed) != ast.dump(tree):
                 line = ast.unparse(node).splitlines()[0]
@@ -107,11 +119,43 @@ def _change(node: ast.AST, j: int) -> bool:
     return False
 
 
+def _keep_wrongly(node: ast.AST, j: int) -> bool:
+    """The same for a fault of what a function keeps for backward."""
+    if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and j == 0:
+        *_, cache = node.value.elts
+        if isinstance(cache, ast.Constant):
+            return False
+        node.value.elts[-1] = ast.Call(ast.Name(STALE, ast.Load()), [cache], [])
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "copy" and j == 0:
+        node.func.attr = "view"  # of the same numbers
+        return True
+    if isinstance(node, ast.JoinedStr) and j == 0 and len(node.values) > 1:  # the name of a buffer: without its number
+        node.values = [v for v in node.values if isinstance(v, ast.Constant)]
+        return True
+    return False
+
+
+STALE = "the_cache_of_the_call_before"
+
+
+def stale() -> Callable[[Any], Any]:
+    """A function that returns what it was given the time before, if that had the same shapes, and else the same."""
+    before: list[Any] = []
+
+    def shapes(cache: Any) -> Any:
+        return tuple(map(shapes, cache)) if isinstance(cache, (tuple, list)) else getattr(cache, "shape", None)
+
+    def return_the_one_before(cache: Any) -> Any:
+        before.append(cache)
+        return before[-2] if len(before) > 1 and shapes(before[-2]) == shapes(cache) else cache
+
+    return return_the_one_before
+
+
 def checks_of(module: str) -> list[Callable[[], None]]:
     """The checks that matter for a module, the quickest first."""
-    from functools import partial
-
-    from tests import checks, test_equations, test_losses, test_optim
+    from tests import checks, test_equations, test_losses, test_optim, test_pool, test_recurrent
     from tests.cases import SPACES
 
     if module == "losses":
@@ -127,19 +171,30 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     # a layer of the module itself, and those that inherit from it; of equations and learner, every layer
     ours = [s for s in SPACES if not module.startswith("layers.")
             or any(c.__module__ == f"scratchnet.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
-    cases = [case for space in ours for case in space.sample(8)]
+    cases = [case for space in ours for case in space.sample(8 if module.startswith("layers.") else 2)]
     wanted = (
         checks.agrees_with_torch,
         checks.moves_running_values,
         checks.gives_no_dx_where_nobody_reads_it,
         checks.takes_any_memory_order,
         checks.takes_sequences_that_end,
+        checks.keeps_nothing,
+        *([checks.treats_nan_as_torch] if home in ("layers.pool", "layers.activation") else []),
     )
     if home == "layers.conv":
         return [pads_rows_alone, *(partial(how, check, case) for check in wanted for case in cases
                 for how in (at_once, in_parts))]  # fmt: skip
+    special: list[Callable[[], None]] = []
+    if home == "layers.pool":
+        special = [partial(test_pool.test_special_numbers_choose_and_get_what_they_do_in_pytorch, *c, "float64")
+                   for c in test_pool.CHOICES]  # fmt: skip
+    if home in ("layers.recurrent", "layers.lstm", "layers.gru"):
+        kinds = ("RNN", "LSTM", "GRU") if home == "layers.recurrent" else (home.removeprefix("layers.").upper(),)
+        special = [partial(test_recurrent.test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch, *c, "float64")
+                   for c in test_recurrent.SPREADING if c[0] in kinds]  # fmt: skip
+        special += [test_recurrent.test_a_carried_state_is_the_users_own]
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
-    return [*book, *(partial(check, case) for check in wanted for case in cases)]
+    return [*book, *(partial(check, case) for check in wanted for case in cases), *special]
 
 
 def at_once(check: Callable[[Any], None], case: Any) -> None:
@@ -177,17 +232,19 @@ def pads_rows_alone() -> None:
     assert np.abs(np.moveaxis(y, -1, 0) - expected).max() < 1e-12
 
 
-def killed(f: FunctionType, tree: ast.Module, run: Sequence[Callable[[], None]]) -> bool:
-    """Whether a check fails with this fault, in a process of its own."""
+def plant(f: FunctionType, tree: ast.Module | None, run: Sequence[Callable[[], None]]) -> int:
+    """Start the checks with this fault, or none, in a process of its own; its number. It exits with 0 if all pass."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(TIMEOUT)
+        signal.alarm(TIMEOUT if tree is not None else 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         code = 1
         try:
-            space: dict[str, FunctionType] = {}
-            exec(compile(tree, "mutant", "exec"), f.__globals__, space)
-            f.__code__ = space[f.__name__].__code__
+            if tree is not None:
+                space: dict[str, FunctionType] = {}
+                f.__globals__[STALE] = stale()
+                exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), f.__globals__, space)
+                f.__code__ = space[f.__name__].__code__
             with np.errstate(all="ignore"):
                 for check in run:
                     check()
@@ -196,7 +253,12 @@ def killed(f: FunctionType, tree: ast.Module, run: Sequence[Callable[[], None]])
             code = 1
         finally:
             os._exit(code)
-    return os.waitpid(pid, 0)[1] != 0
+    return pid
+
+
+def killed(f: FunctionType, tree: ast.Module, run: Sequence[Callable[[], None]]) -> bool:
+    """Whether a check fails with this fault."""
+    return os.waitpid(plant(f, tree, run), 0)[1] != 0
 
 
 def equivalent(what: str) -> str:
@@ -212,24 +274,59 @@ def equivalent(what: str) -> str:
     return EQUIVALENT["bp1_error("] if swapped else ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Plant faults in the engine, one at a time, and see that the checks find each. Exit code 1 if one survives."""
+
+    module: tuple[str, ...] = ()
+    """Only these modules, such as losses or layers.conv; all if none is given."""
+    jobs: int = 1
+    """Faults tried at the same time."""
+
+
 def main(args: Sequence[str]) -> int:
-    modules = [m for m in MODULES if not args or m in args or m.removeprefix("layers.") in args]
-    survivors, total = [], 0
-    for module in modules:
-        run = checks_of(module)
-        for check in run:
-            check()  # all is well without a fault
-        for f in functions(module):
-            for what, tree in mutants(f):
-                total += 1
-                reason = equivalent(what)
-                if reason:
-                    print(f"no fault  {what}: {reason}", flush=True)
-                    total -= 1
-                elif not killed(f, tree, run):
-                    survivors.append(what)
-                    print(f"survived  {what}", flush=True)
-    print(f"{total - len(survivors)} of {total} faults found")
+    options = parse(Options, args, "python -m parity.mutants")
+    names = {m: m.removeprefix("layers.") for m in MODULES}
+    for name in options.module:
+        if name not in names and name not in names.values():
+            raise SettingError(f"--module {name}: there are {', '.join(names)}")
+    if options.jobs < 1:
+        raise SettingError(f"--jobs must be a number from 1, not {options.jobs}")
+    chosen = [m for m, short in names.items() if not options.module or {m, short} & {*options.module}]
+    start, survivors, total, none = time.perf_counter(), [], 0, 0
+    running: dict[int, tuple[str, bool]] = {}
+
+    def wait_for_one() -> None:
+        pid, status = os.wait()
+        what, fault = running.pop(pid)
+        if fault == (status == 0):
+            survivors.append(what)
+            print(f"{'survived  ' if fault else 'the checks fail without a fault: '}{what}", flush=True)
+
+    def start_one(what: str, f: FunctionType, tree: ast.Module | None, run: Sequence[Callable[[], None]]) -> None:
+        running[plant(f, tree, run)] = what, tree is not None
+        if len(running) == options.jobs:
+            wait_for_one()
+
+    with blas_threads(1):
+        for module in chosen:
+            run, before = checks_of(module), total
+            start_one(module, next(functions(module)), None, run)
+            for f in functions(module):
+                for what, tree in mutants(f):
+                    reason = equivalent(what)
+                    if reason:
+                        none += 1
+                        print(f"no fault  {what}: {reason}", flush=True)
+                        continue
+                    total += 1
+                    start_one(what, f, tree, run)
+            print(f"{module}: {total - before} faults, {len(run)} checks", flush=True)
+        while running:
+            wait_for_one()
+    seconds = time.perf_counter() - start
+    print(f"{total - len(survivors)} of {total} faults found, {len(survivors)} survived; {none} changes are no faults; "
+          f"{seconds:.0f} s")  # fmt: skip
     return 1 if survivors else 0
 
 

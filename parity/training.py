@@ -44,6 +44,10 @@ def compare_training(
     Raises SettingError for an optimiser that has taken steps or belongs to another network.
     """
     if not isinstance(optimiser, Optimiser):
+        if not callable(optimiser):
+            raise SettingError(
+                f"compare_training: give an optimiser or a function that makes one of a network, not {optimiser!r}"
+            )
         optimiser = optimiser(net)
     if optimiser.w is not net.store.values:
         raise SettingError("compare_training: the optimiser belongs to another network")

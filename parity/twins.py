@@ -113,6 +113,8 @@ class Pair:
         options = {}
         for field in dataclasses.fields(layer):
             value = getattr(module, field.name, field.default)
+            if value is None and field.default is not None and field.name != "bias":
+                raise SettingError(f"{field.name}=None has no counterpart in scratchnet's {self.ours}")
             if value is not dataclasses.MISSING:
                 options[field.name] = (
                     value is not None if field.name == "bias" and not isinstance(value, bool) else value
@@ -186,8 +188,10 @@ def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
     module and option, for what has no counterpart.
     """
     leaves = list(_leaves(module, ""))
-    layers = []
-    for name, leaf in leaves:
+    layers: list[Layer] = []
+    for k, (name, leaf) in enumerate(leaves):
+        if any(leaf is other for _, other in leaves[:k]) and list(leaf.parameters()):
+            raise SettingError(f"module '{name}', {leaf}, stands there twice: shared weights have no counterpart")
         pair = _BY_MODULE.get(type(leaf))
         if pair is None or not hasattr(ours, pair.ours):
             known = ", ".join(pair.ours for pair in PAIRS if hasattr(ours, pair.ours))
@@ -212,7 +216,8 @@ def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
 def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The layers inside nested nn.Sequential, in order, with their names; nn.Identity is none."""
     if isinstance(module, nn.Sequential):
-        for key, child in module.named_children():
+        for key, child in module._modules.items():  # named_children leaves out what stands there twice
+            assert child is not None
             yield from _leaves(child, f"{name}.{key}" if name else key)
     elif not isinstance(module, nn.Identity):
         yield name or type(module).__name__, module

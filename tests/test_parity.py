@@ -1,5 +1,6 @@
 """The proof itself: twins there and back, what compare finds in a wrong network, and faults that are planted."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -10,7 +11,35 @@ torch = pytest.importorskip("torch", reason="PyTorch is what networks are compar
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
 from parity.mutants import checks_of, equivalent, functions, killed, main, mutants  # noqa: E402
 from parity.rows import FLOAT32_FLOOR, judged  # noqa: E402
-from scratchnet import SGD, Dropout, Flatten, Linear, LogSoftmax, NLLLoss, ReLU, Sequential, SettingError, Sigmoid  # noqa: E402
+from scratchnet import (  # fmt: skip # noqa: E402
+    GRU,
+    LSTM,
+    RNN,
+    SGD,
+    Adam,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    CrossEntropyLoss,
+    Dropout,
+    Flatten,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    MedianPool2d,
+    MinPool2d,
+    MSELoss,
+    NLLLoss,
+    ReLU,
+    Sequential,
+    SettingError,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    gradcheck,
+)
 
 
 def network(dtype: str = "float64") -> Sequential:
@@ -37,12 +66,105 @@ def test_there_and_back(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [(torch.nn.GELU(), "module '1', GELU.*no counterpart"), (torch.nn.Flatten(0), "start_dim=0 has no counterpart"),
-     (torch.nn.Conv2d(2, 2, 3, groups=2), "groups=2"), (torch.nn.LSTM(2, 3), "batch_first=False")],
+     (torch.nn.Conv2d(2, 2, 3, groups=2), "groups=2"), (torch.nn.LSTM(2, 3), "batch_first=False"),
+     (torch.nn.BatchNorm1d(2, momentum=None), "module '1', BatchNorm1d.*momentum=None")],
     ids=str,
 )  # fmt: skip
 def test_what_has_no_counterpart_is_named(module, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         from_torch(torch.nn.Sequential(torch.nn.Linear(2, 2), module))
+
+
+def test_a_module_that_stands_there_twice() -> None:
+    """Without weights it is two layers; with weights they would be shared."""
+    linear, relu = torch.nn.Linear(3, 3), torch.nn.ReLU()
+    net = from_torch(torch.nn.Sequential(linear, relu, torch.nn.Linear(3, 2), relu))
+    assert str(net) == "Sequential(Linear(3, 3), ReLU(), Linear(3, 2), ReLU())"
+    with pytest.raises(SettingError, match=r"module '2', Linear.*stands there twice: shared weights"):
+        from_torch(torch.nn.Sequential(linear, relu, linear))
+
+
+ODD = {
+    "one wide, one example": (Sequential(Linear(1, 1, bias=False), dtype="float64"), (1, 1), MSELoss()),
+    "three classes of one feature": (Sequential(Linear(1, 3)), (1, 1), CrossEntropyLoss()),
+    "softmax and one-hot": (Sequential(Linear(4, 5), Softmax(), dtype="float64"), (5, 4), MSELoss("sum")),
+    "dropout": (
+        Sequential(Linear(4, 5), Dropout(0.0), Dropout(0.9), Linear(5, 2), dtype="float64"),
+        (6, 4),
+        CrossEntropyLoss(),
+    ),
+    "normalised first": (Sequential(BatchNorm1d(4), Linear(4, 2), dtype="float64"), (6, 4), CrossEntropyLoss()),
+    "images": (
+        Sequential(
+            Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), bias=False),
+            BatchNorm2d(3),
+            Tanh(),
+            ConvTranspose2d(3, 2, (2, 3), stride=2, padding=1, output_padding=1),
+            AvgPool2d(2, stride=1, padding=1),
+            MinPool2d((2, 1)),
+            MedianPool2d(2, 1),
+            Flatten(),
+            Linear(160, 3),
+            dtype="float64",
+        ),
+        (3, 2, 9, 8),
+        CrossEntropyLoss(),
+    ),
+    "one cell": (
+        Sequential(Conv2d(1, 1, 1), ReLU(), MaxPool2d(1), Flatten(), Linear(9, 2)),
+        (1, 1, 3, 3),
+        CrossEntropyLoss(),
+    ),
+    **{
+        f"{kind.__name__} {shape}": (
+            Sequential(
+                kind(3, 4, num_layers=3, output="sequence"),
+                Flatten(),
+                Linear(4 * shape[1], 2),
+                LogSoftmax(),
+                dtype="float64",
+            ),
+            shape,
+            NLLLoss(),
+        )
+        for kind in (RNN, LSTM, GRU)
+        for shape in ((1, 1, 3), (4, 6, 3))
+    },
+    "every time a class": (
+        Sequential(LSTM(2, 3, output="sequence"), Linear(3, 4), dtype="float64"),
+        (2, 5, 2),
+        CrossEntropyLoss(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_networks(name: str) -> None:
+    """There and back, compared, trained and checked by differences; arrays, tensors and lists alike."""
+    net, shape, loss = ODD[name]
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal(shape), net.shapes_from(shape[1:])[-1]
+    t = (
+        rng.integers(0, y[-1], (shape[0], *y[:-1]))
+        if loss.takes_labels
+        else np.eye(y[-1])[rng.integers(0, y[-1], shape[0])]
+    )
+    for given in ((x, t), (torch.tensor(x), torch.tensor(t)), (x.tolist(), t.tolist())):
+        rows = compare(net, *given, loss)
+        assert rows.ok, rows.worst
+    back = from_torch(to_torch(net))
+    assert all(np.array_equal(a, back.state_dict()[k]) for k, a in net.state_dict().items())
+    assert gradcheck(net, x, t, loss).ok
+    for optimiser in (SGD, Adam):
+        rows = compare_training(
+            copy.deepcopy(net), (x, t), lambda net, made=optimiser: made(net, lr=0.01), 3, loss=loss
+        )
+        assert rows.ok, rows.worst
+
+
+def test_what_is_no_optimiser_is_named() -> None:
+    with pytest.raises(SettingError, match="a function that makes one of a network, not 'SGD'"):
+        compare_training(network(), [batch()], "SGD", 3)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,12 +1,16 @@
 """The command line of the proof: its exit codes, its file of rows, its help."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is what networks are compared with")
 
 import parity.__main__ as command
+import parity.mutants
 from parity import report
 from scratchnet import SGD, SettingError
 
@@ -47,3 +51,69 @@ def test_help(capsys) -> None:
     with pytest.raises(SystemExit) as end:
         command.main(["--help"])
     assert not end.value.code and "--json" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------ in processes of their own
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("--network", "parity/narrow", "--steps", "2", "--dtype", "float64")
+# what `python -m parity` runs, after a fault: ∂C/∂b of every Linear a thousandth too large
+FAULT = """
+from parity.__main__ import main
+from scratchnet.cli import guard
+from scratchnet.learner import Learner
+
+right = Learner.bias
+Learner.bias = lambda self, b, delta: right(self, b, delta * 1.001)
+guard(main)
+"""
+
+
+def parity_process(*args: str, start: tuple[str, ...] = ("-m", "parity")) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *start, *args], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_process_with_all_right_exits_with_0(tmp_path) -> None:
+    path = tmp_path / "rows.json"
+    done = parity_process(*QUICK, "--json", str(path))
+    assert done.returncode == 0 and done.stderr == ""
+    rows = json.loads(path.read_text())
+    assert isinstance(rows, list) and len(rows) == 5 and all(isinstance(row, dict) and row["ok"] for row in rows)
+
+
+def test_process_with_a_fault_exits_with_1_and_says_where(tmp_path) -> None:
+    path = tmp_path / "rows.json"
+    done = parity_process(*QUICK, "--json", str(path), start=("-c", FAULT))
+    assert done.returncode == 1 and done.stderr == ""
+    assert "exceed their tolerance" in done.stdout and "FAIL" in done.stdout
+    bad = [row for row in json.loads(path.read_text()) if not row["ok"]]
+    assert {row["what"] for row in bad} >= {"gradient"} and all("bias" in row["where"] for row in bad[:1])
+    assert bad[0]["error"] > bad[0]["tolerance"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [(("--device", "tpu"), "device"), (("--json", "/proc/rows.json"), "/proc/rows.json"), (("--steps", "two"), "two"),
+     (("--network", "none"), "there is no network 'none'"), (("--stepps", "3"), "did you mean --steps?")],
+    ids=str,
+)  # fmt: skip
+def test_process_with_a_mistake_exits_with_2_and_one_line(args: tuple[str, ...], message: str) -> None:
+    done = parity_process(*QUICK[:2] if args[0] != "--network" else (), *args)
+    assert done.returncode == 2 and message in done.stderr, done
+    assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
+
+
+def test_process_without_a_gpu_exits_with_2_and_one_line() -> None:
+    if command.resolve_device("auto") == "cuda":
+        pytest.skip("there is a GPU")
+    done = parity_process(*QUICK, "--device", "cuda")
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "device 'cuda' cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"), [(["--module", "none"], "--module none: there are equations, "), (["--jobs", "0"], "from 1")]
+)
+def test_mistakes_in_the_command_of_planted_faults(args: list[str], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        parity.mutants.main(args)

@@ -190,22 +190,30 @@ class Judged(NamedTuple):
 
 def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
     """The network and least squares, plain and weighted, on the same echoes."""
-    n, few = len(echoes.swh), min(200, len(echoes.swh))
-    batch = min(timed(lambda: heights_of(net, echoes.power)) for _ in range(5)) / n
-    single = min(timed(lambda: [heights_of(net, echoes.power[i : i + 1]) for i in range(few)]) for _ in range(3)) / few
-    swh = heights_of(net, echoes.power)
-    found = [Judged("network", swh, batch), Judged("network, singly", swh, single)]
+    n = len(echoes.swh)
+    batch = timed(lambda _: heights_of(net, echoes.power), range(5)) / n
+    single = timed(lambda i: heights_of(net, echoes.power[i : i + 1]), range(n))
+    found = [Judged("network", heights_of(net, echoes.power), batch)]
+    found.append(Judged("network, singly", found[0].swh, single))
     for name, weighted in (("least squares", False), ("least squares, weighted", True)):
-        start = time.perf_counter()
-        fits = np.array([fit_model(power, weighted)[0] for power in echoes.power])
-        found.append(Judged(name, fits, (time.perf_counter() - start) / n))
+        fits = np.empty(n)
+
+        def one(i: int, fits: np.ndarray = fits, weighted: bool = weighted) -> None:
+            fits[i] = fit_model(echoes.power[i], weighted)[0]
+
+        seconds = timed(one, range(n))
+        found.append(Judged(name, fits, seconds))
     return found
 
 
-def timed(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def timed(function: Callable[[int], Any], numbers: range) -> float:
+    """The median of the seconds that function(i) takes: what another program does in between hardly changes it."""
+    seconds = []
+    for i in numbers:
+        start = time.perf_counter()
+        function(i)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
 
 
 def rmse(estimate: np.ndarray, truth: np.ndarray) -> float:

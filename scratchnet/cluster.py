@@ -30,14 +30,15 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
         from distributed import CancelledError, Client, KilledWorker, Security
     except ImportError as e:
         raise SettingError(f"--scheduler needs Dask ({e}): pip install 'scratchnet[cluster]'") from None
-    if address.startswith("tls") and Security().get_connection_args("client").get("ssl_context") is None:
+    security: Any = Security  # the package has no types
+    if address.startswith("tls") and security().get_connection_args("client").get("ssl_context") is None:
         raise SettingError(
             f"--scheduler {address}: name the certificates in Dask's configuration, distributed.comm.tls"
         )
     for name in ("distributed", "distributed.client"):  # that a worker was lost is not the user's business
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        connect: Any = Client  # the package has no types
+        connect: Any = Client
         client = connect(address, timeout=PATIENCE, set_as_default=False)
     except OSError:
         raise SettingError(

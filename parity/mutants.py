@@ -192,7 +192,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         kinds = ("RNN", "LSTM", "GRU") if home == "layers.recurrent" else (home.removeprefix("layers.").upper(),)
         special = [partial(test_recurrent.test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch, *c, "float64")
                    for c in test_recurrent.SPREADING if c[0] in kinds]  # fmt: skip
-        special += [test_recurrent.test_a_carried_state_is_the_users_own]
+        special += [partial(test_recurrent.test_a_carried_state_is_the_users_own, kind) for kind in kinds]
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
     return [*book, *(partial(check, case) for check in wanted for case in cases), *special]
 

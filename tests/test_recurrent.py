@@ -129,9 +129,10 @@ def test_truncated_backpropagation_is_pytorchs_with_a_detached_state():
         assert np.abs(ours - p.detach().numpy()).max() <= 1e-14
 
 
-def test_a_carried_state_is_the_users_own():
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_carried_state_is_the_users_own(kind):
     """The next step does not write into the state that this one has returned."""
-    net = network("LSTM")
+    net = network(kind)
     optimiser = sn.SGD(net, 0.1)
     x, t = rng.standard_normal((2, 4, 3)), rng.standard_normal((2, 2))
     _, state = sn.step_with_state(net, MSELoss(), optimiser, x, t)

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch's optimisers are what ours are compared with")
 
 from parity import compare_training, to_torch  # noqa: E402
-from parity.training import optimiser_twin  # noqa: E402
 from parity.errors import difference  # noqa: E402
+from parity.training import optimiser_twin  # noqa: E402
 from scratchnet import SGD, Adam, AdamW, CrossEntropyLoss, Linear, ReLU, Sequential, SettingError, Sigmoid, step  # noqa: E402
 from scratchnet.backend import SHORT, SMALL, add_product, axpy  # noqa: E402
 from scratchnet.optim import PIECE  # noqa: E402

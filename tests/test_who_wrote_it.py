@@ -4,7 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from docstrings import PACKAGES, corpus, packages, sentence, standard_library
+
+from tests.docstrings import PACKAGES, corpus, packages, sentence, standard_library
 
 pytest.importorskip("sklearn", reason="scikit-learn, of the extra `bench`, is not installed")
 

@@ -130,9 +130,11 @@ def _keep_wrongly(node: ast.AST, j: int) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "copy" and j == 0:
         node.func.attr = "view"  # of the same numbers
         return True
-    if isinstance(node, ast.JoinedStr) and j == 0 and len(node.values) > 1:  # the name of a buffer: without its number
-        node.values = [v for v in node.values if isinstance(v, ast.Constant)]
-        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "buffer" and j == 0:
+        for name in node.args:
+            if isinstance(name, ast.JoinedStr):  # of a buffer: without its number
+                name.values = [v for v in name.values if isinstance(v, ast.Constant)]
+                return True
     return False
 
 

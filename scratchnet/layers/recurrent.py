@@ -201,8 +201,6 @@ class RNN(Recurrent):
         delta = buffer(self, "delta", h[1:].shape, a, learn)
         xp_of(a).multiply(h[1:], h[1:], out=delta)
         xp_of(a).subtract(1, delta, out=delta)  # tanh′(z) = 1 − tanh², at all times
-        if ended is not None:
-            xp_of(a).copyto(delta, 0, where=ended)
         W_hh = self.weights[k][1].value
         for t in range(T - 1, -1, -1):
             if above is not None:

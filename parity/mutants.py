@@ -238,6 +238,10 @@ def plant(f: FunctionType, tree: ast.Module | None, run: Sequence[Callable[[], N
     """Start the checks with this fault, or none, in a process of its own; its number. It exits with 0 if all pass."""
     pid = os.fork()
     if pid == 0:
+        import torch
+
+        torch.set_num_threads(1)  # the parent's threads are not here, and OpenMP would wait for them
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a test runner may have another idea of it
         signal.alarm(TIMEOUT if tree is not None else 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         code = 1

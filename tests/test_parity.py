@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is what networks are compared with")
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
-from parity.mutants import checks_of, equivalent, functions, killed, main, mutants  # noqa: E402
+from parity.mutants import checks_of, equivalent, functions, killed, main, mutants, plant  # noqa: E402
 from parity.rows import FLOAT32_FLOOR, judged  # noqa: E402
 from scratchnet import (  # fmt: skip # noqa: E402
     GRU,
@@ -224,6 +226,20 @@ def test_planted_faults_are_found(module: str) -> None:
     faults = [(f, what, tree) for f in functions(module) for what, tree in mutants(f) if not equivalent(what)]
     assert len(faults) >= 4
     assert [what for f, what, tree in faults if not killed(f, tree, run)] == []
+
+
+@pytest.mark.timeout(30)
+def test_faults_are_planted_beside_threads_of_pytorch() -> None:
+    """A process of its own has none of the threads that this one has, and must not wait for them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        big = torch.ones(600, 600, dtype=torch.float64)
+        torch.mm(big, big)  # starts them
+        check = partial(torch.mm, big, big)
+        assert os.waitpid(plant(next(iter(functions("equations"))), None, [check]), 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.nightly

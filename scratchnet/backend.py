@@ -257,7 +257,7 @@ def blas_threads(threads: int) -> Iterator[None]:
 def choose_threads(threads: str | int, operations: float) -> int:
     """The number of BLAS threads for the option `auto` or a number.
 
-    `operations` is the floating-point work of the largest product of a step. Below 2·10⁷ waking a second
+    `operations` is the floating-point work of the largest product of a step. Below 10⁸ waking a second
     thread costs more than it saves, so `auto` takes one; above, a probe of that size decides, because
     on a busy machine several threads can be ten times slower than one.
     """
@@ -270,7 +270,7 @@ def choose_threads(threads: str | int, operations: float) -> int:
             raise SettingError(f"threads '{threads}': give auto or a number from 1")
         return n
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores == 1 or operations < 2e7:
+    if cores == 1 or operations < 1e8:
         return 1
     side = max(64, round((min(operations, 4e8) / 2) ** (1 / 3)))
     A = np.ones((side, side), np.float32)

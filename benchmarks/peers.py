@@ -130,7 +130,7 @@ def micro(step: Spread) -> str:
 
 def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
-    from scratchnet.plots import COLOURS, INK, new_figure, save, style
+    from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
 
     others = [name for name in engines if name in PEERS]
     fig = new_figure(
@@ -148,14 +148,16 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
                 continue
             ours, step = row.steps[OURS].median, row.steps[name]
             ratio = step.median / ours
-            ax.barh(y, ratio - 1, left=1, color=COLOURS[k], height=0.85, label=name)
+            ax.barh(y, ratio - 1, left=1, color=(*COLOURS, GREY)[k], height=0.85, label=name)
             ax.plot([step.low / ours, step.high / ours], [y, y], color=INK, lw=1)
-            ax.text(max(ratio, step.high / ours) * 1.04, y, f"{ratio:.2g}", va="center", size=8, color=INK)
+            beyond, side = (step.high / ours * 1.04, "left") if ratio >= 1 else (step.low / ours / 1.04, "right")
+            ax.text(beyond, y, f"{ratio:.2g}", va="center", ha=side, size=8, color=INK)
             y += 1
         ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[OURS])} µs"))
         y += 1
     ax.axvline(1, color=INK, lw=1.2)
     ax.set_xscale("log")
+    ax.set_xlim(left=0.25)
     ax.set_xticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
     ax.minorticks_off()
     ax.set_yticks([at for at, _ in ticks], [label for _, label in ticks])

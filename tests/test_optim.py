@@ -258,15 +258,14 @@ def test_setting_out_of_range(kind, settings, message: str) -> None:
 
 @pytest.mark.parametrize("make", [Adam, lambda net: SGD(net, lr=0.1, momentum=0.9, clip_norm=1.0)])
 def test_no_denormals_where_gradients_have_ended(make) -> None:
-    net = network()
+    net = network("float32")
     optimiser = make(net)
     optimiser.g[:] = np.random.default_rng(0).normal(size=optimiser.g.size)
     optimiser.update()
-    before = {name: sums.copy() for name, sums in optimiser.state().items()}
-    for _ in range(1300):
+    assert all(sums.any() for sums in optimiser.state().values())
+    for _ in range(1100):  # 0.9^k is denormal from k = 829 on, and 0 from 980 on
         optimiser.g[:] = 0
         optimiser.update()
-    for name, sums in optimiser.state().items():
-        assert np.any(before[name] != 0)
-        tiny = np.finfo(sums.dtype).tiny
-        assert not np.any((sums != 0) & (np.abs(sums) < tiny)), name
+        for name, sums in optimiser.state().items():
+            tiny = np.finfo(sums.dtype).tiny
+            assert not np.any((sums != 0) & (np.abs(sums) < tiny)), (name, optimiser.steps)

@@ -71,6 +71,7 @@ WINDOWS = (
     {"kernel_size": (3, 2), "stride": 3},
     {"kernel_size": 3, "stride": 2, "padding": 1},
     {"kernel_size": 4, "stride": 1, "padding": (2, 1)},
+    {"kernel_size": (7, 6), "stride": 2, "padding": 3},
 )
 
 

@@ -70,8 +70,13 @@ def legend(ax: "Axes", **options: Any) -> None:
 
 def save(fig: "Figure", path: Path) -> None:
     """Write the figure as a PNG. Raises OSError, and leaves what was there, if that fails."""
+    # Equal figures are equal files. The layout's solver goes through sets, so its last digits depend on addresses.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    for ax in fig.axes:
+        ax.set_position([round(float(v), 6) for v in ax.get_position(original=True).bounds])  # type: ignore[arg-type]
     png = io.BytesIO()
-    fig.savefig(png, format="png", metadata={"Software": None})  # equal figures are equal files
+    fig.savefig(png, format="png", metadata={"Software": None})
     atomic_write(path, png.getvalue())
 
 

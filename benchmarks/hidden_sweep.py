@@ -96,8 +96,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         runs = {}
         for name in options["engines"]:
             try:
-                if name not in missing:
-                    runs[name] = build(name, book(hidden, batch))
+                runs[name] = build(name, book(hidden, batch))
             except Missing as e:
                 missing[name] = str(e)
         count = -(-EXAMPLES // batch) if options["full"] else options["steps"]

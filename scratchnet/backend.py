@@ -273,15 +273,20 @@ def choose_threads(threads: str | int, operations: float) -> int:
     if cores == 1 or operations < 1e8:
         return 1
     side = max(64, round((min(operations, 4e8) / 2) ** (1 / 3)))
-    A = np.ones((side, side), np.float32)
+    A = np.ones((side, side), np.float32, order="F")
+
+    def products() -> None:
+        np.dot(A, A)
+        blas.sgemm(1.0, A, A)  # SciPy's BLAS has threads of its own, and NumPy's spin for a while after their work
+
     times = {1: np.inf, cores: np.inf}
     for _ in range(3):
         for n in (1, cores):
             with blas_threads(n):
-                np.dot(A, A)
+                products()
                 start = time.perf_counter()
                 for _ in range(3):
-                    np.dot(A, A)
+                    products()
                 times[n] = min(times[n], time.perf_counter() - start)
         if times[cores] > 3 * times[1]:
             break  # the machine is busy, and another try would take long

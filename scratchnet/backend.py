@@ -109,17 +109,6 @@ def vector_of(value: int, n: int, like: Array) -> Array:
     return _kept_vector(value, n, like.dtype.char, xp_of(like))
 
 
-# Beyond LONG numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which adds
-# parts; in parts of PART numbers it rounds as much.
-LONG, PART = 256, 128
-
-
-@functools.lru_cache(maxsize=1024)
-def _parts(n: int) -> int:
-    """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
-    return n // max(d for d in range(1, PART + 1) if n % d == 0)
-
-
 def positive_part(z: Array, out: Array | None = None) -> Array:
     """max(0, z), written to `out` if given.
 
@@ -133,6 +122,17 @@ def positive_part(z: Array, out: Array | None = None) -> Array:
     np.maximum(zeros, flat[:whole].reshape(-1, ROW), out=result[:whole].reshape(-1, ROW))
     np.maximum(zeros[: z.size - whole], flat[whole:], out=result[whole:])
     return a
+
+
+# Beyond LONG numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which adds
+# parts; in parts of PART numbers it rounds as much.
+LONG, PART = 256, 128
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(n: int) -> int:
+    """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
+    return n // max(d for d in range(1, PART + 1) if n % d == 0)
 
 
 def row_sums(A: Array) -> Array:

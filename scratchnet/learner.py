@@ -80,8 +80,8 @@ class Learner:
     def views(self, key: object, of: Array, make: Callable[[], Any]) -> Any:
         """What `make()` returns, kept for as long as `key` comes with the same array `of`, a buffer.
 
-        A walk through time takes a view of every buffer at every time: for a batch of one, making them costs as
-        much as a third of the arithmetic.
+        A walk through time takes a view of every buffer at every time; with a batch of one, making them anew in every
+        step is a cost that shows.
         """
         kept = self._views.get(key)
         if kept is None or kept[0] is not of:

@@ -34,23 +34,14 @@ class CompiledSteps(Steps):
         super().__init__(net, loss, optimiser, x, target)
         self.steps: Any = step.steps
         self.w, self.real = net.store.values, net.dtype.type
-        ends = np.cumsum([layer.out_features for layer in self.linears])
-        self.layers = np.array(
-            [
-                (
-                    la.in_features,
-                    la.out_features,
-                    la.W.start,
-                    -1 if la.b is None else la.b.start,
-                    end - la.out_features,
-                    s,
-                )
-                for la, end, s in zip(self.linears, ends, self.activations, strict=True)
-            ]
-        )
+        sizes = [layer.out_features for layer in self.linears]
+        ends = np.cumsum(sizes)
+        starts = [(la.W.start, -1 if la.b is None else la.b.start) for la in self.linears]
+        inputs = [layer.in_features for layer in self.linears]
+        self.layers = np.column_stack([inputs, sizes, starts, ends - sizes, self.activations])  # rows as in step.py
         self.a, self.delta = np.empty(ends[-1], net.dtype), np.empty(ends[-1], net.dtype)
-        nothing = np.empty((0, 0), net.dtype), np.empty(0, np.int64)
-        self.targets = (nothing[0], self.target) if loss.takes_labels else (self.target, nothing[1])
+        no_values, no_labels = np.empty((0, 0), net.dtype), np.empty(0, np.int64)
+        self.targets = (no_values, self.target) if loss.takes_labels else (self.target, no_labels)
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
         self.order, self.losses, self.at = np.ascontiguousarray(order, np.int64), losses, at

@@ -159,13 +159,13 @@ def steps(w, layers, x, values, labels, order, first, n, lr, scale, a, delta, lo
             return k + 1 - first
 
         for l in range(len(layers) - 1, -1, -1):
-            I, at_W, at_b = layers[l, 0], layers[l, 2], layers[l, 3]
             z, delta_l = a[begin[l] : end[l]], delta[begin[l] : end[l]]
             times_sigma_prime(delta_l, z, layers[l, 5])  # BP1, or the end of BP2
             if l == 0:
                 ahead = x[order[k + 1]] if k + 1 < first + n else x_k
                 learn_first_layer(w, layers[0], x_k, z, delta_l, lr, ahead)
                 break
+            I, at_W, at_b = layers[l, 0], layers[l, 2], layers[l, 3]
             a_l, below = a[begin[l - 1] : end[l - 1]], delta[begin[l - 1] : end[l - 1]]
             below[:] = 0
             for o in range(delta_l.size):

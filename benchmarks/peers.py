@@ -3,7 +3,8 @@
     python benchmarks/peers.py
 
 Every engine starts with the same weights and goes through the same batches, in turn with the others. A row gives µs
-per step, the ratio to scratchnet, the share of scratchnet's time that the bare matrix products need, and peak memory.
+per step as `scratchnet.fit` makes it in a long training, and as NumPy calls alone, the others' time and its ratio to
+the first, the share of the NumPy step that its bare matrix products need, and peak memory.
 """
 
 import dataclasses
@@ -19,11 +20,10 @@ from benchmarks import timing
 from benchmarks.timing import Spread
 from scratchnet.cli import known, parse
 
-OURS, PRODUCTS = "scratchnet numpy", "products alone"
-PEERS = (
-    "scratchnet compiled", "PyTorch eager", "PyTorch compile", "JAX jit", "JAX scan", "scikit-learn", "textbook NumPy",
-)  # fmt: skip
-IN_MEMORY = (OURS, "PyTorch eager")  # whose peak memory is compared
+COMPILED, READABLE, PRODUCTS = "scratchnet compiled", "scratchnet numpy", "products alone"
+OURS = (COMPILED, READABLE)  # what `fit` takes where Numba has something to compile, and the step of NumPy calls
+PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit", "JAX scan", "scikit-learn", "textbook NumPy")
+IN_MEMORY = (*OURS, "PyTorch eager")  # whose peak memory is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,25 @@ class Row:
 
     workload: str
     threads: int
-    steps: dict[str, Spread]  # seconds per step, by engine; "products alone" are scratchnet's matrix products
+    steps: dict[str, Spread]  # seconds per step, by engine; "products alone" are the NumPy step's
     memory: dict[str, dict[str, float]]  # MiB by engine: peak of the process, and its growth over the imports
     missing: dict[str, str]
 
+    @property
+    def ours(self) -> str:
+        """The name of scratchnet's step, which the others are compared with."""
+        return next(name for name in OURS if name in self.steps)
+
     def ratio(self, engine: str) -> float:
         """How many times scratchnet's time."""
-        return self.steps[engine].median / self.steps[OURS].median
+        return self.steps[engine].median / self.steps[self.ours].median
 
     @property
     def share(self) -> float | None:
-        """The part of scratchnet's time that the matrix products alone need."""
-        return self.ratio(PRODUCTS) if PRODUCTS in self.steps else None
+        """The part of the readable step's time that its matrix products alone need."""
+        if PRODUCTS not in self.steps or READABLE not in self.steps:
+            return None
+        return self.steps[PRODUCTS].median / self.steps[READABLE].median
 
 
 # ------------------------------------------------------------------------------------------ measuring, in a child
@@ -110,15 +117,16 @@ def measure(workload: str, engines: list[str], threads: int, memory: bool) -> tu
 def markdown(rows: list[Row], engines: list[str]) -> str:
     """The table as Markdown: µs per step and, for the others, times scratchnet's."""
     others = [name for name in engines if name in PEERS]
-    head = ["workload", "scratchnet µs", *others, "products", "memory MiB (PyTorch)"]
+    head = ["workload", "scratchnet µs", "NumPy step", *others, "products", "memory MiB (PyTorch)"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for row in rows:
-        cells = [row.workload, micro(row.steps[OURS])]
-        for name in others:
-            cells.append(f"{micro(row.steps[name])} ({row.ratio(name):.2f})" if name in row.steps else "–")
+        cells = [row.workload, micro(row.steps[row.ours])]
+        for name in (READABLE, *others):
+            there = name in row.steps and name != row.ours
+            cells.append(f"{micro(row.steps[name])} ({row.ratio(name):.2f})" if there else "–")
         cells.append("" if row.share is None else f"{row.share:.0%}")
-        m = row.memory
-        cells.append(f"{m[OURS]['peak']:.0f} ({m[IN_MEMORY[1]]['peak']:.0f})" if len(m) == 2 else "")
+        ours, theirs = (row.memory.get(name, {}).get("peak") for name in (row.ours, IN_MEMORY[-1]))
+        cells.append("" if ours is None or theirs is None else f"{ours:.0f} ({theirs:.0f})")
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -132,7 +140,7 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
     from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
 
-    others = [name for name in engines if name in PEERS]
+    others = [name for name in (READABLE, *engines) if name in (READABLE, *PEERS)]
     fig = new_figure(
         "A training step in other engines, as a multiple of scratchnet's time",
         f"{device}; right of the line: slower than scratchnet; ticks: quartiles",
@@ -144,16 +152,16 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     for row in rows:
         start = y
         for k, name in enumerate(others):
-            if name not in row.steps:
+            if name not in row.steps or name == row.ours:
                 continue
-            ours, step = row.steps[OURS].median, row.steps[name]
+            ours, step = row.steps[row.ours].median, row.steps[name]
             ratio = step.median / ours
             ax.barh(y, ratio - 1, left=1, color=(*COLOURS, GREY)[k], height=0.85, label=name)
             ax.plot([step.low / ours, step.high / ours], [y, y], color=INK, lw=1)
             beyond, side = (step.high / ours * 1.04, "left") if ratio >= 1 else (step.low / ours / 1.04, "right")
             ax.text(beyond, y, f"{ratio:.2g}", va="center", ha=side, size=8, color=INK)
             y += 1
-        ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[OURS])} µs"))
+        ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[row.ours])} µs"))
         y += 1
     ax.axvline(1, color=INK, lw=1.2)
     ax.set_xscale("log")
@@ -180,8 +188,8 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.workloads import WORKLOADS
 
     workloads = [known(name, list(WORKLOADS), "workload") for name in options.workloads] or list(WORKLOADS)
-    engines = [known(name, [OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
-    engines = [OURS, PRODUCTS, *(name for name in engines if name != OURS)]
+    engines = [known(name, [*OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
+    engines = [*OURS, PRODUCTS, *(name for name in engines if name not in OURS)]
     device = timing.cpu_name()
     for threads in sorted({timing.thread_count(t) for t in options.threads}):
         rows: list[Row] = []

@@ -25,6 +25,7 @@ class Learner:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.steps = 0  # training steps done so far
+        self.compiled = False  # whether loops compiled by Numba are to stand in for NumPy's passes where there are some
         self.first_example = 0  # position of this batch's first column in the global batch
         self._draws = 0
         self._buffers: dict[object, Array] = {}

@@ -17,6 +17,7 @@ from scratchnet.params import Param
 if TYPE_CHECKING:
     from scratchnet.distributed import Ranks
 
+MUCH = 1_000_000_000  # parameters times steps; for less, loading Numba or compiling takes longer than it saves
 PIECE = 65_536  # elements of a vector that are worked on at a time, so that they stay in the processor's cache
 
 
@@ -58,12 +59,22 @@ class Optimiser(Learner):
     def running(self, p: Param, value: Array) -> None:
         p.value[...] = value
 
+    def prepare(self, steps: int) -> None:
+        """Told before a training how many steps are to come, so that Numba, if installed, compiles what pays off."""
+        from scratchnet.kernels.compiled_steps import installed
+
+        self.compiled = type(self.w) is np.ndarray and self.w.size * steps >= MUCH and installed()
+
     def update(self) -> None:
         """Finish a step: change the weights by what backward reported."""
         if self.clip_norm is not None:
             self._clip(self.clip_norm)
         self._descend()
-        self.steps += 1
+        self.count(1)
+
+    def count(self, n: int) -> None:
+        """n steps more have been made, one or up to a multiple of a hundred."""
+        self.steps += n
         if self.steps % 100 == 0 and type(self.w) is np.ndarray:
             self._forget_the_tiny()
 
@@ -198,8 +209,11 @@ class Adam(Optimiser):
         # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale for the sums m, v as they are kept
         scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
         c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
+        direction = _adam
+        if self.compiled:
+            from scratchnet.kernels.adam import direction
         for k in self.pieces:
-            _adam(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
+            direction(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
             axpy(-c, self.g[k], self.w[k])
 
 

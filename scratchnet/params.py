@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
-from scratchnet.backend import Array
+from scratchnet.backend import Array, aligned_zeros
 
 ALIGN = 64  # elements; 64 float32 are four cache lines, so every parameter starts on a fresh one
 
@@ -58,9 +58,9 @@ class Store:
             raise ValueError("a layer can be packed into one network only, and once: make a new layer object")
         trained = [p for p in params if p.trained]
         fixed = [p for p in params if not p.trained]
-        self.values, self.fixed = (xp.zeros(self._place(group), dtype) for group in (trained, fixed))
+        self.values, self.fixed = (aligned_zeros(self._place(group), dtype, xp) for group in (trained, fixed))
         # zeros of this size take no memory until written; the last places are for what travels with the gradients
-        self.message = xp.zeros(self.values.size + ALIGN, dtype)
+        self.message = aligned_zeros(self.values.size + ALIGN, dtype, xp)
         self.grads = self.message[: self.values.size]
         for p in params:
             flat = self.values if p.trained else self.fixed

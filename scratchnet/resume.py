@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ------------------------------------------------------------------------------------------ what is written
 
 
-def environment(threads: int, device: str, ranks: int = 1) -> dict[str, str]:
+def environment(threads: int, device: str, ranks: int = 1, steps: str = "one at a time") -> dict[str, str]:
     """What the last bit of a result depends on besides the program: a sum's order is the BLAS library's choice."""
     blas = sorted(
         f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
@@ -50,6 +50,7 @@ def environment(threads: int, device: str, ranks: int = 1) -> dict[str, str]:
         "device": device,
         "ranks": str(ranks),
         "threads": str(threads),
+        "steps": steps,
         "numpy": np.__version__,
         "numba": importlib.metadata.version("numba") if compiled_steps.installed() else "not installed",
         "BLAS": ", ".join(blas),

@@ -104,9 +104,9 @@ def fit(
     `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
     smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
     and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
-    BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where steps on one example
-    are made many at a time: it then sees those whose number is a multiple. With `history`, that training is continued
-    where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
+    BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where they are made many at a
+    time (see scratchnet/kernels): it then sees those whose number is a multiple. With `history`, that training is
+    continued where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
     """
     if epochs < 0 or batch_size < 1:
         raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
@@ -116,12 +116,14 @@ def fit(
     need_finite(net, x)
     history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)
-    # steps of one example are made many at a time where they can be
-    kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps) if ranks is None else None
-    many = kind(net, loss, optimiser, x, target) if kind else None
+    threads = choose_threads(threads, work_of(net, x, batch_size))
+    # steps are made many at a time where they can be
+    kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps, threads) if ranks is None else None
+    many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
+    optimiser.prepare(epochs * steps)
     together = together if on_step is not None else steps
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
-    with blas_threads(choose_threads(threads, work_of(net, x, batch_size))), quiet:
+    with blas_threads(threads), quiet:
         for epoch in range(len(history.epochs), epochs):
             done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
             del history.step_losses[epoch * steps :]
@@ -138,7 +140,8 @@ def fit(
                 if many is not None:
                     k += many.run(min(together - optimiser.steps % together, steps - k))
                     if net.xp is np and not math.isfinite(losses[k - 1]):
-                        bad = describe_non_finite(net, x[order[k - 1 : k]], float(losses[k - 1]), optimiser.steps + 1)
+                        batch = order[(k - 1) * batch_size : k * batch_size]
+                        bad = describe_non_finite(net, x[batch], float(losses[k - 1]), optimiser.steps + 1)
                         raise NonFiniteError(bad)
                 else:
                     batch = order[k * batch_size : (k + 1) * batch_size]

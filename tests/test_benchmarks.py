@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
 
 
-@pytest.mark.parametrize("rival", ["textbook NumPy", "PyTorch eager", "JAX jit"])
+@pytest.mark.parametrize("rival", ["scratchnet compiled", "textbook NumPy", "PyTorch eager", "JAX jit"])
 @pytest.mark.parametrize(
     "workload", ["book 200", "zero-to-gans", "two-hidden", "fcn2", "cnn", "lstm batch 1", "tweets"]
 )
@@ -133,11 +133,15 @@ def test_report_with_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 def test_report_of_peers(tmp_path: Path) -> None:
     slow, fast = Spread(2e-3, 1e-3, 3e-3), Spread(1e-3, 1e-3, 1e-3)
-    row = peers.Row("book 200", 1, {peers.OURS: fast, peers.PRODUCTS: fast, "JAX jit": slow}, {}, {})
-    table = peers.markdown([row], [peers.OURS, *peers.PEERS])
-    assert "| book 200 | 1,000 | – | – | – | 2,000 (2.00) | – | – | – | 100% |  |" in table
-    everybody = dataclasses.replace(row, steps=row.steps | dict.fromkeys(peers.PEERS, slow))
-    peers.draw([row, everybody], [peers.OURS, *peers.PEERS], "cpu", tmp_path / "p.png")
+    memory = {name: {"peak": peak} for name, peak in zip(peers.IN_MEMORY, (90.0, 60.0, 300.0), strict=True)}
+    steps = {peers.READABLE: fast, peers.PRODUCTS: fast, "JAX jit": slow}
+    row = peers.Row("book 200", 1, steps, memory, {})
+    both = dataclasses.replace(row, steps=steps | {peers.COMPILED: Spread(5e-4, 4e-4, 6e-4)})
+    table = peers.markdown([row, both], list(peers.PEERS))
+    assert "| book 200 | 1,000 | – | – | – | 2,000 (2.00) | – | – | – | 100% | 60 (300) |" in table
+    assert "| book 200 | 500 | 1,000 (2.00) | – | – | 2,000 (4.00) | – | – | – | 100% | 90 (300) |" in table
+    everybody = dataclasses.replace(both, steps=both.steps | dict.fromkeys(peers.PEERS, slow))
+    peers.draw([row, everybody], list(peers.PEERS), "cpu", tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
 
 

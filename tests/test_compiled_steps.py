@@ -23,7 +23,7 @@ from scratchnet import (
 )
 from scratchnet.data import digits
 from scratchnet.errors import DataError, ShapeError
-from scratchnet.kernels import CompiledSteps, compiled_steps, kind_of_steps
+from scratchnet.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
 from scratchnet.resume import checkpoints_in
 from scratchnet.train import main
 from tests.test_kernels import LOSSES, data, network, wide
@@ -84,10 +84,11 @@ def test_which_trainings_take_them(monkeypatch):
 
     def taken(steps=50_000, batch_size=1, optimiser=lambda net: SGD(net, 0.1), x=x):
         net = network(wide())
-        return kind_of_steps(net, MSELoss(), optimiser(net), x, batch_size, steps)
+        return kind_of_steps(net, MSELoss(), optimiser(net), x, batch_size, steps, 1)
 
     assert taken() is CompiledSteps
-    assert taken(steps=49_999) is taken(batch_size=2) is taken(optimiser=Adam) is taken(x=x[:, :, None]) is None
+    assert taken(steps=49_999) is taken(x=x[:, :, None]) is None
+    assert taken(batch_size=2) is taken(optimiser=Adam) is CompiledBatches
     monkeypatch.setattr(compiled_steps, "installed", lambda: False)
     assert taken() is None
 

@@ -181,7 +181,7 @@ def test_a_model_is_no_checkpoint(tmp_path):
 def test_differences_of_the_environment_are_told():
     now = environment(2, "cpu")
     assert differences(now, now) == ""
-    assert {"threads", "numpy", "numba", "BLAS", "device", "ranks"} == set(now) and "openblas" in now["BLAS"]
+    assert {"threads", "steps", "numpy", "numba", "BLAS", "device", "ranks"} == set(now) and "openblas" in now["BLAS"]
     text = differences({**now, "numpy": "1.0", "threads": "1"}, now)
     assert text == f"threads 1 then, 2 now; numpy 1.0 then, {np.__version__} now"
     assert differences(None, now).startswith("device None then, cpu now")

@@ -13,7 +13,7 @@ from benchmarks.timing import cores
 from benchmarks.workloads import Workload
 from scratchnet.backend import add_product, choose_threads, dot
 from scratchnet.errors import DeviceError
-from scratchnet.kernels import CompiledSteps, GraphSteps, Steps, compiled_steps, supported
+from scratchnet.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
 from scratchnet.losses import Loss
 from scratchnet.optim import Optimiser
 from scratchnet.training import work_of
@@ -25,75 +25,97 @@ LOSSES: dict[str, Loss] = {
     "nll": sn.NLLLoss(),
 }
 
+LONG = 10**9  # steps, of a training that is long enough for whatever shortens it
+ROUNDS = 125  # times that `ManySteps` has the batches one after another
+
 
 def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
     return sn.Adam(net, lr=work.lr) if work.optimiser == "adam" else sn.SGD(net, lr=work.lr, momentum=work.momentum)
 
 
 def train(work: Workload, device: str) -> "Trainer | ManySteps":
-    try:
-        net = sn.Sequential(*work.layers(), seed=work.seed, device=device)
-    except DeviceError as e:
-        raise Missing(str(e)) from None
-    batches = [(sparse(x) if work.sparse else net.xp.asarray(x), net.xp.asarray(t)) for x, t in work.batches()]
-    threads = Threads(choose_threads("auto", work_of(net, work.batches()[0][0], work.batch)))
-
-    def finish() -> None:
-        threads.restore()
-        if device == "cuda":
-            net.xp.cuda.get_current_stream().synchronize()
-
+    """The readable step, `scratchnet.step`; on a GPU with batches of one what `scratchnet.fit` makes there."""
+    net = network(work, device)
     if work.optimiser is None:
-        return Trainer(batches, lambda x, t: net(x), finish, begin=threads.limit)
+        return one_by_one(work, net, lambda x, t: net(x))
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
     if device == "cuda" and work.batch == 1:
-        return ManySteps(GraphSteps, net, loss, optimiser, batches, finish)
-
-    def step(x: Any, t: Any) -> None:
-        sn.step(net, loss, optimiser, x, t)
-
-    return Trainer(batches, step, finish, lambda: list(net.state_dict().values()), threads.limit)
+        return ManySteps(GraphSteps, net, loss, optimiser, work)
+    return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
 
 
-def train_compiled(work: Workload, device: str) -> "ManySteps":
-    """The steps that `scratchnet.fit` compiles: one example each, of fully connected layers."""
+def train_compiled(work: Workload, device: str) -> "Trainer | ManySteps":
+    """What `scratchnet.fit` makes in a long training, where Numba is installed."""
     if not compiled_steps.installed():
         raise Missing("numba is not installed")
-    net = sn.Sequential(*work.layers(), seed=work.seed)
     if work.optimiser is None:
         raise Missing("it is for training")
+    net = network(work, device)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
-    why = supported(net, loss, optimiser, work.batch)
-    if why:
-        raise Missing(why)
-    return ManySteps(CompiledSteps, net, loss, optimiser, work.batches(), lambda: None)
+    x = work.batches()[0][0]
+    kind = None if work.sparse else kind_of_steps(net, loss, optimiser, x, work.batch, LONG, threads_of(work, net))
+    if kind is not None:
+        return ManySteps(kind, net, loss, optimiser, work)
+    if not isinstance(optimiser, sn.Adam):
+        raise Missing("nothing of it is compiled")
+    optimiser.prepare(LONG)
+    return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
 
 
-ROUNDS = 125  # times that `ManySteps` has the batches one after another
+def network(work: Workload, device: str) -> sn.Sequential:
+    try:
+        return sn.Sequential(*work.layers(), seed=work.seed, device=device)
+    except DeviceError as e:
+        raise Missing(str(e)) from None
+
+
+def threads_of(work: Workload, net: sn.Sequential) -> int:
+    """The engine's own choice of BLAS threads."""
+    return choose_threads("auto", work_of(net, work.batches()[0][0], work.batch))
+
+
+def finish(net: sn.Sequential) -> None:
+    if net.device == "cuda":
+        net.xp.cuda.get_current_stream().synchronize()
+
+
+def one_by_one(work: Workload, net: sn.Sequential, step: Callable[[Any, Any], object]) -> Trainer:
+    """A Trainer of a step, or a prediction, in Python."""
+    batches = [(sparse(x) if work.sparse else net.xp.asarray(x), net.xp.asarray(t)) for x, t in work.batches()]
+    threads = Threads(threads_of(work, net))
+
+    def end() -> None:
+        threads.restore()
+        finish(net)
+
+    return Trainer(batches, step, end, lambda: list(net.state_dict().values()), threads.limit)
 
 
 class ManySteps:
-    """A Trainer whose steps, of one example, are made as `scratchnet.fit` makes them: a hundred at a time."""
+    """A Trainer whose steps are made as `scratchnet.fit` makes them: a hundred at a time."""
 
-    def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, batches: list,
-                 finish: Callable[[], None]) -> None:  # fmt: skip
-        x, t = (net.xp.concatenate([batch[k] for batch in batches] * ROUNDS) for k in (0, 1))
-        self.many, self.net, self.finish = kind(net, loss, optimiser, x, t), net, finish
-        self.order = net.xp.arange(len(x))
-        self.losses = net.xp.empty(len(x), net.dtype)
-        lr, optimiser.lr = optimiser.lr, 0.0  # what is compiled or recorded is so here, and no weight changes
-        self(100)
-        self(111)
-        optimiser.lr = lr
+    def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, work: Workload) -> None:
+        batches, repeat = work.batches(), ROUNDS if net.device == "cuda" else 1
+        x, t = (net.xp.asarray(np.concatenate([batch[k] for batch in batches] * repeat)) for k in (0, 1))
+        self.many, self.net, self.threads = kind(net, loss, optimiser, x, t, work.batch), net, Threads(1)
+        self.order = net.xp.asarray(np.tile(np.arange(len(x)), ROUNDS // repeat))
+        self.losses = net.xp.empty(ROUNDS * len(batches), net.dtype)
+        if net.device == "cuda":  # what is recorded is so here, and no weight changes
+            lr, optimiser.lr = optimiser.lr, 0.0
+            self(100)
+            self(111)
+            optimiser.lr = lr
 
     def __call__(self, n: int) -> None:
+        self.threads.limit()
         while n > 0:
             self.many.begin(self.order, self.losses)
-            part = min(n, len(self.order))
+            part = min(n, len(self.losses))
             n -= part
             while part > 0:
                 part -= self.many.run(min(part, 100))
-        self.finish()
+        self.threads.restore()
+        finish(self.net)
 
     def weights(self) -> list[np.ndarray]:
         return list(self.net.state_dict().values())
@@ -144,4 +166,5 @@ def products(work: Workload, device: str) -> Trainer:
         for call in calls:
             call()
 
-    return Trainer([(None, None)], step)
+    threads = Threads(threads_of(work, network(work, "cpu")))
+    return Trainer([(None, None)], step, threads.restore, begin=threads.limit)

@@ -33,10 +33,12 @@ def compiled(xp: ModuleType, dtype: str) -> Any:
 
 class GraphSteps(Steps):
     __doc__ = Steps.__doc__
-    how = "steps in CUDA graphs"
+    how = "in CUDA graphs"
 
-    def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
-        super().__init__(net, loss, optimiser, x, target)
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
         xp, dtype = net.xp, net.dtype
         self.xp = xp
         self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)

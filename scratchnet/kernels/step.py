@@ -15,16 +15,23 @@ from numba import njit
 
 from scratchnet.kernels.reference import RELU, SIGMOID, TANH
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
 # A sum may be taken in another order, many parts of it at a time. NaN and infinities stay what they are.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+REORDER = {"reassoc", "contract", "nsz"}
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], fastmath: Any = REORDER) -> Callable[..., Any]:
     """Compile at the first call; the machine code is kept for later programs where a folder for it can be written."""
     try:
-        return njit(cache=True, **OPTIONS)(function)
+        return njit(cache=True, fastmath=fastmath, **OPTIONS)(function)
     except RuntimeError:
-        return njit(**OPTIONS)(function)
+        return njit(fastmath=fastmath, **OPTIONS)(function)
+
+
+def compiled_exactly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`compiled`, with every operation rounded as it is written."""
+    return compiled(function, fastmath=False)
 
 
 @compiled
@@ -150,7 +157,7 @@ def steps(w, layers, x, values, labels, order, first, n, lr, scale, a, delta, lo
             weighted_input(w, layers[l], a[begin[l - 1] : end[l - 1]], z)
             activate(z, layers[l, 5])
 
-        y, delta_y = a[begin[-1] :], delta[begin[-1] :]
+        y, delta_y = a[begin[-1] : end[-1]], delta[begin[-1] : end[-1]]
         if labels.size:
             losses[k] = cross_entropy(y, labels[order[k]], delta_y)
         else:

@@ -1,7 +1,7 @@
-"""Steps on one example each, many in a row without Python between them: which trainings they are for, and their data.
+"""Many steps in a row without Python between them: which trainings they are for, and their data.
 
-Letters: as in reference.py, which says in NumPy what a step does. `graph_steps.py` makes them on a GPU,
-`compiled_steps.py` on the CPU.
+Letters: as in reference.py, which says in NumPy what a step on one example does. `graph_steps.py` makes such steps on a
+GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
 """
 
 from typing import ClassVar
@@ -11,23 +11,40 @@ import numpy as np
 from scratchnet.backend import Array
 from scratchnet.errors import DataError
 from scratchnet.kernels.reference import IDENTITY, RELU, SIGMOID, TANH
-from scratchnet.layers import Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, QuadraticCost
-from scratchnet.optim import SGD, Optimiser
+from scratchnet.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
+from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
+from scratchnet.optim import SGD, Adam, Optimiser
 
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 
 
 def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
-    """Why this training cannot take the kernels, in words, or None if it can."""
+    """Why this training cannot take the kernels for one example, in words, or None if it can."""
     if batch_size != 1:
         return f"a step takes a batch of {batch_size} examples, not one"
     if type(optimiser) is not SGD or optimiser.v is not None or optimiser.weight_decay or optimiser.builds_gradient:
         return "the optimiser is not SGD without momentum, weight decay and clipping"
-    if type(loss) not in (MSELoss, QuadraticCost, CrossEntropyLoss):
+    return supported_network(net, loss)
+
+
+def supported_in_batches(net: Sequential, loss: Loss, optimiser: Optimiser) -> str | None:
+    """Why this training cannot take the compiled steps on batches, in words, or None if it can."""
+    if type(optimiser) not in (SGD, Adam) or optimiser.weight_decay or optimiser.builds_gradient:
+        return "the optimiser is not SGD or Adam without weight decay and clipping"
+    if isinstance(optimiser, SGD) and optimiser.nesterov:
+        return "the optimiser is SGD with Nesterov's momentum"
+    return supported_network(net, loss)
+
+
+def supported_network(net: Sequential, loss: Loss) -> str | None:
+    """Why this network and loss have no kernels, or None if they have: Linear, activations and the usual losses."""
+    layers = net.layers
+    if type(loss) is NLLLoss and len(layers) > 1 and type(layers[-1]) is LogSoftmax:
+        layers = layers[:-1]  # together they are the cross entropy of the logits
+    elif type(loss) not in (MSELoss, QuadraticCost, CrossEntropyLoss):
         return f"there is no kernel for the loss {type(loss).__name__}"
     below: type | None = None
-    for layer in net.layers:
+    for layer in layers:
         kind = type(layer)
         if kind is not Linear and kind not in ACTIVATIONS:
             return f"there is no kernel for the layer {layer}"
@@ -38,18 +55,21 @@ def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int
 
 
 class Steps:
-    """Steps on the examples of x (N, I) and target (N, K) or labels (N,), which change the weights in place.
+    """Steps on the examples of x (n, I) and target (n, K) or labels (n,), which change the weights in place.
 
-    >>> steps.begin(order, losses)  # which example each step takes, and where its loss goes
+    >>> steps.begin(order, losses)  # in which order the steps take the examples, and where their losses go
     >>> steps.run(100)  # the next hundred, or fewer: it returns how many
 
     Raises ShapeError for examples or targets that do not fit, DataError for a label that is out of range.
     """
 
-    how: ClassVar[str]  # they are made, in words
+    how: ClassVar[str]  # the steps are made, in words
 
-    def __init__(self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array) -> None:
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
         xp, dtype = net.xp, net.dtype
+        self.batch_size = batch_size
         self.optimiser = optimiser
         net.shapes_from(x.shape[1:])
         self.linears = [layer for layer in net.layers if isinstance(layer, Linear)]
@@ -63,7 +83,7 @@ class Steps:
         self.target = xp.ascontiguousarray(target, dtype=np.int64 if loss.takes_labels else dtype)
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        """Begin an epoch: step k takes example order[k] and writes losses[k]; the first one to run is `at`."""
+        """Begin an epoch: step k takes batch k of this order and writes losses[k]; the first one to run is `at`."""
         raise NotImplementedError
 
     def run(self, n: int) -> int:
@@ -72,12 +92,12 @@ class Steps:
 
 
 def activations_of(net: Sequential) -> list[int]:
-    """For each Linear the number of the activation that follows it."""
+    """For each Linear the number of the activation that follows it; a LogSoftmax is the loss's affair."""
     found: list[int] = []
     for layer in net.layers:
         if isinstance(layer, Linear):
             found.append(IDENTITY)
-        else:
+        elif type(layer) in ACTIVATIONS:
             found[-1] = ACTIVATIONS[type(layer)]
     return found
 

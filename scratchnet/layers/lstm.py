@@ -80,6 +80,13 @@ class LSTM(Recurrent):
                   learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
         cells, tanh_c = cache
         xp, (dh, dc), (T, H, N) = xp_of(a), state, tanh_c.shape
+        if learn.compiled and ended is None:
+            from scratchnet.kernels.lstm import walk_back
+
+            delta = buffer(self, "delta", (T, 4 * H, N), a, learn)
+            nothing = a[:0, :H] if above is None else above
+            walk_back(nothing, self.weights[k][1].value, cells, tanh_c, dh, dc, delta)
+            return delta, [dh, dc]
 
         def in_whole_and_at_every_time() -> tuple[Any, ...]:
             factors = buffer(self, "factors", (T, 6, H, N), a, learn)

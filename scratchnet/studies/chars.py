@@ -141,6 +141,7 @@ def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> 
     optimiser, rate = optimiser_of(net, o), parse_schedule(o.schedule, o.lr, o.epochs)
     data = net.xp.asarray(streams(text, o.batch_size, o.length))
     steps = data.shape[1] // o.length
+    optimiser.prepare(o.epochs * steps)
     threads = choose_threads(o.threads, lstm.operations((o.length, lstm.input_size)) * o.batch_size)
     progress = ProgressLines(result.console, o.epochs, o.batch_size * o.length * steps)
     result.metrics |= {"device": net.device, "threads": threads}

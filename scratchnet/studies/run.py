@@ -111,13 +111,15 @@ class Run:
         if self.ranks and wanted == "auto" and self.ranks.host.size > 1:  # the ranks share the cores
             wanted = "1"
         threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
-        place = environment(threads, net.device, self.ranks.size if self.ranks else 1)
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         x, target = net.as_input(train[0]), net.xp.asarray(train[1])
         steps = o.epochs * -(-length(x) // o.batch_size)
-        kind = None if self.ranks else kind_of_steps(net, loss, optimiser, x, o.batch_size, steps)
-        why += f", {kind.how}" if kind else ""
+        kind = None if self.ranks else kind_of_steps(net, loss, optimiser, x, o.batch_size, steps, threads)
+        why += f", steps {kind.how}" if kind else ""
+        optimiser.prepare(steps)
+        how = kind.how if kind else "one at a time" + ", in part compiled by Numba" * optimiser.compiled
+        place = environment(threads, net.device, self.ranks.size if self.ranks else 1, how)
         self.say(
             f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} "
             f"of batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"

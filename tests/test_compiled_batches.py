@@ -1,0 +1,215 @@
+"""The compiled steps on batches: against the readable step, by every rule and loss, in portions, and through `fit`."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from scratchnet import (
+    SGD,
+    Adam,
+    CrossEntropyLoss,
+    History,
+    Linear,
+    LogSoftmax,
+    MSELoss,
+    NLLLoss,
+    NonFiniteError,
+    ReLU,
+    Sequential,
+    Tanh,
+    fit,
+    step,
+)
+from scratchnet.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps, supported_in_batches
+from scratchnet.optim import AdamW
+from tests.test_kernels import LOSSES, data, network, wide
+
+pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
+
+OPTIMISERS = {
+    "plain": lambda net: SGD(net, 0.02),
+    "momentum": lambda net: SGD(net, 0.005, momentum=0.9),
+    "adam": lambda net: Adam(net, 0.01, betas=(0.8, 0.99), eps=1e-6),
+}
+
+
+def log_softmax():
+    return [Linear(6, 12), Tanh(), Linear(12, 3), LogSoftmax()]
+
+
+def deep():
+    return [Linear(6, 17), Tanh(), Linear(17, 1, bias=False), ReLU(), Linear(1, 9), Linear(9, 3)]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Even the shortest training takes the compiled steps."""
+    monkeypatch.setattr(compiled_steps, "FEW_BATCHES", 1)
+
+
+def one_by_one(net, loss, optimiser, x, t, batch_size):
+    return [step(net, loss, optimiser, x[k : k + batch_size], t[k : k + batch_size])
+            for k in range(0, len(x), batch_size)]  # fmt: skip
+
+
+def in_portions(net, loss, optimiser, x, t, batch_size, portion=1000):
+    many = CompiledBatches(net, loss, optimiser, x, t, batch_size)
+    losses = np.full(-(-len(x) // batch_size), np.nan, net.dtype)
+    many.begin(np.arange(len(x)), losses)
+    done = 0
+    while done < len(losses):
+        done += many.run(min(portion, len(losses) - done))
+    return losses
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize(("layers", "loss"), [*((layers, loss) for loss in LOSSES for layers in (wide, deep)),
+                                              (log_softmax, NLLLoss())],
+                         ids=lambda a: getattr(a, "__name__", str(a)))  # fmt: skip
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 1e-3)])
+@pytest.mark.parametrize("batch_size", [1, 7, 16])
+def test_they_are_the_readable_step(optimiser, layers, loss, dtype, tolerance, batch_size):
+    x, t = data(30 * batch_size + batch_size // 2, loss)  # the last batch is smaller
+    x = x.astype(dtype)
+    here, there = network(layers(), "cpu", dtype), network(layers(), "cpu", dtype)
+    begun = here.store.values.copy()
+    expected = one_by_one(here, loss, OPTIMISERS[optimiser](here), x, t, batch_size)
+    losses = in_portions(there, loss, other := OPTIMISERS[optimiser](there), x, t, batch_size)
+    np.testing.assert_allclose(losses, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(there.store.values, here.store.values, rtol=tolerance, atol=tolerance)
+    assert other.steps == len(expected) and there.store.values.dtype == dtype
+    assert not np.array_equal(here.store.values, begun)
+
+
+@pytest.mark.parametrize("small", [0, 1_000_000])
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize(
+    "sizes", [(784, 100, 50, 10), (784, 2000, 10), (530, 33, 5), (784, 10), (783, 16), (512, 9, 300, 64), (3, 640, 2)]
+)
+@pytest.mark.parametrize("batch_size", [100, 128])
+def test_products_in_parts(optimiser, sizes, batch_size, small, monkeypatch):
+    """Sizes at which they are made so, and such as leave a remainder or are read otherwise."""
+    monkeypatch.setattr(compiled_steps, "small_products", lambda: small)
+    rng = np.random.default_rng(1)
+    x, t = rng.normal(size=(3 * batch_size, sizes[0])), rng.integers(0, sizes[-1], 3 * batch_size)
+    nets = []
+    for make in (one_by_one, in_portions):
+        layers = [la for i, o in pairwise(sizes) for la in (Linear(i, o), ReLU())][:-1]
+        net = Sequential(*layers, seed=3, dtype="float64")
+        make(net, CrossEntropyLoss(), OPTIMISERS[optimiser](net), x, t, batch_size)
+        nets.append(net.store.values)
+    np.testing.assert_allclose(*nets, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_the_same_bits_in_any_portions(optimiser):
+    x, t = data(700, CrossEntropyLoss())
+    results = set()
+    for portion in (1, 30, 117, 350):
+        net = network(wide())
+        in_portions(net, CrossEntropyLoss(), OPTIMISERS[optimiser](net), x, t, 2, portion)
+        results.add(net.store.values.tobytes())
+    assert len(results) == 1
+
+
+def test_sums_that_have_become_tiny_are_forgotten_as_ever():
+    x, t = np.zeros((200, 6)), np.zeros((200, 3))  # W of the first layer gets no gradient
+    states = []
+    for make in (one_by_one, in_portions):
+        net = network(wide())
+        optimiser = Adam(net, 0.01, betas=(0.001, 0.001))
+        optimiser.m[:] = 1e-3
+        make(net, MSELoss(), optimiser, x, t, 2)
+        states.append(optimiser.m == 0)
+    assert states[0].any() and np.array_equal(*states)
+
+
+def test_which_trainings_take_them(monkeypatch):
+    x = np.zeros((10, 6), "float32")
+
+    mse = MSELoss()
+
+    def taken(layers=wide, loss=mse, optimiser=Adam, steps=10_000, batch_size=32, threads=1, x=x):
+        net = network(layers())
+        return kind_of_steps(net, loss, optimiser(net), x, batch_size, steps, threads)
+
+    assert taken() is taken(optimiser=OPTIMISERS["momentum"]) is taken(batch_size=1) is CompiledBatches
+    assert taken(log_softmax, NLLLoss()) is CompiledBatches
+    assert taken(optimiser=OPTIMISERS["plain"], batch_size=1, steps=50_000) is CompiledSteps
+    assert taken(steps=9_999) is taken(threads=2) is taken(x=x[:, :, None]) is taken(loss=NLLLoss()) is None
+    assert taken(optimiser=AdamW) is None
+    monkeypatch.setattr(compiled_steps, "installed", lambda: False)
+    assert taken() is None
+
+
+def test_why_not():
+    net = network(wide())
+    for optimiser in (
+        Adam(net, weight_decay=0.1),
+        AdamW(net),
+        SGD(net, 0.1, clip_norm=1.0),
+        SGD(net, 0.1, weight_decay=0.1),
+    ):
+        assert "without weight decay and clipping" in supported_in_batches(net, MSELoss(), optimiser)
+    assert "Nesterov" in supported_in_batches(net, MSELoss(), SGD(net, 0.1, momentum=0.9, nesterov=True))
+    assert "loss NLLLoss" in supported_in_batches(net, NLLLoss(), SGD(net, 0.1))
+    assert "LogSoftmax" in supported_in_batches(network(log_softmax()), CrossEntropyLoss(), SGD(net, 0.1))
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_fit_with_them_is_fit_without(few, monkeypatch, optimiser):
+    x, t = data(50, NLLLoss())
+    histories, networks = [], []
+    for there in (True, False):
+        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
+        net = network(log_softmax())
+        options = {"epochs": 3, "schedule": lambda epoch: 0.1 / (epoch + 1), "valid": (x[:9], t[:9])}
+        made = OPTIMISERS[optimiser](net)
+        histories.append(fit(net, NLLLoss(), made, x, t, batch_size=8, threads=1, **options))
+        networks.append(net)
+        assert made.steps == 21
+    np.testing.assert_allclose(histories[0].step_losses, histories[1].step_losses, rtol=1e-9)
+    np.testing.assert_allclose(networks[0].store.values, networks[1].store.values, rtol=1e-9, atol=1e-12)
+    for a, b in zip(histories[0].epochs, histories[1].epochs, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == pytest.approx(
+            {k: v for k, v in b.items() if k != "seconds"}, rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_going_on_in_the_middle_of_an_epoch_gives_the_same_bits(few, optimiser):
+    class Stopped(Exception):
+        pass
+
+    def stop(epoch, k, steps, loss):
+        if (epoch, k) == (1, 5):
+            history.step_losses += history.running[:6].tolist()
+            raise Stopped
+
+    x, t = data(75, MSELoss())
+    whole, net = network(wide()), network(wide())
+    through = fit(whole, MSELoss(), OPTIMISERS[optimiser](whole), x, t, epochs=2, batch_size=4, threads=1)
+    history, made = History(), OPTIMISERS[optimiser](net)
+    options = {"epochs": 2, "batch_size": 4, "threads": 1, "history": history}
+    with pytest.raises(Stopped):
+        fit(net, MSELoss(), made, x, t, on_step=stop, together=5, **options)
+    fit(net, MSELoss(), made, x, t, **options)
+    assert history.step_losses == through.step_losses
+    np.testing.assert_array_equal(net.store.values, whole.store.values)
+
+
+def test_a_loss_that_is_no_number_changes_nothing_and_is_told_as_ever(few, monkeypatch):
+    x, t = data(80, MSELoss())
+    errors, weights = [], []
+    for there in (True, False):
+        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
+        net = network([Linear(6, 9), ReLU(), Linear(9, 3)])
+        optimiser = SGD(net, 1e60)
+        with pytest.raises(NonFiniteError) as error:
+            fit(net, MSELoss("sum"), optimiser, x, t, batch_size=4, threads=1, epochs=3)
+        errors.append((str(error.value), optimiser.steps))
+        weights.append(net.store.values)
+    assert errors[0] == errors[1] and errors[0][1] > 0
+    assert np.isfinite(weights[0]).all()
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-9)

@@ -104,7 +104,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         devices = {ENGINES[name][2] for name in runs}
         probes = {f"{d} {k}": run for d in devices for k, run in limits_of(d, hidden).items()}
         clock = timing.clock_for(options["threads"], "cuda" if "cuda" in devices else "cpu")
-        times = timing.interleave(runs | probes, ROUNDS, steps=steps, clock=clock)
+        times = timing.interleave(runs | probes, ROUNDS, steps=steps, threads=options["threads"], clock=clock)
         for name in runs:
             device = ENGINES[name][2]
             own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}

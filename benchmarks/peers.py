@@ -51,6 +51,7 @@ class Row:
     steps: dict[str, Spread]  # seconds per step, by engine; "products alone" are the NumPy step's
     memory: dict[str, dict[str, float]]  # MiB by engine: peak of the process, and its growth over the imports
     missing: dict[str, str]
+    taken: int = 1  # threads that scratchnet's `--threads auto` takes of them
 
     @property
     def ours(self) -> str:
@@ -76,6 +77,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
     """All engines on one workload; or one engine's memory. In a process of its own, kept to so many cores."""
     timing.use_cores(options["threads"])
     from benchmarks.engines import Missing, build
+    from benchmarks.engines.scratchnet_ import network, threads_of
     from benchmarks.workloads import WORKLOADS
 
     work = WORKLOADS[options["workload"]]
@@ -86,6 +88,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         build(options["memory_of"], work)(20)
         most, _ = timing.peak_memory()
         return {"peak": most, "growth": most - before}
+    taken = threads_of(work, network(work, "cpu"))
     runs, missing = {}, {}
     for name in options["engines"]:
         try:
@@ -93,8 +96,9 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         except Missing as e:
             missing[name] = str(e)
     return {
-        "steps": timing.interleave(runs, clock=timing.clock_for(options["threads"])),
+        "steps": timing.interleave(runs, threads=options["threads"], clock=timing.clock_for(options["threads"])),
         "missing": missing,
+        "taken": taken,
         "environment": timing.environment(),
     }
 
@@ -108,7 +112,8 @@ def measure(workload: str, engines: list[str], threads: int, memory: bool) -> tu
         if name in answer["steps"]
     }
     steps = {name: Spread(**spread) for name, spread in answer["steps"].items()}
-    return Row(workload, threads, steps, used, answer["missing"]), answer["environment"]
+    row = Row(workload, threads, steps, used, answer["missing"], answer["taken"])
+    return row, answer["environment"]
 
 
 # ------------------------------------------------------------------------------------------ telling
@@ -140,7 +145,7 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
     from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
 
-    others = [name for name in (READABLE, *engines) if name in (READABLE, *PEERS)]
+    others = [READABLE, *(name for name in engines if name in PEERS)]
     fig = new_figure(
         "A training step in other engines, as a multiple of scratchnet's time",
         f"{device}; right of the line: slower than scratchnet; ticks: quartiles",
@@ -159,7 +164,7 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
             ax.barh(y, ratio - 1, left=1, color=(*COLOURS, GREY)[k], height=0.85, label=name)
             ax.plot([step.low / ours, step.high / ours], [y, y], color=INK, lw=1)
             beyond, side = (step.high / ours * 1.04, "left") if ratio >= 1 else (step.low / ours / 1.04, "right")
-            ax.text(beyond, y, f"{ratio:.2g}", va="center", ha=side, size=8, color=INK)
+            ax.text(beyond, y, f"{ratio:.3g}", va="center", ha=side, size=8, color=INK)
             y += 1
         ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[row.ours])} µs"))
         y += 1
@@ -176,7 +181,7 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     ax.grid(axis="x", color="#E3E3E3", lw=0.8)
     handles, labels = ax.get_legend_handles_labels()
     first = dict(zip(labels, handles, strict=True))
-    fig.legend(first.values(), first.keys(), frameon=False, fontsize=9, loc="outside lower center", ncols=len(first))
+    fig.legend(first.values(), first.keys(), frameon=False, fontsize=9, loc="outside lower center", ncols=4)
     save(fig, path)
 
 
@@ -209,6 +214,9 @@ def report(rows: list[Row], engines: list[str], device: str, stem: str) -> None:
     """Table, who was left out, and picture."""
     table = f"{device}: µs per step (times scratchnet's)\n\n{markdown(rows, engines)}\n"
     print(table)
+    if rows[0].threads > 1:
+        more = [f"{row.taken} in {row.workload}" for row in rows if row.taken > 1]
+        print(f"scratchnet's --threads auto takes {', '.join([*more, 'one elsewhere' if more else 'one of them'])}")
     for name, why in {name: why for row in rows for name, why in row.missing.items()}.items():
         print(f"left out somewhere: {name}: {why}")
     Path(f"{stem}.md").write_text(table)

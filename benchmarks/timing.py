@@ -17,6 +17,7 @@ from scratchnet.cli import guard
 from scratchnet.errors import SettingError
 
 RESULTS = Path(__file__).parent / "results"
+PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how many times longer a turn is
 
 Run = Callable[[int], None]  # does so many steps and waits until they are done
 
@@ -41,16 +42,20 @@ def interleave(
     slice_seconds: float = 0.015,
     steps: Mapping[str, int] | None = None,
     enough: float = 8.0,
+    threads: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Spread]:
     """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
 
     Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
     calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. Runs
-    named in `steps` do that many in all. For `clock` see `clock_for`.
+    named in `steps` do that many in all. With several threads there is a pause before each turn, in which those of the
+    engine before fall asleep: OpenBLAS's look out for more work for 150 ms. For `clock` see `clock_for`.
     """
+    pause, slice_seconds = (PAUSE, LONGER * slice_seconds) if threads > 1 else (0.0, slice_seconds)
     per_turn: dict[str, int] = {}
     for name, run in runs.items():
+        time.sleep(pause)
         run(2)
         start = clock()
         run(3)
@@ -63,6 +68,7 @@ def interleave(
         if not steps and k >= 7 and time.perf_counter() - begin > enough:
             break
         for name, run in runs.items():
+            time.sleep(pause)
             start = clock()
             run(per_turn[name])
             seconds[name].append((clock() - start) / per_turn[name])

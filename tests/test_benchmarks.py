@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import hidden_sweep, peers, timing
+from benchmarks import hidden_sweep, peers, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -141,7 +141,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
     assert "| book 200 | 1,000 | – | – | – | 2,000 (2.00) | – | – | – | 100% | 60 (300) |" in table
     assert "| book 200 | 500 | 1,000 (2.00) | – | – | 2,000 (4.00) | – | – | – | 100% | 90 (300) |" in table
     everybody = dataclasses.replace(both, steps=both.steps | dict.fromkeys(peers.PEERS, slow))
-    peers.draw([row, everybody], list(peers.PEERS), "cpu", tmp_path / "p.png")
+    peers.draw([row, everybody], [*peers.OURS, peers.PRODUCTS, *peers.PEERS], "cpu", tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
 
 
@@ -155,6 +155,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
         ("hidden_sweep", ["--engines", "scratchnet nunpy"], "did you mean scratchnet numpy"),
         ("peers", ["--workloads", "bok 200"], "did you mean book 200"),
         ("peers", ["--threads", "0"], "--threads 0"),
+        ("threads", ["--workloads", "cn"], "did you mean cnn"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(file: str, args: list[str], words: str, tmp_path: Path) -> None:
@@ -168,6 +169,43 @@ def test_a_mistake_is_one_line_and_exit_code_2(file: str, args: list[str], words
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("slowed", [1.0, 1.2])
+def test_one_core_and_all_cores_in_turn(
+    slowed: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Process:
+        taken = 1
+
+        def __init__(self, workload: str, cores: int) -> None:
+            self.seconds = 1e-3 * (slowed if made else 1)
+            made.append(cores)
+
+        def __call__(self, n: int) -> float:
+            return self.seconds
+
+        def end(self) -> None:
+            ended.append(self)
+
+    made, ended = list[int](), list[Process]()
+    monkeypatch.setattr(threads, "Process", Process)
+    assert threads.main(["--workloads", "cnn", "--out", str(tmp_path)]) == 0
+    assert made == [1, timing.cores()] and len(ended) == 2
+    said = capsys.readouterr().out
+    assert f"| cnn | 1,000.0 | {1000 * slowed:,.1f} | {slowed:.2f} ({slowed:.2f} to {slowed:.2f}) | 1 |" in said
+    assert f"in three turns of four: {'none' if slowed == 1 else 'cnn'}" in said
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())["rows"][0]["ratio"]["median"] == pytest.approx(slowed)
+
+
+def test_a_process_makes_steps_when_it_is_told_to() -> None:
+    process = threads.Process("predict 1 image", 1)
+    assert process.taken == 1 and 0 < process(2) < 10
+    process.end()
+    assert process.child.returncode == 0
+    with pytest.raises(ChildProcessError, match=r"nothing 1 ended"):
+        threads.Process("nothing", 1)
 
 
 def test_thread_count() -> None:

@@ -1,4 +1,7 @@
-"""The compiled steps on batches: against the readable step, by every rule and loss, in portions, and through `fit`."""
+"""The compiled steps on batches: against the readable step, by every rule and loss, and in any portions.
+
+How `fit` and the command take them is tested in test_compiled_steps.py.
+"""
 
 from itertools import pairwise
 
@@ -9,16 +12,13 @@ from scratchnet import (
     SGD,
     Adam,
     CrossEntropyLoss,
-    History,
     Linear,
     LogSoftmax,
     MSELoss,
     NLLLoss,
-    NonFiniteError,
     ReLU,
     Sequential,
     Tanh,
-    fit,
     step,
 )
 from scratchnet.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps, supported_in_batches
@@ -40,12 +40,6 @@ def log_softmax():
 
 def deep():
     return [Linear(6, 17), Tanh(), Linear(17, 1, bias=False), ReLU(), Linear(1, 9), Linear(9, 3)]
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Even the shortest training takes the compiled steps."""
-    monkeypatch.setattr(compiled_steps, "FEW_BATCHES", 1)
 
 
 def one_by_one(net, loss, optimiser, x, t, batch_size):
@@ -155,61 +149,3 @@ def test_why_not():
     assert "Nesterov" in supported_in_batches(net, MSELoss(), SGD(net, 0.1, momentum=0.9, nesterov=True))
     assert "loss NLLLoss" in supported_in_batches(net, NLLLoss(), SGD(net, 0.1))
     assert "LogSoftmax" in supported_in_batches(network(log_softmax()), CrossEntropyLoss(), SGD(net, 0.1))
-
-
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_fit_with_them_is_fit_without(few, monkeypatch, optimiser):
-    x, t = data(50, NLLLoss())
-    histories, networks = [], []
-    for there in (True, False):
-        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
-        net = network(log_softmax())
-        options = {"epochs": 3, "schedule": lambda epoch: 0.1 / (epoch + 1), "valid": (x[:9], t[:9])}
-        made = OPTIMISERS[optimiser](net)
-        histories.append(fit(net, NLLLoss(), made, x, t, batch_size=8, threads=1, **options))
-        networks.append(net)
-        assert made.steps == 21
-    np.testing.assert_allclose(histories[0].step_losses, histories[1].step_losses, rtol=1e-9)
-    np.testing.assert_allclose(networks[0].store.values, networks[1].store.values, rtol=1e-9, atol=1e-12)
-    for a, b in zip(histories[0].epochs, histories[1].epochs, strict=True):
-        assert {k: v for k, v in a.items() if k != "seconds"} == pytest.approx(
-            {k: v for k, v in b.items() if k != "seconds"}, rel=1e-9
-        )
-
-
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_going_on_in_the_middle_of_an_epoch_gives_the_same_bits(few, optimiser):
-    class Stopped(Exception):
-        pass
-
-    def stop(epoch, k, steps, loss):
-        if (epoch, k) == (1, 5):
-            history.step_losses += history.running[:6].tolist()
-            raise Stopped
-
-    x, t = data(75, MSELoss())
-    whole, net = network(wide()), network(wide())
-    through = fit(whole, MSELoss(), OPTIMISERS[optimiser](whole), x, t, epochs=2, batch_size=4, threads=1)
-    history, made = History(), OPTIMISERS[optimiser](net)
-    options = {"epochs": 2, "batch_size": 4, "threads": 1, "history": history}
-    with pytest.raises(Stopped):
-        fit(net, MSELoss(), made, x, t, on_step=stop, together=5, **options)
-    fit(net, MSELoss(), made, x, t, **options)
-    assert history.step_losses == through.step_losses
-    np.testing.assert_array_equal(net.store.values, whole.store.values)
-
-
-def test_a_loss_that_is_no_number_changes_nothing_and_is_told_as_ever(few, monkeypatch):
-    x, t = data(80, MSELoss())
-    errors, weights = [], []
-    for there in (True, False):
-        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
-        net = network([Linear(6, 9), ReLU(), Linear(9, 3)])
-        optimiser = SGD(net, 1e60)
-        with pytest.raises(NonFiniteError) as error:
-            fit(net, MSELoss("sum"), optimiser, x, t, batch_size=4, threads=1, epochs=3)
-        errors.append((str(error.value), optimiser.steps))
-        weights.append(net.store.values)
-    assert errors[0] == errors[1] and errors[0][1] > 0
-    assert np.isfinite(weights[0]).all()
-    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-9)

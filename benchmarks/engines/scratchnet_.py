@@ -1,17 +1,17 @@
 """This engine: on NumPy or CuPy, by the device."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
 from benchmarks.workloads import Workload
-from scratchnet.backend import add_product, choose_threads, dot
+from scratchnet.backend import add_product, blas_threads, choose_threads, dot
 from scratchnet.errors import DeviceError
 from scratchnet.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
 from scratchnet.losses import Loss
@@ -125,15 +125,14 @@ class Threads:
     """The engine's own choice of BLAS threads, as `scratchnet.fit` makes it once around its loop."""
 
     def __init__(self, threads: int) -> None:
-        self.threads, self.controller, self.limits = threads, ThreadpoolController(), None
+        self.threads, self.limits = threads, ExitStack()
 
     def limit(self) -> None:
         if cores() > 1:
-            self.limits = self.controller.limit(limits=self.threads, user_api="blas")
+            self.limits.enter_context(blas_threads(self.threads))
 
     def restore(self) -> None:
-        if self.limits is not None:
-            self.limits.restore_original_limits()
+        self.limits.close()
 
 
 def sparse(x: np.ndarray) -> Any:

@@ -78,7 +78,7 @@ def cross_entropy(y, labels, batch, delta):  # type: ignore[no-untyped-def]
             delta[i, j] = np.exp(y[i, j] - most)
             total += delta[i, j]
         for i in range(K):
-            delta[i, j] *= mean / total
+            delta[i, j] /= total / mean  # rounded as in losses.py
         own = labels[batch[j]]
         delta[own, j] -= mean
         value += np.log(total) - (y[own, j] - most)

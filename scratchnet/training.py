@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from scratchnet.distributed import Ranks
 
 
+# No warnings of floating point: a loss that is no number stops us anyhow, and BLAS at times warns of what is no result.
+QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
+
+@np.errstate(**QUIET)
 def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
     """One training step on a batch (batch first); returns the loss before it, C(x, target).
 
@@ -122,8 +127,7 @@ def fit(
     many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
     optimiser.prepare(epochs * steps)
     together = together if on_step is not None else steps
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is no number stops us anyhow
-    with blas_threads(threads), quiet:
+    with blas_threads(threads), np.errstate(**QUIET):
         for epoch in range(len(history.epochs), epochs):
             done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
             del history.step_losses[epoch * steps :]

@@ -28,12 +28,13 @@ from scratchnet import Adam
 from scratchnet.backend import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.errors import SettingError
+from scratchnet.kernels.compiled_steps import installed
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
 MODULES = {  # module → names of the functions to plant faults in
     "equations": (), "losses": ("forward",), "learner": ("weight", "bias"),
-    "optim": ("weight", "bias", "update", "_clip", "_descend", "_learn", "_adam"),
+    "optim": ("weight", "bias", "update", "count", "_clip", "_descend", "_learn", "_adam"),
     **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "linear", "regularise")},
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
@@ -206,6 +207,10 @@ def checks_of(module: str) -> list[Callable[[], None]]:
                 test_recurrent.test_gradient_of_the_initial_state,
             )
         ]
+    if home == "layers.lstm" and installed():
+        from tests import test_compiled_parts
+
+        special.append(partial(test_compiled_parts.test_the_walk_back_of_an_lstm, "last", 5, 7, 2, "float64", 1e-13))
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
     return [*book, *(partial(check, case) for check in wanted for case in cases), *special]
 

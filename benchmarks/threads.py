@@ -47,6 +47,7 @@ class Process:
     """A process with so many cores that makes steps of a workload when it is told to."""
 
     def __init__(self, workload: str, threads: int) -> None:
+        self.name = f"{workload} {threads}"
         command = [sys.executable, "-m", "benchmarks.threads", "--child", workload, str(threads)]
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.taken = int(self._answer())
@@ -61,7 +62,7 @@ class Process:
         assert self.child.stdout is not None
         line = self.child.stdout.readline()
         if not line:
-            raise ChildProcessError(f"{' '.join(map(str, self.child.args))} ended")  # type: ignore[arg-type]
+            raise ChildProcessError(f"the process of {self.name} ended")
         return line
 
     def end(self) -> None:

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import Adam
-from scratchnet.backend import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.errors import SettingError
 from scratchnet.kernels.compiled_steps import installed
+from scratchnet.threads import blas_threads
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}

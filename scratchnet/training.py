@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchnet.backend import Array, blas_threads, choose_threads, to_numpy
+from scratchnet.backend import Array, to_numpy
 from scratchnet.columns import to_columns
 from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
 from scratchnet.kernels import kind_of_steps
@@ -18,6 +18,7 @@ from scratchnet.metrics import accuracy, evaluate, labels_of
 from scratchnet.optim import Optimiser
 from scratchnet.schedules import Schedule
 from scratchnet.sparse import dense, is_sparse, length
+from scratchnet.threads import blas_threads, choose_threads
 
 if TYPE_CHECKING:
     from scratchnet.distributed import Ranks

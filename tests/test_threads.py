@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from scratchnet import backend
-from scratchnet.backend import LARGE, add_product, blas_threads, choose_threads, numpys_threads
+from scratchnet import threads as threads_
+from scratchnet.backend import add_product
 from scratchnet.errors import SettingError
+from scratchnet.threads import LARGE, blas_threads, choose_threads, numpys_threads
 
 
 def now():
@@ -64,7 +65,7 @@ class Clock:
 def test_auto_takes_them_where_they_are_much_faster(several, chosen, monkeypatch):
     now()
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(backend, "time", Clock(1.0, several))
+    monkeypatch.setattr(threads_, "time", Clock(1.0, several))
     before = numpys_threads()
     assert choose_threads("auto", 2 * LARGE) == chosen
     assert choose_threads("auto", 2 * LARGE - 1) == 1

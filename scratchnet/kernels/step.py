@@ -22,7 +22,10 @@ REORDER = {"reassoc", "contract", "nsz"}
 
 
 def compiled(function: Callable[..., Any], fastmath: Any = REORDER) -> Callable[..., Any]:
-    """Compile at the first call; the machine code is kept for later programs where a folder for it can be written."""
+    """Compile at the first call; the machine code is kept for later programs where a folder for it can be written.
+
+    Numba finds the types of each call, float32 or float64, so what it compiles has no annotations.
+    """
     try:
         return njit(cache=True, fastmath=fastmath, **OPTIONS)(function)
     except RuntimeError:

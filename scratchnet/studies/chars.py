@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from scratchnet.backend import blas_threads, choose_threads, to_numpy
+from scratchnet.backend import to_numpy
 from scratchnet.errors import DataError, SettingError
 from scratchnet.layers import LSTM, Linear, Sequential
 from scratchnet.layers.activation import softmax
@@ -25,6 +25,7 @@ from scratchnet.schedules import parse_schedule
 from scratchnet.sequences import run_with_state, step_with_state
 from scratchnet.studies.common import CommonOptions, need
 from scratchnet.studies.run import ProgressLines, Run, optimiser_of
+from scratchnet.threads import blas_threads, choose_threads
 
 MOST = 1_000  # different characters: more than that is not a text
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import scratchnet
-from scratchnet.backend import choose_threads, cuda_problem
+from scratchnet.backend import cuda_problem
 from scratchnet.distributed import Ranks
 from scratchnet.files import atomic_write
 from scratchnet.kernels import kind_of_steps
@@ -39,6 +39,7 @@ from scratchnet.schedules import parse_schedule
 from scratchnet.sparse import length
 from scratchnet.studies.common import CommonOptions, as_json
 from scratchnet.tensorfile import TensorFile
+from scratchnet.threads import choose_threads
 from scratchnet.training import History, fit, work_of
 
 TOGETHER = 100  # steps, at most, between two looks at the clock and for signals

@@ -123,7 +123,7 @@ def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
         import numpy
 
         return timing.limit_runs(numpy, size)
-    from scratchnet.backend import cuda_problem
+    from scratchnet.backend.devices import cuda_problem
 
     if cuda_problem() is not None:
         return {}
@@ -211,7 +211,7 @@ def cell(p: Point | None) -> str:
 
 def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
     """Seconds for 5 epochs against H, one picture per batch size side by side, log axes."""
-    from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
+    from scratchnet.plots.style import COLOURS, GREY, INK, new_figure, save, style
 
     batches = sorted({p.batch for p in points})
     fig = new_figure(
@@ -327,7 +327,7 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
 
 def need_gpu() -> None:
     """Raises DeviceError where neither CuPy nor PyTorch can use one."""
-    from scratchnet.backend import cuda_problem
+    from scratchnet.backend.devices import cuda_problem
 
     problem = cuda_problem()
     if problem:

@@ -19,15 +19,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core per fold: before 
 import numpy as np
 
 from scratchnet.cli import guard
-from scratchnet.crossvalidation import Standardiser, stratified_folds
 from scratchnet.data import Table
-from scratchnet.metrics import accuracy, outputs
-from scratchnet.schedules import parse_schedule
-from scratchnet.search import arguments, map_jobs, parse_grid
+from scratchnet.engine.crossvalidation import Standardiser, stratified_folds
+from scratchnet.engine.metrics import accuracy, outputs
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.training import fit
+from scratchnet.runs.run import optimiser_of
+from scratchnet.runs.search import arguments, map_jobs, parse_grid
 from scratchnet.studies import tables
-from scratchnet.studies.run import optimiser_of
 from scratchnet.studies.small import network
-from scratchnet.training import fit
 
 #: What is chosen among, for every preset. `scratch` is a published recipe: only its length is free.
 GRIDS = {"default": "hidden=16,32x16 weight-decay=0,0.003 dropout=0,0.2", "scratch": "epochs=50,100,200"}

@@ -143,7 +143,7 @@ def micro(step: Spread) -> str:
 
 def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
-    from scratchnet.plots import COLOURS, GREY, INK, new_figure, save, style
+    from scratchnet.plots.style import COLOURS, GREY, INK, new_figure, save, style
 
     others = [READABLE, *(name for name in engines if name in PEERS)]
     fig = new_figure(

@@ -27,7 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core per rank: before 
 import numpy as np
 
 import scratchnet as sn
-from scratchnet.distributed import Ranks
+from scratchnet.runs.ranks import Ranks
 
 MEASURED = Path(__file__).parent / "results" / "scaling.json"
 PLOT = Path(__file__).parent.parent / "docs" / "scaling.png"
@@ -226,7 +226,7 @@ HUGE = 100_000_000  # parameters
 
 
 def draw() -> None:
-    from scratchnet import plots
+    from scratchnet.plots.style import BLUE, COLOURS, GREY, ORANGE, legend, new_figure, save, style
 
     seconds = json.loads(MEASURED.read_text())["seconds"]
     compute, L, W = fit_model(seconds)
@@ -255,31 +255,31 @@ def draw() -> None:
         told = (f"{t * 1e3:.1f} ({t0 / t:.2f})" for t, t0 in zip(ts, here[0][1:], strict=True))
         print(f"{p:>5}  " + "  ".join(f"{text:<15}" for text in told))
 
-    fig = plots.new_figure(
+    fig = new_figure(
         "Data-parallel training: how much faster with more ranks",
         "Speed-up of a step at a fixed global batch, one core per rank; time = compute(batch/ranks) + "
         "allreduce(bytes, ranks)",
         13, 5.2,
     )  # fmt: skip
     axes = fig.subplots(1, 3)
-    ax = plots.style(axes[0], f"Measured: {BIG}, batch {BATCH:,}", "ranks on one machine", "speed-up")
+    ax = style(axes[0], f"Measured: {BIG}, batch {BATCH:,}", "ranks on one machine", "speed-up")
     ranks = [row[0] for row in here]
-    ax.plot(ranks, ranks, color=plots.GREY, linestyle=":", label="ideal")
-    ax.plot(ranks, [here[0][1] / row[1] for row in here], "o-", color=plots.BLUE, label="measured")
-    ax.plot(ranks, [here[0][2] / row[2] for row in here], "s--", color=plots.ORANGE, label="model")
-    ax.plot(ranks, [here[0][4] / row[4] for row in here], "^--", color=plots.GREY, label="side by side, no messages")
+    ax.plot(ranks, ranks, color=GREY, linestyle=":", label="ideal")
+    ax.plot(ranks, [here[0][1] / row[1] for row in here], "o-", color=BLUE, label="measured")
+    ax.plot(ranks, [here[0][2] / row[2] for row in here], "s--", color=ORANGE, label="model")
+    ax.plot(ranks, [here[0][4] / row[4] for row in here], "^--", color=GREY, label="side by side, no messages")
     ax.set_xticks(ranks)
-    plots.legend(ax, loc="upper left")
+    legend(ax, loc="upper left")
     for ax, (wire, latency, bandwidth) in zip(axes[1:], WIRES, strict=True):
-        plots.style(ax, f"Model: {wire}", "ranks, one machine each", "speed-up")
+        style(ax, f"Model: {wire}", "ranks, one machine each", "speed-up")
         print(f"\n{wire}: the most that it gains, and with how many ranks")
         every = 2 ** np.arange(0, 10.01, 0.125)
-        ax.plot(every, every, color=plots.GREY, linestyle=":", label="ideal")
+        ax.plot(every, every, color=GREY, linestyle=":", label="ideal")
         for k, (name, (_, n, _, _)) in enumerate(nets.items()):
             possible = [p for p in every if p <= n]
             gains = [step(name, 1, latency, bandwidth) / step(name, p, latency, bandwidth) for p in possible]
             dash = "--" if name.startswith("100") else "-"  # it lies on the one of 784-2000-2000-10
-            ax.plot(possible, gains, dash, color=plots.COLOURS[k], linewidth=1.6, label=f"{name}, batch {n:,}")
+            ax.plot(possible, gains, dash, color=COLOURS[k], linewidth=1.6, label=f"{name}, batch {n:,}")
             best = int(np.argmax(gains))
             worth = [p for p, g in zip(possible, gains, strict=True) if g >= p / 2]
             print(f"{name:<24} {gains[best]:7.1f} at {possible[best]:5.0f}; half of ideal up to {max(worth):5.0f}")
@@ -288,9 +288,9 @@ def draw() -> None:
         ax.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1,024"])
         ax.set_ylim(1 / 128, 300)
         ax.set_yticks([1, 4, 16, 64, 256], ["1", "4", "16", "64", "256"])
-    plots.legend(axes[2], loc="lower right")
+    legend(axes[2], loc="lower right")
     PLOT.parent.mkdir(exist_ok=True)
-    plots.save(fig, PLOT)
+    save(fig, PLOT)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 import scratchnet as sn
-from scratchnet.layers import Layer
+from scratchnet.engine.layers import Layer
 
 BATCHES = 8  # different batches that a run goes through in turn
 

@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 
 from parity.report import STEPS, Line, all_networks, choose, lines
-from scratchnet.backend import resolve_device
+from scratchnet.backend.devices import resolve_device
+from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.errors import DeviceError, SettingError
-from scratchnet.threads import blas_threads
 
 
 @dataclasses.dataclass(frozen=True)

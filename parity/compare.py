@@ -17,11 +17,11 @@ from parity.losses import loss_twin
 from parity.rows import GRADIENT_TOLERANCE, Comparison, Row, judged
 from parity.twins import Dropout, to_tensor, to_torch
 from scratchnet import Sequential
-from scratchnet.backend import to_numpy
-from scratchnet.columns import to_rows
-from scratchnet.layers import Layer
-from scratchnet.learner import Learner
-from scratchnet.losses import Loss
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.columns import to_rows
+from scratchnet.engine.layers import Layer
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.losses import Loss
 
 ROUNDINGS = 8  # of one batch in float32: once as it is, then scaled by other factors near 1
 Arrays = dict[tuple[str, int | None, str], np.ndarray]  # by what it is ("delta"), layer and parameter

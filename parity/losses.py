@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from scratchnet import SettingError
-from scratchnet.losses import Loss, MSELoss
+from scratchnet.engine.losses import Loss, MSELoss
 
 Tensor = torch.Tensor
 

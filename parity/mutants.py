@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import Adam
+from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
+from scratchnet.engine.kernels.compiled_steps import installed
 from scratchnet.errors import SettingError
-from scratchnet.kernels.compiled_steps import installed
-from scratchnet.threads import blas_threads
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
@@ -57,7 +57,7 @@ TIMEOUT = 20  # seconds of processor time, several times what the checks of a mo
 
 def functions(module: str) -> Iterator[FunctionType]:
     """The functions of a module of the engine to plant faults in; of equations, all."""
-    names, found = MODULES[module], importlib.import_module(f"scratchnet.{module}")
+    names, found = MODULES[module], importlib.import_module(f"scratchnet.engine.{module}")
     if module.startswith("layers."):
         names += FORWARD
     owners = [found, *(v for v in vars(found).values() if inspect.isclass(v) and v.__module__ == found.__name__)]
@@ -76,7 +76,9 @@ def mutants(f: FunctionType) -> Iterator[tuple[str, ast.Module]]:
     """Every single fault in a function, with what it does."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
     tree.body[0].decorator_list = []  # type: ignore[attr-defined]
-    change = _keep_wrongly if f.__name__ in FORWARD and f.__module__.startswith("scratchnet.layers.") else _change
+    change = (
+        _keep_wrongly if f.__name__ in FORWARD and f.__module__.startswith("scratchnet.engine.layers.") else _change
+    )
     for k, node in enumerate(ast.walk(tree)):
         for j in itertools.count():
             changed = copy.deepcopy(tree)
@@ -172,12 +174,12 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         steps = [partial(test_optim.test_hundred_steps_are_torchs, *c) for c in test_optim.CONFIGURATIONS]
         ends = partial(test_optim.test_no_denormals_where_gradients_have_ended, Adam)
         return [test_optim.test_first_steps_by_hand, *steps, ends]
-    from scratchnet import layers
+    from scratchnet.engine import layers
 
     home = "layers.conv" if module == "layers.window" else module  # whose windows they are
     # a layer of the module itself, and those that inherit from it; of equations and learner, every layer
     ours = [s for s in SPACES if not module.startswith("layers.")
-            or any(c.__module__ == f"scratchnet.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
+            or any(c.__module__ == f"scratchnet.engine.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
     cases = [case for space in ours for case in space.sample(8 if module.startswith("layers.") else 2)]
     wanted = (
         checks.agrees_with_torch,
@@ -221,7 +223,7 @@ def at_once(check: Callable[[Any], None], case: Any) -> None:
 
 def in_parts(check: Callable[[Any], None], case: Any) -> None:
     """The check with so little memory for a convolution that it goes row by row."""
-    from scratchnet.layers import conv
+    from scratchnet.engine.layers import conv
 
     limits = conv.LIMIT, conv.LIMIT_AT_INFERENCE
     conv.LIMIT = conv.LIMIT_AT_INFERENCE = 1
@@ -235,8 +237,8 @@ def pads_rows_alone() -> None:
     """Padding above and below only, in a buffer that was used before, is zeros."""
     import torch
 
-    from scratchnet.layers import Conv2d, Sequential
-    from scratchnet.learner import Learner
+    from scratchnet.engine.layers import Conv2d, Sequential
+    from scratchnet.engine.learner import Learner
 
     net, learn = Sequential(Conv2d(2, 3, 3, padding=(1, 0)), dtype="float64"), Learner()
     x = np.random.default_rng(0).normal(size=(4, 2, 5, 6))

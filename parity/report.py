@@ -42,8 +42,8 @@ from scratchnet import (
     Softmax,
     Tanh,
 )
-from scratchnet.losses import Loss
-from scratchnet.optim import Optimiser
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.optim import Optimiser
 
 Network = tuple[Sequential, tuple[int, ...], Loss]  # with the shape of one example
 

@@ -16,10 +16,10 @@ from parity.losses import loss_twin
 from parity.rows import TRAINING_TOLERANCE, Comparison, Row, judged
 from parity.twins import to_tensor, to_torch
 from scratchnet import SGD, Adam, CrossEntropyLoss, MSELoss, NLLLoss, Sequential, SettingError, step
-from scratchnet.backend import to_numpy
-from scratchnet.layers import LogSoftmax
-from scratchnet.losses import Loss
-from scratchnet.optim import Optimiser
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.layers import LogSoftmax
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.optim import Optimiser
 
 DataSet = tuple[Any, Any] | Iterable[tuple[Any, Any]]
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-import scratchnet.layers as ours
+import scratchnet.engine.layers as ours
 from scratchnet import Sequential, SettingError
-from scratchnet.backend import to_numpy
-from scratchnet.layers import Layer
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.layers import Layer
 
 
 class Dropout(nn.Dropout):

@@ -11,14 +11,14 @@ import numpy as np
 import tyro
 from scipy.ndimage import gaussian_filter
 
-from scratchnet.backend import to_numpy
-from scratchnet.checkpoint import load
+from scratchnet.backend.arrays import to_numpy
 from scratchnet.cli import guard, parse
 from scratchnet.data.handwriting import SIZE
-from scratchnet.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
-from scratchnet.layers.activation import softmax
-from scratchnet.layers.norm import BatchNorm
-from scratchnet.learner import Learner
+from scratchnet.engine.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.engine.layers.activation import softmax
+from scratchnet.engine.layers.norm import BatchNorm
+from scratchnet.engine.learner import Learner
+from scratchnet.models.network import load
 from scratchnet.predict import classes_of, image_input
 
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
@@ -104,7 +104,7 @@ def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) 
 
 
 def main(args: Sequence[str]) -> int:
-    from scratchnet import plots
+    from scratchnet.plots import studies as plots
 
     options = parse(Options, args, "python -m scratchnet.backquery")
     net = load(options.model)

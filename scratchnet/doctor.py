@@ -143,7 +143,7 @@ def gpu() -> Iterator[Line]:
     if not seen and not installed:
         yield Line(NOTE, "GPU", "no NVIDIA GPU found; everything runs on the CPU (--device cpu)")
         return
-    from scratchnet.backend import cuda_problem
+    from scratchnet.backend.devices import cuda_problem
 
     problem = cuda_problem()
     if problem is None:

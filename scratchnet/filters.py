@@ -12,9 +12,9 @@ import numpy as np
 import tyro
 
 from scratchnet.cli import guard, known, parse
+from scratchnet.engine.layers import Conv2d, MaxPool2d, ReLU, Sequential
+from scratchnet.engine.layers.base import shape_text
 from scratchnet.errors import DataError, SettingError
-from scratchnet.layers import Conv2d, MaxPool2d, ReLU, Sequential
-from scratchnet.layers.base import shape_text
 
 #: 3 x 3 kernels by name. Convolution here does not turn the kernel over: what is drawn is what meets the picture.
 KERNELS = {
@@ -93,7 +93,7 @@ def steps_of(image: np.ndarray, K: np.ndarray, pool: int) -> list[tuple[str, np.
 
 def draw(steps: Sequence[tuple[str, np.ndarray]], K: np.ndarray, name: str, path: Path) -> None:
     """The picture, the kernel and what each layer makes of it, side by side, as a PNG."""
-    from scratchnet.plots import GREY, INK, new_figure, save
+    from scratchnet.plots.style import GREY, INK, new_figure, save
 
     (_, image), (_, z), (_, a), (pooling, pooled) = steps
     ratio = image.shape[0] / image.shape[1]

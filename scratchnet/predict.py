@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tyro
 
-from scratchnet.backend import to_numpy
-from scratchnet.checkpoint import load
+from scratchnet.backend.arrays import to_numpy
 from scratchnet.cli import guard, parse
 from scratchnet.data.handwriting import SIZE, read_digit
+from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.engine.layers.activation import softmax
 from scratchnet.errors import CheckpointError, SettingError
-from scratchnet.layers import LogSoftmax, Sequential, Sigmoid, Softmax
-from scratchnet.layers.activation import softmax
+from scratchnet.models.network import load
 
 PROG = "python -m scratchnet.predict"
 
@@ -159,7 +159,7 @@ def main(args: Sequence[str]) -> int:
 
 def show(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
     """The 28 x 28 pixels that the network saw of each picture, and what it said."""
-    from scratchnet import plots
+    from scratchnet.plots import studies as plots
 
     captions = [f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}" for v in found]
     plots.image_grid(images, captions, path, "What the network saw", f"28 x 28 pixels each; judged by {model.name}")

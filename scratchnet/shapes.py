@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.cli import guard, known, parse
+from scratchnet.engine.layers import Conv2d, ConvTranspose2d
+from scratchnet.engine.layers.window import Size2d, Window, taps
 from scratchnet.errors import SettingError
-from scratchnet.layers import Conv2d, ConvTranspose2d
-from scratchnet.layers.window import Size2d, Window, taps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,7 +208,7 @@ def _by(size: Sequence[int]) -> str:
 
 def picture(case: Case, path: Path) -> None:
     """The grids as a PNG: the first and the last place of the window, and the cells of the output that they give."""
-    from scratchnet.plots import BLUE, INK, ORANGE, new_figure, save
+    from scratchnet.plots.style import BLUE, INK, ORANGE, new_figure, save
 
     title = "Transposed convolution" if case.transposed else "Convolution"
     subtitle = "; ".join(describe(case, covered=False))
@@ -251,7 +251,7 @@ def picture(case: Case, path: Path) -> None:
 def _cells(ax: "Axes", colours: np.ndarray, title: str) -> None:
     from matplotlib.patches import Rectangle
 
-    from scratchnet.plots import GREY, INK
+    from scratchnet.plots.style import GREY, INK
 
     for i, j in np.ndindex(colours.shape):
         ax.add_patch(Rectangle((j, i), 1, 1, facecolor=colours[i, j], edgecolor=GREY, linewidth=0.6))

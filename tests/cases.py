@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-import scratchnet.layers
+import scratchnet.engine.layers
 from scratchnet import Sequential
-from scratchnet.layers import Layer
+from scratchnet.engine.layers import Layer
 
 Shape = tuple[int, ...]
 Options = dict[str, Any]
@@ -38,7 +38,7 @@ class Case:
         return f"{self.layer}({options})-{'x'.join(map(str, self.shape))}-N{self.batch}"
 
     def make(self) -> Layer:
-        return getattr(scratchnet.layers, self.layer)(**dict(self.options))
+        return getattr(scratchnet.engine.layers, self.layer)(**dict(self.options))
 
     def net(self, dtype: str = "float64", seed: int = 1) -> Sequential:
         """A network of this layer alone."""
@@ -93,7 +93,7 @@ class Space:
 
     @property
     def present(self) -> bool:
-        return hasattr(scratchnet.layers, self.layer)
+        return hasattr(scratchnet.engine.layers, self.layer)
 
     def sample(self, number: int) -> list[Case]:
         """The smallest case, the largest, and some between them: the same ones on every run."""

@@ -18,8 +18,8 @@ from parity.errors import difference  # noqa: E402
 from parity.rows import FLOAT32_FACTOR, GRADIENT_TOLERANCE  # noqa: E402
 from parity.twins import Dropout, to_torch  # noqa: E402
 from scratchnet import SGD, Sequential  # noqa: E402
-from scratchnet.columns import to_rows  # noqa: E402
-from scratchnet.learner import Learner  # noqa: E402
+from scratchnet.engine.columns import to_rows  # noqa: E402
+from scratchnet.engine.learner import Learner  # noqa: E402
 from tests.cases import Case, layouts  # noqa: E402
 
 CENTRAL_TOLERANCE = 1e-7

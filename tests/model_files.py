@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import scratchnet
-from scratchnet.tensorfile import START, ZEROS
+from scratchnet.files.tensorfile import START, ZEROS
 
 
 def small_net() -> scratchnet.Sequential:

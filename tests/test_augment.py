@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scratchnet import CropFlip, Sequential
+from scratchnet.engine.learner import Learner
 from scratchnet.errors import SettingError
-from scratchnet.learner import Learner
 
 IMAGE = np.arange(1.0, 31).reshape(1, 5, 6, 1)
 

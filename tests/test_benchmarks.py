@@ -44,7 +44,7 @@ def test_every_engine_trains_the_same_network(workload: str, rival: str) -> None
 
 @pytest.mark.parametrize("engine", [name for name, (_, _, device) in ENGINES.items() if device == "cuda"])
 def test_an_engine_without_its_gpu_is_missing_with_a_reason(engine: str) -> None:
-    from scratchnet.backend import cuda_problem
+    from scratchnet.backend.devices import cuda_problem
 
     if cuda_problem() is None:
         pytest.skip("there is a GPU")
@@ -159,7 +159,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(file: str, args: list[str], words: str, tmp_path: Path) -> None:
-    from scratchnet.backend import cuda_problem
+    from scratchnet.backend.devices import cuda_problem
 
     if "cuda" in args and cuda_problem() is None:
         pytest.skip("there is a GPU")

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchnet
-from scratchnet import CheckpointError, tensorfile
-from scratchnet.tensorfile import TensorFile, write_tensors
+from scratchnet import CheckpointError
+from scratchnet.files import tensorfile
+from scratchnet.files.tensorfile import TensorFile, write_tensors
 from tests import cases
 from tests.model_files import mutant, put_together, seal, small_file, small_net, take_apart
 

@@ -21,8 +21,14 @@ from scratchnet import (
     Tanh,
     step,
 )
-from scratchnet.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps, supported_in_batches
-from scratchnet.optim import AdamW
+from scratchnet.engine.kernels import (
+    CompiledBatches,
+    CompiledSteps,
+    compiled_steps,
+    kind_of_steps,
+    supported_in_batches,
+)
+from scratchnet.engine.optim import AdamW
 from tests.test_kernels import LOSSES, data, network, wide
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from scratchnet import LSTM, SGD, Adam, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, fit, step
-from scratchnet.kernels import compiled_steps
-from scratchnet.learner import Learner
-from scratchnet.optim import MUCH, AdamW, _adam
+from scratchnet.engine.kernels import compiled_steps
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.optim import MUCH, AdamW, _adam
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -14,7 +14,7 @@ pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installe
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 7, 1000])
 def test_adams_direction_has_the_same_bits(dtype, n):
-    from scratchnet.kernels.adam import direction
+    from scratchnet.engine.kernels.adam import direction
 
     rng = np.random.default_rng(n)
     g, m = (rng.normal(size=n).astype(dtype) for _ in range(2))

@@ -24,9 +24,9 @@ from scratchnet import (
     step,
 )
 from scratchnet.data import digits
+from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
 from scratchnet.errors import DataError, ShapeError
-from scratchnet.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
-from scratchnet.resume import checkpoints_in
+from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
 from tests.test_kernels import LOSSES, data, network, wide
 

@@ -6,10 +6,10 @@ import torch
 
 from parity.twins import to_torch
 from scratchnet import SGD, Adam, Conv2d, ConvTranspose2d, CrossEntropyLoss, Flatten, Linear, Sequential, step
+from scratchnet.engine.layers import conv
+from scratchnet.engine.layers.window import Window, taps
+from scratchnet.engine.learner import Learner
 from scratchnet.errors import SettingError, ShapeError
-from scratchnet.layers import conv
-from scratchnet.layers.window import Window, taps
-from scratchnet.learner import Learner
 from tests.cases import SPACES
 from tests.checks import close, cotangent, run, torch_run
 
@@ -199,7 +199,7 @@ def test_options_survive_a_model_file(tmp_path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
     """The long products of a convolution are made slice by slice, with what is left over at the end."""
-    from scratchnet.backend import dot, dot_transposed, row_sums
+    from scratchnet.backend.products import dot, dot_transposed, row_sums
 
     W, cols, delta = (images(*shape, dtype=dtype) for shape in ((6, 16), (16, columns), (6, columns)))
     tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]

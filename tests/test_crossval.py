@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from scratchnet import Adam, CrossEntropyLoss, Linear, MSELoss, QuadraticCost, Sequential, Sigmoid, crossval
-from scratchnet.crossvalidation import Standardiser, plain_folds, stratified_folds, stratified_split
 from scratchnet.data.iris import load_iris
+from scratchnet.engine.crossvalidation import Standardiser, plain_folds, stratified_folds, stratified_split
 from scratchnet.errors import DataError, SettingError
 
 

@@ -6,8 +6,8 @@ import pytest
 import scratchnet
 from scratchnet.data import digits
 from scratchnet.data.digits import load_digits
+from scratchnet.engine.metrics import accuracy, outputs
 from scratchnet.errors import SettingError
-from scratchnet.metrics import accuracy, outputs
 
 
 @pytest.fixture(scope="module")

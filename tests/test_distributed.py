@@ -284,7 +284,7 @@ def test_a_loss_that_is_no_number_ends_all(tmp_path):
 
 GIVEN_UP = """
 import numpy as np, scratchnet as sn
-from scratchnet.distributed import Ranks
+from scratchnet.runs.ranks import Ranks
 net = sn.Sequential(sn.Linear(3, 4), sn.BatchNorm1d(4), sn.Linear(4, 2))
 before = {name: value.copy() for name, value in net.state_dict().items()}
 x = np.ones((8, 3), np.float32)
@@ -339,13 +339,13 @@ def test_folds_of_several_ranks_are_those_of_one_process(tmp_path):
 
 def test_an_interrupt_before_the_training_is_one_line(tmp_path):
     done = mpiexec(
-        2, "-c", "from scratchnet.distributed import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path
+        2, "-c", "from scratchnet.runs.ranks import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path
     )
     assert done.returncode == 130 and done.stderr == "stopped\n", done.stderr
 
 
 def test_a_bug_on_one_rank_ends_all_with_its_traceback(tmp_path):
-    code = "from scratchnet.distributed import Ranks\nwith Ranks() as r:\n  r.rank == 1 and 1 / 0\n  r.comm.Barrier()"
+    code = "from scratchnet.runs.ranks import Ranks\nwith Ranks() as r:\n  r.rank == 1 and 1 / 0\n  r.comm.Barrier()"
     done = mpiexec(3, "-c", code, cwd=tmp_path)
     assert done.returncode != 0 and "rank 1: Traceback" in done.stderr and "ZeroDivisionError" in done.stderr, (
         done.stderr

@@ -134,7 +134,7 @@ def test_no_gpu(monkeypatch):
 def test_a_gpu_without_cupy(monkeypatch):
     monkeypatch.setattr(doctor, "nvidia_smi", lambda: ["Some GPU, 80 GiB, 570"])
     monkeypatch.setattr(doctor, "version_of", lambda name: None)
-    monkeypatch.setattr("scratchnet.backend.cuda_problem", lambda: "CuPy is not installed (no): pip install x")
+    monkeypatch.setattr("scratchnet.backend.devices.cuda_problem", lambda: "CuPy is not installed (no): pip install x")
     lines = by_name(examine(doctor.gpu))
     assert lines["GPU"].mark == GOOD
     assert lines["--device cuda"] == Line(BAD, "--device cuda", "CuPy is not installed (no)", "pip install x")

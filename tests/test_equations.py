@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scratchnet import SGD, Linear, QuadraticCost, Sequential, Sigmoid, step
-from scratchnet.backend import positive_part
-from scratchnet.equations import bp1_error, bp2_propagate, bp3_bias, bp4_weight
+from scratchnet.backend.arrays import positive_part
+from scratchnet.engine.equations import bp1_error, bp2_propagate, bp3_bias, bp4_weight
 from tests import oracle
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import SettingError, export, layers
-from scratchnet.layers import Layer
+from scratchnet import SettingError, export
+from scratchnet.engine import layers
+from scratchnet.engine.layers import Layer
+from scratchnet.models import onnx as onnx_
 from tests import cases
 
 onnx = pytest.importorskip("onnx")
@@ -20,7 +22,7 @@ KINDS = sorted(
 
 
 def test_every_layer_of_the_engine_is_in_the_table():
-    assert sorted(kind.__name__ for kind in export.NODES) == KINDS
+    assert sorted(kind.__name__ for kind in onnx_.NODES) == KINDS
 
 
 @pytest.mark.parametrize("space", cases.SPACES, ids=lambda space: space.layer)
@@ -37,8 +39,8 @@ def test_every_layer(space):
             p.value[...] = (
                 noise.uniform(0.5, 1.5, p.shape) if name.endswith("running_var") else noise.normal(size=p.shape)
             )
-        content = export.to_onnx(net, case.shape).SerializeToString()
-        error = export.difference(content, net, case.shape, case.batch)
+        content = onnx_.to_onnx(net, case.shape).SerializeToString()
+        error = onnx_.difference(content, net, case.shape, case.batch)
         assert error <= 1e-5, f"{case}: {error}"
         done += 1
 
@@ -75,7 +77,7 @@ def test_networks_by_the_command(tmp_path, capsys, name, dtype):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.safetensors"]
     # another number of examples, and other sizes where they are names
     other = [n if isinstance(n, int) else 17 for n in shape]
-    assert export.difference((tmp_path / "m.onnx").read_bytes(), net, other, 3) <= 1e-5
+    assert onnx_.difference((tmp_path / "m.onnx").read_bytes(), net, other, 3) <= 1e-5
 
 
 def test_the_models_own_description_gives_the_shape(tmp_path):
@@ -106,7 +108,7 @@ def test_bad_shapes(tmp_path, args, reason):
 def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(SettingError, match=r"pip install 'scratchnet\[onnx\]'"):
-        export.to_onnx(sn.Sequential(layers.Linear(4, 3)))
+        onnx_.to_onnx(sn.Sequential(layers.Linear(4, 3)))
 
 
 def test_a_layer_without_counterpart():
@@ -114,4 +116,4 @@ def test_a_layer_without_counterpart():
         pass
 
     with pytest.raises(SettingError, match=r"layer 0, .*no counterpart"):
-        export.to_onnx(sn.Sequential(Own()), (3,))
+        onnx_.to_onnx(sn.Sequential(Own()), (3,))

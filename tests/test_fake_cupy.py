@@ -31,7 +31,7 @@ from scratchnet import (
     fit,
     step,
 )
-from scratchnet.backend import cuda_problem, resolve_device
+from scratchnet.backend.devices import cuda_problem, resolve_device
 from scratchnet.errors import DataError, DeviceError, NonFiniteError
 from scratchnet.train import main
 from tests import fake_cupy

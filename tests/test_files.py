@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from scratchnet import files
-from scratchnet.files import atomic_write
+from scratchnet.files import atomic as files
+from scratchnet.files.atomic import atomic_write
 
 CALLS = ("open", "write", "fsync", "replace", "close")
 
@@ -87,7 +87,7 @@ def test_missing_folder(tmp_path):
 
 WRITER = """
 import os, sys, time
-from scratchnet import files
+from scratchnet.files import atomic as files
 if sys.argv[2] == "killed":
     files.os.replace = lambda *args: os.kill(os.getpid(), 9)
 else:

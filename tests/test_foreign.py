@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import CheckpointError, SettingError, foreign
-from scratchnet.foreign import load_hdf5, load_npy, save_hdf5
+from scratchnet import CheckpointError, SettingError
+from scratchnet.models import foreign
+from scratchnet.models.foreign import load_hdf5, load_npy, save_hdf5
 
 
 def make(seed=0, dtype="float32"):

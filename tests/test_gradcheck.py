@@ -22,9 +22,9 @@ from scratchnet import (
     Tanh,
     gradcheck,
 )
-from scratchnet.layers import Layer
-from scratchnet.losses import Loss
-from scratchnet.params import Param, constant
+from scratchnet.engine.layers import Layer
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.params import Param, constant
 from tests.cases import SPACES, Space
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-import scratchnet.kernels
+import scratchnet.engine.kernels
 from benchmarks.engines import build
 from benchmarks.workloads import book
 from scratchnet import (
@@ -27,11 +27,12 @@ from scratchnet import (
     fit,
     step,
 )
-from scratchnet.backend import cuda_problem, to_numpy
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.backend.devices import cuda_problem
 from scratchnet.data import digits
+from scratchnet.engine.kernels import GraphSteps, supported
 from scratchnet.errors import DataError, NonFiniteError, ShapeError
-from scratchnet.kernels import GraphSteps, supported
-from scratchnet.resume import checkpoints_in
+from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import scratchnet.kernels
+import scratchnet.engine.kernels
 from scratchnet import (
     SGD,
     CrossEntropyLoss,
@@ -24,13 +24,13 @@ from scratchnet import (
     Tanh,
     step,
 )
-from scratchnet.kernels import reference
-from scratchnet.kernels.graph_steps import KERNELS, threads_for
-from scratchnet.kernels.steps import ACTIVATIONS, activations_of, scale_of
-from scratchnet.learner import Learner
+from scratchnet.engine.kernels import reference
+from scratchnet.engine.kernels.graph_steps import KERNELS, threads_for
+from scratchnet.engine.kernels.steps import ACTIVATIONS, activations_of, scale_of
+from scratchnet.engine.learner import Learner
 from tests.cuda_on_cpu import Emulation
 
-SOURCE = Path(scratchnet.kernels.__file__).with_name("step.cu")
+SOURCE = Path(scratchnet.engine.kernels.__file__).with_name("step.cu")
 TEXT = SOURCE.read_text(encoding="utf-8")
 SIZES = [1, 31, 32, 33, 200, 784, 1000]
 LAYERS = {reference.IDENTITY: None, **{number: layer for layer, number in ACTIVATIONS.items()}}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scratchnet import layers
+from scratchnet.engine import layers
 from tests.cases import CASES, SPACES, Case, Space
 from tests.checks import CHECKS, drawn_case_agrees, learner, torch
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchnet.learner import Learner
-from scratchnet.params import Param, Store, constant
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.params import Param, Store, constant
 
 
 def weights(*shape: int) -> Param:

@@ -18,7 +18,7 @@ from scratchnet import (  # noqa: E402  # noqa: E402
     SettingError,
     ShapeError,
 )
-from scratchnet.losses import Loss  # noqa: E402
+from scratchnet.engine.losses import Loss  # noqa: E402
 
 LOSSES: tuple[Loss, ...] = (CrossEntropyLoss(), NLLLoss(), MSELoss(), MSELoss("sum"), QuadraticCost())
 SHAPES = ((1, 1), (1, 3), (4, 1), (5, 10), (64, 7), (3, 4, 5), (1, 2, 3), (6, 1, 2))

@@ -19,8 +19,8 @@ from scratchnet import (
     Sequential,
     step,
 )  # fmt: skip
+from scratchnet.engine.learner import Learner
 from scratchnet.errors import SettingError, ShapeError
-from scratchnet.learner import Learner
 
 RNG = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ from parity import compare_training, to_torch  # noqa: E402
 from parity.errors import difference  # noqa: E402
 from parity.training import optimiser_twin  # noqa: E402
 from scratchnet import SGD, Adam, AdamW, CrossEntropyLoss, Linear, ReLU, Sequential, SettingError, Sigmoid, step  # noqa: E402
-from scratchnet.backend import SHORT, SMALL, add_product, axpy  # noqa: E402
-from scratchnet.optim import PIECE  # noqa: E402
+from scratchnet.backend.products import SHORT, SMALL, add_product, axpy  # noqa: E402
+from scratchnet.engine.optim import PIECE  # noqa: E402
 from tests.cases import layouts  # noqa: E402
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnet import CheckpointError, Linear, Sequential, Sigmoid
-from scratchnet.params import ALIGN, Param, Store, constant, uniform
+from scratchnet.engine.params import ALIGN, Param, Store, constant, uniform
 
 
 def network(seed: int = 0, dtype: str = "float64") -> Sequential:

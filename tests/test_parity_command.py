@@ -61,7 +61,7 @@ QUICK = ("--network", "parity/narrow", "--steps", "2", "--dtype", "float64")
 FAULT = """
 from parity.__main__ import main
 from scratchnet.cli import guard
-from scratchnet.learner import Learner
+from scratchnet.engine.learner import Learner
 
 right = Learner.bias
 Learner.bias = lambda self, b, delta: right(self, b, delta * 1.001)

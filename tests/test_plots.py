@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchnet import plots
+from scratchnet.engine.training import History
 from scratchnet.errors import ShapeError
-from scratchnet.training import History
+from scratchnet.plots import studies as plots
+from scratchnet.plots.style import BLUE, ORANGE
 
 NAMES = list("0123456789")
 
@@ -55,7 +56,7 @@ def test_history(tmp_path):
     plots.loss_and_accuracy(history(), tmp_path / "a.png")
     image = shows_something(tmp_path / "a.png")
     assert image.shape == (735, 1650, 3)
-    assert has_colour(image, plots.BLUE) and has_colour(image, plots.ORANGE)
+    assert has_colour(image, BLUE) and has_colour(image, ORANGE)
     plots.loss_and_accuracy(history(seed=1), tmp_path / "b.png")
     other = pixels(tmp_path / "b.png")
     left, right = image[:, :825], image[:, 825:]
@@ -242,7 +243,7 @@ def test_threads_may_draw_at_once(tmp_path):
 def test_silent_and_without_pyplot(tmp_path):
     script = (
         "import sys, numpy as np\n"
-        "from scratchnet import plots\n"
+        "from scratchnet.plots import studies as plots\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"plots.confusion(np.eye(3, dtype=int), ['a', 'b', 'c'], {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

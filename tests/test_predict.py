@@ -299,7 +299,7 @@ def test_backquery_by_inversion():
 
 
 def test_backquery_goes_through_convolution_and_batch_normalisation():
-    from scratchnet.layers import BatchNorm2d, Conv2d, Flatten, MaxPool2d
+    from scratchnet.engine.layers import BatchNorm2d, Conv2d, Flatten, MaxPool2d
 
     net = sn.Sequential(
         Conv2d(1, 4, 5), BatchNorm2d(4), sn.ReLU(), MaxPool2d(2), sn.Dropout(0.5), Flatten(), sn.Linear(576, 10), seed=1

@@ -9,9 +9,9 @@ import torch
 
 import scratchnet as sn
 from parity.twins import to_torch
-from scratchnet.layers.recurrent import Recurrent
-from scratchnet.learner import Learner
-from scratchnet.losses import MSELoss
+from scratchnet.engine.layers.recurrent import Recurrent
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.losses import MSELoss
 
 KINDS = ("RNN", "LSTM", "GRU")
 rng = np.random.default_rng(7)

@@ -17,21 +17,22 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import CheckpointError, SettingError, files, train
+from scratchnet import CheckpointError, SettingError, train
+from scratchnet.engine import layers
+from scratchnet.engine.layers.base import Layer
 from scratchnet.errors import Interrupted
-from scratchnet.files import SUFFIX
-from scratchnet.layers.base import Layer
-from scratchnet.resume import (
+from scratchnet.files import atomic as files
+from scratchnet.files.atomic import SUFFIX
+from scratchnet.runs.checkpoints import (
     BEST,
     Checkpoints,
-    Stop,
     checkpoints_in,
     differences,
     environment,
     newest_checkpoint,
     read_checkpoint,
-    stop_on_signal,
 )
+from scratchnet.runs.stop import Stop, stop_on_signal
 
 X = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
 T = np.random.default_rng(1).integers(0, 3, 50)
@@ -58,7 +59,7 @@ LAYERS = {
     "dropout": lambda: [sn.Linear(6, 8), sn.ReLU(), sn.Dropout(0.4), sn.Linear(8, 5), sn.Dropout(0.2), sn.Linear(5, 3)],
 }
 with contextlib.suppress(ImportError):
-    from scratchnet.layers import BatchNorm1d
+    from scratchnet.engine.layers import BatchNorm1d
 
     LAYERS["batch norm"] = lambda: [sn.Linear(6, 8), BatchNorm1d(8), sn.ReLU(), sn.Dropout(0.3), sn.Linear(8, 3)]
 
@@ -268,7 +269,7 @@ from scratchnet.cli import guard
 if "--slow" in sys.argv:  # a step lasts long enough to be hit
     sys.argv.remove("--slow")
     import time
-    from scratchnet import training
+    from scratchnet.engine import training
     step = training.step
     training.step = lambda *args: (time.sleep(0.02), step(*args))[1]
 guard(train.main)
@@ -398,7 +399,7 @@ KILLED_IN_SAVE = CHILD.replace(
     "guard(train.main)",
     """
 import os
-from scratchnet import files
+from scratchnet.files import atomic as files
 name, number, count = sys.argv.pop(), int(sys.argv.pop()), 0
 real = getattr(os, name)
 def killed(*args):
@@ -481,7 +482,7 @@ def test_layers_are_all_covered():
     """A layer that draws random numbers or keeps running values must be among those that are resumed above."""
     used = {type(layer).__name__ for build in LAYERS.values() for layer in build()}
     special = {
-        name for name, kind in vars(sn.layers).items()
+        name for name, kind in vars(layers).items()
         if isinstance(kind, type) and issubclass(kind, Layer) and name in ("Dropout", "BatchNorm1d")
     }  # fmt: skip
     assert special <= used

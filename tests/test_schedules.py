@@ -3,7 +3,7 @@
 import pytest
 
 from scratchnet import Constant, Cosine, Decay, Exponential, PerEpoch, SettingError
-from scratchnet.schedules import Schedule, parse_schedule
+from scratchnet.engine.schedules import Schedule, parse_schedule
 
 torch = pytest.importorskip("torch", reason="PyTorch's schedulers are what ours are compared with")
 

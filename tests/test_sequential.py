@@ -24,8 +24,8 @@ from scratchnet import (
     Softmax,
     Tanh,
 )
-from scratchnet.columns import to_columns, to_rows
-from scratchnet.learner import Learner
+from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.learner import Learner
 from tests.cases import layouts
 
 

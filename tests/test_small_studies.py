@@ -15,15 +15,15 @@ import pytest
 import scratchnet as sn
 from scratchnet import predict, train
 from scratchnet.cli import guard
-from scratchnet.crossvalidation import crossval, stratified_split, take
 from scratchnet.data.iris import load_iris
 from scratchnet.data.tweets import read_tweets
+from scratchnet.engine.crossvalidation import crossval, stratified_split, take
+from scratchnet.engine.training import fit, order_of
 from scratchnet.errors import Interrupted, SettingError
-from scratchnet.search import as_csv, parse_grid
+from scratchnet.runs.run import optimiser_of
+from scratchnet.runs.search import as_csv, parse_grid
 from scratchnet.studies import tables, tweets
-from scratchnet.studies.run import optimiser_of
 from scratchnet.studies.small import network
-from scratchnet.training import fit, order_of
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ def test_a_search_in_which_nothing_can_be_trained_says_so():
 
 
 def test_csv_of_a_search_and_the_order_of_equals():
-    from scratchnet.search import Found, best_first
+    from scratchnet.runs.search import Found, best_first
 
     rows = [Found({"lr": "a"}, 0.5, 0.25, 1.23456), Found({"lr": "b"}, np.nan, np.nan, 2.0, 'bad, "quoted"'),
             Found({"lr": "c"}, 0.9, 0.2, 1.0), Found({"lr": "d"}, 0.9, 0.1, 1.0), Found({"lr": "e"}, 0.9, 0.2, 1.0),
@@ -486,7 +486,7 @@ def test_a_model_of_something_else_takes_no_text(here, capsys):
 
 def interrupt_at(monkeypatch, fit_number, epoch):
     """Ctrl-C at the first step of that epoch (from 0) of that training (from 1) of the run."""
-    from scratchnet.studies import run as module
+    from scratchnet.runs import run as module
 
     begun = []
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 
-from scratchnet import SGD, Adam, CrossEntropyLoss, Dropout, Linear, ReLU, Sequential, ShapeError, fit, sparse
+from scratchnet import SGD, Adam, CrossEntropyLoss, Dropout, Linear, ReLU, Sequential, ShapeError, fit
+from scratchnet.backend import sparse
+from scratchnet.engine.metrics import evaluate
 from scratchnet.errors import DataError
-from scratchnet.metrics import evaluate
 
 
 @pytest.fixture(autouse=True, params=[0, sparse.FEW], ids=["sparse products", "whole array"])

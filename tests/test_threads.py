@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from scratchnet import threads as threads_
-from scratchnet.backend import add_product
+from scratchnet.backend import threads as threads_
+from scratchnet.backend.products import add_product
+from scratchnet.backend.threads import LARGE, blas_threads, choose_threads, numpys_threads
 from scratchnet.errors import SettingError
-from scratchnet.threads import LARGE, blas_threads, choose_threads, numpys_threads
 
 
 def now():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
-from scratchnet import resume, train
+from scratchnet import train
 from scratchnet.data.digits import load_digits
 from scratchnet.data.fetch import NotAvailable
+from scratchnet.runs import checkpoints as resume
 from scratchnet.studies import mnist
 
 

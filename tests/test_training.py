@@ -21,7 +21,7 @@ from scratchnet import (
     fit,
     step,
 )
-from scratchnet.training import order_of
+from scratchnet.engine.training import order_of
 
 
 def network(seed: int = 1, dtype: str = "float64") -> Sequential:

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
 
-from scratchnet.crossvalidation import stratified_split, take
 from scratchnet.data.tweets import Tweets
-from scratchnet.metrics import accuracy, outputs
-from scratchnet.schedules import parse_schedule
+from scratchnet.engine.crossvalidation import stratified_split, take
+from scratchnet.engine.metrics import accuracy, outputs
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.training import fit
+from scratchnet.runs.run import optimiser_of
 from scratchnet.studies import tweets as study
-from scratchnet.studies.run import optimiser_of
 from scratchnet.studies.small import network
-from scratchnet.training import fit
 
 CHOICES = {  # by cross-validation on the training part, as a linear model deserves
     "logistic regression": (LogisticRegression(max_iter=300), {"C": [0.3, 1, 3]}),

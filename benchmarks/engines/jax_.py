@@ -11,7 +11,7 @@ import numpy as np
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.workloads import Workload
-from scratchnet.layers import Flatten, Layer
+from scratchnet.engine.layers import Flatten, Layer
 
 
 def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:

@@ -11,7 +11,7 @@ import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
 from benchmarks.workloads import Workload
-from scratchnet.layers import Layer
+from scratchnet.engine.layers import Layer
 
 
 class LastOfLSTM(nn.LSTM):

@@ -11,13 +11,13 @@ import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
 from benchmarks.workloads import Workload
-from scratchnet.backend import add_product, dot
+from scratchnet.backend.products import add_product, dot
+from scratchnet.backend.threads import blas_threads, choose_threads
+from scratchnet.engine.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.training import work_of
 from scratchnet.errors import DeviceError
-from scratchnet.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
-from scratchnet.losses import Loss
-from scratchnet.optim import Optimiser
-from scratchnet.threads import blas_threads, choose_threads
-from scratchnet.training import work_of
 
 LOSSES: dict[str, Loss] = {
     "sse": sn.MSELoss(reduction="sum"),

@@ -16,16 +16,17 @@ from typing import Literal
 
 import numpy as np
 
-from scratchnet.backend import to_numpy
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.backend.threads import blas_threads, choose_threads
+from scratchnet.engine.layers import LSTM, Linear, Sequential
+from scratchnet.engine.layers.activation import softmax
+from scratchnet.engine.losses import CrossEntropyLoss, Loss
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.sequences import run_with_state, step_with_state
 from scratchnet.errors import DataError, SettingError
-from scratchnet.layers import LSTM, Linear, Sequential
-from scratchnet.layers.activation import softmax
-from scratchnet.losses import CrossEntropyLoss, Loss
-from scratchnet.schedules import parse_schedule
-from scratchnet.sequences import run_with_state, step_with_state
-from scratchnet.studies.common import CommonOptions, need
-from scratchnet.studies.run import ProgressLines, Run, optimiser_of
-from scratchnet.threads import blas_threads, choose_threads
+from scratchnet.runs.options import CommonOptions, need
+from scratchnet.runs.progress import ProgressLines
+from scratchnet.runs.run import Run, optimiser_of
 
 MOST = 1_000  # different characters: more than that is not a text
 
@@ -195,7 +196,7 @@ def run(study: str, o: Options) -> int:
         "sample": written,
     }
     if o.plots:
-        from scratchnet import plots
+        from scratchnet.plots import studies as plots
 
         plots.loss_and_accuracy(result.history, result.out / "training.png")
         result.pictures.append(result.out / "training.png")

@@ -9,12 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from scratchnet.backend import Array
-from scratchnet.columns import to_columns, to_rows
+from scratchnet.backend.arrays import Array
 from scratchnet.data.cifar import CLASSES, load_cifar10
-from scratchnet.distributed import Ranks
-from scratchnet.errors import DataError
-from scratchnet.layers import (
+from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.layers import (
     BatchNorm2d,
     Conv2d,
     CropFlip,
@@ -27,11 +25,13 @@ from scratchnet.layers import (
     Sequential,
     Sigmoid,
 )
-from scratchnet.layers.activation import softmax
-from scratchnet.losses import CrossEntropyLoss, Loss, NLLLoss
-from scratchnet.metrics import accuracy, confusion, evaluate
-from scratchnet.studies.common import CommonOptions, need
-from scratchnet.studies.run import Run
+from scratchnet.engine.layers.activation import softmax
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss
+from scratchnet.engine.metrics import accuracy, confusion, evaluate
+from scratchnet.errors import DataError
+from scratchnet.runs.options import CommonOptions, need
+from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ def run(study: str, options: Options) -> int:
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:
     """The pictures of a run."""
-    from scratchnet import plots
+    from scratchnet.plots import studies as plots
 
     p = np.exp(y) if isinstance(net.layers[-1], LogSoftmax) else softmax(y.T).T
     names = ("training", "samples", "confusion", "mistakes", "weights")

@@ -22,11 +22,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from scratchnet.engine.layers import LSTM, Linear, Sequential
+from scratchnet.engine.losses import Loss, MSELoss
 from scratchnet.errors import DataError, SettingError
-from scratchnet.layers import LSTM, Linear, Sequential
-from scratchnet.losses import Loss, MSELoss
-from scratchnet.studies.common import CommonOptions, need
-from scratchnet.studies.run import Run, optimiser_of
+from scratchnet.runs.options import CommonOptions, need
+from scratchnet.runs.run import Run, optimiser_of
 
 YEAR = 12  # months, and the length of every forecast
 
@@ -196,8 +196,9 @@ def run(study: str, o: Options) -> int:
 
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
     """The pictures of a run."""
-    from scratchnet import plots
     from scratchnet.data.flights import FIRST_YEAR
+    from scratchnet.plots import studies as plots
+    from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, save, style
 
     paths = {name: result.out / f"{name}.png" for name in ("training", "forecast")}
     plots.loss_and_accuracy(result.history, paths["training"])
@@ -205,7 +206,7 @@ def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -
     year = o.year
     t = FIRST_YEAR + np.arange(len(series)) / YEAR
     last, naive = t[start : start + YEAR], series[start - YEAR : start]
-    fig = plots.new_figure(
+    fig = new_figure(
         f"Airline passengers: {year} forecast from the months before it",
         f"Preset {o.preset}, seed {o.seed}. Root mean squared error, in thousand passengers: own forecasts "
         f"{m['rmse_recursive']:.1f}, known months {m['rmse_known']:.1f}, last year's months "
@@ -218,17 +219,17 @@ def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -
         part = slice(None) if ax is whole else slice(start, start + YEAR)
         x = last if ax is whole else at
         marker = {} if ax is whole else {"marker": "o", "markersize": 4}
-        ax.plot(at, series[part], color=plots.INK, linewidth=1.4, label="passengers", **marker)
-        ax.plot(x, naive, color=plots.GREY, linewidth=1.2, linestyle=":", label="last year's months", **marker)
-        ax.plot(x, f.known, color=plots.BLUE, linewidth=1.6, label="from the known months", **marker)
-        ax.plot(x, f.recursive, color=plots.ORANGE, linewidth=1.6, label="from its own forecasts", **marker)
-    plots.style(whole, "The whole series", "year", "passengers per month (thousands)")
-    whole.axvspan(year, year + 1, color=plots.RULE, alpha=0.6, linewidth=0)
+        ax.plot(at, series[part], color=INK, linewidth=1.4, label="passengers", **marker)
+        ax.plot(x, naive, color=GREY, linewidth=1.2, linestyle=":", label="last year's months", **marker)
+        ax.plot(x, f.known, color=BLUE, linewidth=1.6, label="from the known months", **marker)
+        ax.plot(x, f.recursive, color=ORANGE, linewidth=1.6, label="from its own forecasts", **marker)
+    style(whole, "The whole series", "year", "passengers per month (thousands)")
+    whole.axvspan(year, year + 1, color=RULE, alpha=0.6, linewidth=0)
     whole.set_xticks(range(FIRST_YEAR, FIRST_YEAR + len(series) // YEAR + 1, 2))
-    plots.style(near, f"{year}", "month", "passengers per month (thousands)")
+    style(near, f"{year}", "month", "passengers per month (thousands)")
     near.set_xticks(range(YEAR), list("JFMAMJJASOND"))
-    plots.legend(whole, loc="upper left")
-    plots.save(fig, paths["forecast"])
+    legend(whole, loc="upper left")
+    save(fig, paths["forecast"])
     result.pictures += list(paths.values())
 
 
@@ -250,8 +251,8 @@ def grid() -> Iterator[Options]:
 def judge(o: Options, seeds: range) -> np.ndarray:
     """The RMSE of the two forecasts of the options' year, recursive and known, for every seed: (seeds, 2)."""
     from scratchnet.data.flights import FIRST_YEAR, load_flights
-    from scratchnet.schedules import parse_schedule
-    from scratchnet.training import fit
+    from scratchnet.engine.schedules import parse_schedule
+    from scratchnet.engine.training import fit
 
     series = load_flights()
     start = YEAR * (o.year - FIRST_YEAR)

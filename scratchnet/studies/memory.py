@@ -17,13 +17,13 @@ from typing import Literal
 
 import numpy as np
 
-from scratchnet.layers import GRU, LSTM, RNN, Linear, Sequential
-from scratchnet.layers.recurrent import Recurrent
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.metrics import outputs
-from scratchnet.studies.common import CommonOptions, need
-from scratchnet.studies.run import Run
-from scratchnet.training import History
+from scratchnet.engine.layers import GRU, LSTM, RNN, Linear, Sequential
+from scratchnet.engine.layers.recurrent import Recurrent
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
+from scratchnet.engine.metrics import outputs
+from scratchnet.engine.training import History
+from scratchnet.runs.options import CommonOptions, need
+from scratchnet.runs.run import Run
 
 LAYERS: dict[str, type[Recurrent]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 TEST = 1_000  # sequences
@@ -146,22 +146,22 @@ def run(study: str, o: Options) -> int:
 
 def draw(result: Run, histories: dict[str, History], study: str, T: int, path: Path) -> None:
     """The loss of every layer against the steps, with that of who remembers nothing."""
-    from scratchnet import plots
+    from scratchnet.plots.style import COLOURS, GREY, legend, new_figure, save, style
 
     m = result.metrics
     name = "test_mse" if study == "adding" else "recall_accuracy"
     what = "Mean squared error of the test" if study == "adding" else "Share of the symbols that are recalled"
     ends = ", ".join(f"{layer} {m[f'{layer.lower()}_{name}']:.3g}" for layer in histories)
     title = {"adding": "The adding problem", "copy": "Copy after a gap"}[study]
-    fig = plots.new_figure(f"{title}: sequences of {T} steps", f"{what}: {ends}; guessing {m[f'guess_{name}']:.3g}")
-    ax = plots.style(fig.subplots(), "", "step", "training loss, mean over 50 steps")
+    fig = new_figure(f"{title}: sequences of {T} steps", f"{what}: {ends}; guessing {m[f'guess_{name}']:.3g}")
+    ax = style(fig.subplots(), "", "step", "training loss, mean over 50 steps")
     for k, (layer, history) in enumerate(histories.items()):
         losses = np.array(history.step_losses)
         width = min(50, len(losses))
         ax.plot(np.arange(width, len(losses) + 1), np.convolve(losses, np.ones(width) / width, "valid"),
-                color=plots.COLOURS[k], linewidth=1.6, label=layer)  # fmt: skip
+                color=COLOURS[k], linewidth=1.6, label=layer)  # fmt: skip
     nothing = 1 / 6 if study == "adding" else SYMBOLS / T * np.log(KINDS)
-    ax.axhline(nothing, color=plots.GREY, linewidth=1.2, linestyle=":", label="remembers nothing")
+    ax.axhline(nothing, color=GREY, linewidth=1.2, linestyle=":", label="remembers nothing")
     ax.set_ylim(bottom=0)
-    plots.legend(ax)
-    plots.save(fig, path)
+    legend(ax)
+    save(fig, path)

@@ -9,16 +9,27 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from scratchnet.backend import Array
+from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
-from scratchnet.distributed import Ranks
+from scratchnet.engine.layers import (
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+)
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
+from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.errors import DataError
-from scratchnet.layers import Conv2d, Dropout, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, ReLU, Sequential, Sigmoid
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
-from scratchnet.metrics import accuracy, confusion, evaluate
-from scratchnet.studies.common import CommonOptions, need, sizes
-from scratchnet.studies.run import Run
+from scratchnet.runs.options import CommonOptions, need, sizes
+from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,8 +252,8 @@ def run(study: str, options: Options) -> int:
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:
     """The pictures of a run."""
-    from scratchnet import plots
-    from scratchnet.layers.activation import softmax
+    from scratchnet.engine.layers.activation import softmax
+    from scratchnet.plots import studies as plots
 
     last = net.layers[-1]
     p = np.exp(y) if isinstance(last, LogSoftmax) else y if isinstance(last, Sigmoid) else softmax(y.T).T

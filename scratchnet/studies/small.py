@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from scratchnet.crossvalidation import CrossValidation, Prepare, crossval
+from scratchnet.engine.crossvalidation import CrossValidation, Prepare, crossval
+from scratchnet.engine.layers import Dropout, Layer, Linear, Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.metrics import confusion
+from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.schedules import parse_schedule
 from scratchnet.errors import SettingError
-from scratchnet.files import atomic_write
-from scratchnet.layers import Dropout, Layer, Linear, Sequential
-from scratchnet.losses import Loss
-from scratchnet.metrics import confusion
-from scratchnet.optim import Optimiser
-from scratchnet.schedules import parse_schedule
-from scratchnet.search import Found, arguments, as_csv, best_first, map_jobs, parse_grid, search
-from scratchnet.studies.common import CommonOptions, need, sizes
-from scratchnet.studies.run import Run, optimiser_of
+from scratchnet.files.atomic import atomic_write
+from scratchnet.runs.options import CommonOptions, need, sizes
+from scratchnet.runs.run import Run, optimiser_of
+from scratchnet.runs.search import Found, arguments, as_csv, best_first, map_jobs, parse_grid, search
 
 
 @dataclass(frozen=True, kw_only=True)

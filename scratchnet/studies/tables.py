@@ -15,12 +15,13 @@ from typing import Literal
 
 import numpy as np
 
-from scratchnet.crossvalidation import CrossValidation, Standardiser
 from scratchnet.data import Table
+from scratchnet.engine.crossvalidation import CrossValidation, Standardiser
+from scratchnet.engine.layers import Layer, Sequential, Sigmoid, Tanh
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, QuadraticCost
 from scratchnet.errors import DataError
-from scratchnet.layers import Layer, Sequential, Sigmoid, Tanh
-from scratchnet.losses import CrossEntropyLoss, Loss, QuadraticCost
-from scratchnet.studies.run import Run, many
+from scratchnet.runs.progress import many
+from scratchnet.runs.run import Run
 from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, run_search, say_confusion
 
 
@@ -113,7 +114,7 @@ def run(study: str, o: Options) -> int:
     target = table.labels if loss.takes_labels else np.eye(K)[table.labels]
     result.fit(net, loss, (standardise(table.values), target))
     if o.plots:
-        from scratchnet import plots
+        from scratchnet.plots import studies as plots
 
         paths = [result.out / "training.png", result.out / "confusion.png"]
         plots.loss_and_accuracy(result.history, paths[0])

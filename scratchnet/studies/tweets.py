@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scratchnet.crossvalidation import CrossValidation, stratified_split, take
 from scratchnet.data.tweets import (
     Tweets,
     Words,
@@ -25,11 +24,13 @@ from scratchnet.data.tweets import (
     read_tweets,
     tokenise,
 )
+from scratchnet.engine.crossvalidation import CrossValidation, stratified_split, take
+from scratchnet.engine.layers import Layer, ReLU, Sequential
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
+from scratchnet.engine.metrics import accuracy, evaluate, outputs
 from scratchnet.errors import DataError, SettingError
-from scratchnet.layers import Layer, ReLU, Sequential
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.metrics import accuracy, evaluate, outputs
-from scratchnet.studies.run import Run, many
+from scratchnet.runs.progress import many
+from scratchnet.runs.run import Run
 from scratchnet.studies.small import (
     SmallOptions,
     cross_validate,
@@ -200,26 +201,27 @@ def telling_words(net: Sequential, words: list[str], authors: list[str]) -> dict
 
 def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str, list[tuple[str, float]]]) -> None:
     """The pictures of a run."""
-    from scratchnet import plots
+    from scratchnet.plots import studies as plots
+    from scratchnet.plots.style import COLOURS, INK, new_figure, save, style
 
     paths = [result.out / f"{name}.png" for name in ("training", "confusion", "words")]
     plots.loss_and_accuracy(result.history, paths[0])
     plots.confusion(counts, [drawable(author) for author in authors], paths[1])
     columns = min(3, len(authors))
     rows = -(-len(authors) // columns)
-    fig = plots.new_figure("The words that speak most for each author",
+    fig = new_figure("The words that speak most for each author",
                            "Output of the network for a tweet of that one word, against the other authors",
                            max(8.0, 3.9 * columns), 3.9 * rows)  # fmt: skip
     axes = np.atleast_1d(fig.subplots(rows, columns)).ravel()
     for k, (name, best) in enumerate(telling.items()):
-        ax = plots.style(axes[k], drawable(name), "evidence for this author")
-        ax.barh(range(len(best)), [weight for _, weight in best], color=plots.COLOURS[k % len(plots.COLOURS)])
-        ax.set_yticks(range(len(best)), [drawable(word) for word, _ in best], color=plots.INK)
+        ax = style(axes[k], drawable(name), "evidence for this author")
+        ax.barh(range(len(best)), [weight for _, weight in best], color=COLOURS[k % len(COLOURS)])
+        ax.set_yticks(range(len(best)), [drawable(word) for word, _ in best], color=INK)
         ax.invert_yaxis()
         ax.grid(visible=False)
     for ax in axes[len(telling) :]:
         ax.set_visible(False)
-    plots.save(fig, paths[2])
+    save(fig, paths[2])
     result.pictures += paths
 
 

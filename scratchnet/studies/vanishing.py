@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.cli import guard, parse
-from scratchnet.columns import to_columns
-from scratchnet.layers import Sequential
-from scratchnet.layers.recurrent import Recurrent
-from scratchnet.learner import Learner
-from scratchnet.losses import MSELoss
-from scratchnet.schedules import parse_schedule
+from scratchnet.engine.columns import to_columns
+from scratchnet.engine.layers import Sequential
+from scratchnet.engine.layers.recurrent import Recurrent
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.losses import MSELoss
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.training import fit
+from scratchnet.runs.options import need, sizes
+from scratchnet.runs.run import optimiser_of
 from scratchnet.studies import memory
-from scratchnet.studies.common import need, sizes
-from scratchnet.studies.run import optimiser_of
-from scratchnet.training import fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +108,11 @@ def measure(o: Options, say: bool = True) -> dict[tuple[str, int], tuple[np.ndar
 
 def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path) -> None:
     """One row of axes: before and after training; colour is the layer, line style the length."""
-    from scratchnet import plots
+    from scratchnet.plots.style import COLOURS, legend, new_figure, save, style
 
     lengths = sorted({T for _, T in found})
     layers = list(dict.fromkeys(layer for layer, _ in found))
-    fig = plots.new_figure(
+    fig = new_figure(
         "How much of the error reaches the past: ‖∂C/∂h‖, as a share of that at the last time",
         "Adding problem, mean over 200 sequences; the LSTM begins with a forget bias of 1. Where a line falls, the "
         "gradient vanishes on its way back",
@@ -121,15 +121,15 @@ def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path
     panels = fig.subplots(1, 2, sharey=True)
     dashes = ["-", "--", ":", "-."]
     for k, (ax, name) in enumerate(zip(panels, ("Before training", "After training"))):
-        plots.style(ax, name, "steps before the end of the sequence", "share of the gradient" if k == 0 else "")
+        style(ax, name, "steps before the end of the sequence", "share of the gradient" if k == 0 else "")
         for (layer, T), norms in found.items():
             share = norms[k][::-1] / norms[k][-1]
-            ax.semilogy(np.arange(T), share, color=plots.COLOURS[layers.index(layer)], linewidth=1.6,
+            ax.semilogy(np.arange(T), share, color=COLOURS[layers.index(layer)], linewidth=1.6,
                         linestyle=dashes[lengths.index(T) % len(dashes)], label=f"{layer}, T = {T}")  # fmt: skip
         ax.invert_xaxis()
         ax.set_ylim(bottom=1e-12)
-    plots.legend(panels[1], loc="upper left")
-    plots.save(fig, path)
+    legend(panels[1], loc="upper left")
+    save(fig, path)
 
 
 def main(args: Sequence[str]) -> int:

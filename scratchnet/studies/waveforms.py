@@ -29,11 +29,11 @@ from scratchnet.data.waveforms import (
     passes,
     sea_echoes,
 )
-from scratchnet.layers import LSTM, Linear, ReLU, Sequential
-from scratchnet.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.metrics import accuracy, outputs
-from scratchnet.studies.common import CommonOptions, need, sizes
-from scratchnet.studies.run import Run
+from scratchnet.engine.layers import LSTM, Linear, ReLU, Sequential
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
+from scratchnet.engine.metrics import accuracy, outputs
+from scratchnet.runs.options import CommonOptions, need, sizes
+from scratchnet.runs.run import Run
 from scratchnet.studies.small import say_confusion
 
 CLASSES = ("land", "water")
@@ -301,7 +301,8 @@ def run(study: str, o: Options) -> int:
 def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts: np.ndarray, height: Sequential,
          along: Sequential) -> None:  # fmt: skip
     """The pictures of a run."""
-    from scratchnet import plots, plots_waveforms
+    from scratchnet.plots import studies as plots
+    from scratchnet.plots import waveforms as plots_waveforms
 
     names = ("training", "confusion", "echoes", "heights", "pass")
     paths = {name: result.out / f"{name}.png" for name in names}

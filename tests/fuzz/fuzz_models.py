@@ -19,11 +19,11 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-with atheris.instrument_imports(include=["scratchnet.tensorfile", "scratchnet.checkpoint", "json"]):
+with atheris.instrument_imports(include=["scratchnet.files.tensorfile", "scratchnet.models.network", "json"]):
     import scratchnet
-    from scratchnet.checkpoint import read_network
     from scratchnet.errors import CheckpointError
-    from scratchnet.tensorfile import START, TensorFile, parse_json
+    from scratchnet.files.tensorfile import START, TensorFile, parse_json
+    from scratchnet.models.network import read_network
 
 from tests.model_files import seal, small_file, take_apart
 

@@ -21,11 +21,11 @@ import numpy as np
 
 import scratchnet as sn
 from scratchnet.data.digits import load_digits
-from scratchnet.distributed import Ranks
-from scratchnet.optim import Optimiser
-from scratchnet.schedules import parse_schedule
-from scratchnet.studies.run import optimiser_of
-from scratchnet.training import order_of
+from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.training import order_of
+from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.run import optimiser_of
 
 N, STEPS = 230, 100
 OPTIMISERS = {
@@ -91,8 +91,8 @@ def study(name: str, network: Callable[[], sn.Sequential], loss: Any, o: Any, x:
 
 
 def studies() -> Iterator[Case]:
-    from scratchnet.crossvalidation import Standardiser, take
     from scratchnet.data.flights import FIRST_YEAR, load_flights
+    from scratchnet.engine.crossvalidation import Standardiser, take
     from scratchnet.studies import chars, cifar10, flights, memory, mnist, tables, tweets, waveforms
 
     def options(module: Any) -> list[tuple[str, Any]]:

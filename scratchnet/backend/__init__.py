@@ -1,0 +1,1 @@
+"""What the engine computes with: arrays, products, devices, sparse matrices and BLAS threads."""

@@ -1,0 +1,47 @@
+"""Devices: whether the GPU can be used, and the array module of a device."""
+
+from types import ModuleType
+
+import numpy as np
+
+from scratchnet.errors import DeviceError, SettingError
+
+
+def cuda_problem() -> str | None:
+    """Why the GPU cannot be used, with the mend, or None if it can."""
+    try:
+        import cupy
+    except ImportError as e:
+        return f"CuPy is not installed ({e}): pip install 'scratchnet[cuda12]' or 'scratchnet[cuda13]'"
+    if not cupy.cuda.is_available():
+        return "CuPy is installed but finds no GPU with a working driver: nvidia-smi should list one"
+    try:
+        x = cupy.zeros((1, 1)) + 1  # compiles and runs one kernel
+        cupy.dot(x, x)  # finds and starts cuBLAS
+    except Exception as e:  # whatever CuPy, the driver, the compiler or cuBLAS raise here, the GPU is not usable
+        why = " ".join([type(e).__name__, *str(e).splitlines()[:1]])
+        return f"a first computation fails ({why}): install CuPy with its [ctk] extra"
+    return None
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda` for the option `cpu`, `cuda` or `auto`. Raises DeviceError; never falls back silently."""
+    if device == "cpu":
+        return "cpu"
+    if device not in ("cuda", "auto"):
+        raise SettingError(f"device '{device}' is not known: choose cpu, cuda or auto")
+    problem = cuda_problem()
+    if problem is None:
+        return "cuda"
+    if device == "cuda":
+        raise DeviceError(f"device 'cuda' cannot be used: {problem}")
+    return "cpu"
+
+
+def module_of(device: str) -> ModuleType:
+    """The array module of `cpu` or `cuda`."""
+    if resolve_device(device) == "cpu":
+        return np
+    import cupy
+
+    return cupy

@@ -1,0 +1,139 @@
+"""Products: A B, A Bᵀ, sums of rows, and the update C ← β C + α δ aᵀ in place.
+
+All products of the engine go through these functions.
+"""
+
+import functools
+import importlib
+from types import ModuleType
+
+import numpy as np
+from scipy.linalg import blas
+
+from scratchnet.backend.arrays import Array, vector_of, xp_of
+from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
+from scratchnet.backend.threads import LARGE, numpys_threads
+
+# OpenBLAS is slow where a side of the result is this short and an operand has to be turned: in `dot` the transposed
+# product is faster (64 against 88 µs at 32 x 784 by 784 x 100), in `add_product` building the product first (60 against
+# 70 µs there, 123 against 148 at 10 x 2000 over 128), unless all is so small that OpenBLAS takes other kernels anyway.
+SHORT, SMALL = 32, 1_000_000
+
+# Up to SMALL multiplications OpenBLAS does not repack its operands. Where the columns are very many and the other two
+# sides together small, as in a convolution, the repacking costs more than the product, and slices of the columns are
+# faster: 130 against 357 µs for 6 x 16 by 16 x 40,000, 160 against 459 for its gradient.
+NARROW, SLICE = 2_048, 1_024
+
+
+def dot(A: Array, B: Array, out: Array | None = None) -> Array:
+    """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
+    if is_sparse(B):
+        return sparse_dot(A, B, out)
+    if out is None and len(A) <= SHORT and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc:
+        return np.ascontiguousarray(np.dot(B.T, A.T).T)
+    if A.size <= NARROW and B.size >= 4 * SLICE * len(B) and type(A) is np.ndarray and B.flags.c_contiguous:
+        return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
+    if A.size == 1 or B.size == 1:  # NumPy takes the product with a single 0 for 0, but 0 · NaN is NaN
+        return xp_of(A).multiply(A, B, out=out)
+    return xp_of(A).dot(A, B, out=out)
+
+
+def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:
+    whole = B.shape[1] // SLICE * SLICE
+    slices, results = (a[:, :whole].reshape(len(a), -1, SLICE).swapaxes(0, 1) for a in (B, out))
+    np.matmul(A, slices, out=results)
+    if whole < B.shape[1]:
+        out[:, whole:] = np.dot(A, B[:, whole:])
+    return out
+
+
+def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
+    """The matrix product A Bᵀ: of a weight gradient, δ aᵀ, where the columns are the examples."""
+    if not (A.shape[1] >= 4 * SLICE and len(A) * B.shape[0] <= NARROW and type(A) is type(B) is np.ndarray
+            and A.flags.c_contiguous and B.flags.c_contiguous):  # fmt: skip
+        return dot(A, B.T, out=out)
+    whole = A.shape[1] // SLICE * SLICE
+    a, b = (x[:, :whole].reshape(len(x), -1, SLICE).swapaxes(0, 1) for x in (A, B))
+    product = np.sum(np.matmul(a, b.swapaxes(1, 2)), axis=0, out=out)
+    if whole < A.shape[1]:
+        product += np.dot(A[:, whole:], B[:, whole:].T)
+    return product
+
+
+# Beyond LONG numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which adds
+# parts; in parts of PART numbers it rounds as much.
+LONG, PART = 256, 128
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(n: int) -> int:
+    """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
+    return n // max(d for d in range(1, PART + 1) if n % d == 0)
+
+
+def row_sums(A: Array) -> Array:
+    """The sum of each row of A. By BLAS, three times faster than A.sum(axis=1); a long row in parts, to round less."""
+    rows, n = A.shape
+    if n <= LONG or type(A) is not np.ndarray:
+        return xp_of(A).dot(A, vector_of(1, n, A))
+    A, parts = np.ascontiguousarray(A), _parts(n)
+    if parts > n // 8:
+        return A.sum(axis=1)  # in pairs, which is as exact
+    sums = np.dot(A.reshape(rows * parts, -1), vector_of(1, n // parts, A))
+    return np.dot(sums.reshape(rows, parts), vector_of(1, parts, A))
+
+
+def axpy(alpha: float, x: Array, y: Array) -> None:
+    """y ← y + α x in place, for contiguous vectors, without a temporary."""
+    if type(y) is np.ndarray:
+        (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
+    else:
+        y += alpha * x
+
+
+def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: float = 1.0) -> None:
+    """C ← β C + α δ aᵀ in place, without building δ aᵀ: BLAS's ger for one example, gemm otherwise.
+
+    Shapes: C (out, in), delta (out, N), a (in, N). C must be C-contiguous.
+    """
+    if is_sparse(a):
+        add_sparse_dot(C, delta, a.T, alpha, beta)
+    elif type(C) is not np.ndarray:
+        _add_product_on_device(C, delta, a, alpha, beta)
+    elif delta.shape[1] == 1 and beta == 1.0:
+        ger = blas.sger if C.dtype == np.float32 else blas.dger
+        ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
+    elif (min(C.shape) <= SHORT and C.size * delta.shape[1] > SMALL) or (
+        C.size * delta.shape[1] >= LARGE and numpys_threads() > 1
+    ):
+        product = dot_transposed(delta, a) if a.flags.f_contiguous else dot_transposed(a, delta).T
+        if beta != 1.0:
+            C *= beta
+        axpy(alpha, product.ravel(), C.ravel())
+    else:
+        # Seen by BLAS, which counts columns first, C is Cᵀ ← β Cᵀ + α a δᵀ. It reads an operand in
+        # place only if that is F-contiguous, so of each we pass the one of itself and its transpose that is.
+        gemm = blas.sgemm if C.dtype == np.float32 else blas.dgemm
+        A, trans_a = (a, 0) if a.flags.f_contiguous else (a.T, 1)
+        D, trans_d = (delta, 1) if delta.flags.f_contiguous else (delta.T, 0)
+        gemm(alpha, A, D, beta, C.T, trans_a, trans_d, 1)
+
+
+def _cublas(module: str) -> ModuleType | None:
+    """CuPy's cuBLAS, which its documentation does not mention and `import cupy` does not bring."""
+    try:
+        return importlib.import_module(f"{module}.cublas")
+    except ImportError:
+        return None
+
+
+def _add_product_on_device(C: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
+    xp, cublas = xp_of(C), _cublas(xp_of(C).__name__)
+    if cublas is not None and delta.shape[1] == 1 and beta == 1.0:
+        # its ger hands the pointers on with an increment of 1, whatever the strides are
+        cublas.ger(alpha, xp.ascontiguousarray(delta[:, 0]), xp.ascontiguousarray(a[:, 0]), C)
+    elif cublas is not None:
+        cublas.gemm("N", "T", delta, a, out=C, alpha=alpha, beta=beta)
+    else:
+        C *= beta
+        C += alpha * dot(delta, a.T)

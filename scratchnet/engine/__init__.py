@@ -1,0 +1,1 @@
+"""The engine: equations, layers, losses, optimisers and the training loop."""

@@ -1,0 +1,176 @@
+"""Cross-validation: every example is judged once, by a network that has not seen it.
+
+Letters: N examples, K classes, k folds. On a small data set one split into training and validation is a matter of luck;
+the mean over k folds, and its spread, is what a choice of settings may rest on.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.sparse import is_sparse, length
+from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.metrics import accuracy, evaluate
+from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.training import fit
+from scratchnet.errors import DataError, SettingError
+
+#: build(x, seed): a new network, its loss and its optimiser, for training examples x as `prepare` leaves them
+Build = Callable[[Any, int], tuple[Sequential, Loss, Optimiser]]
+#: prepare(x): looks at the training examples x alone, and returns what turns any examples into input
+Prepare = Callable[[Any], Callable[[Any], Any]]
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """A row of metrics per fold, and the output for every example of the network that had not seen it."""
+
+    folds: list[dict[str, float]]
+    outputs: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the folds."""
+        return float(np.mean([fold["accuracy"] for fold in self.folds]))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the folds' accuracies, with k − 1."""
+        return float(np.std([fold["accuracy"] for fold in self.folds], ddof=1))
+
+
+def crossval(
+    build: Build,
+    x: Any,
+    target: Any,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    prepare: Prepare | None = None,
+    epochs: int = 1,
+    batch_size: int = 32,
+    schedule: Schedule | None = None,
+    threads: str | int = "auto",
+    on_fold: Callable[[dict[str, float]], None] | None = None,
+    mapped: Callable[..., Iterable[Any]] = map,
+) -> CrossValidation:
+    """k-fold cross-validation: k networks, each trained on k − 1 parts of the examples and judged on the part left.
+
+    `build(x, seed)` returns (net, loss, optimiser), new ones for every fold; `x` is the training part, for the sizes.
+    `x` are the examples: an array (N, ...), a SciPy sparse array, or a list of anything that `prepare` understands.
+    `target` are labels (N,), whole numbers from 0: then the folds are stratified, every class is spread over
+    them evenly; or values (N, ...). Labels become rows of 0 and 1 for a loss that takes values.
+    `prepare(x)` gets the training part alone and returns a function that makes input of any examples: means,
+    vocabularies and whatever else is learnt from data must be learnt there, or the folds know each other. `seed`
+    decides the folds, the initial weights and the order of the examples; `epochs`, `batch_size`, `schedule`, `threads`
+    are those of `fit`; `on_fold` is called with the row of every fold. The folds are done one after the other, or
+    wherever `mapped`, which is used as Python's `map`, does them.
+
+    The rows of `folds` have fold (from 1), train_examples, valid_examples, train_loss (of the last epoch), valid_loss,
+    and with labels accuracy. Raises SettingError unless 2 ≤ k ≤ N, DataError if a class has fewer than k examples.
+
+    >>> def build(x, seed):
+    ...     net = Sequential(Linear(x.shape[1], 10), Sigmoid(), Linear(10, 3), seed=seed)
+    ...     return net, CrossEntropyLoss(), Adam(net, 0.01)
+    >>> result = crossval(build, x, labels, folds=5, prepare=standardiser, epochs=100, batch_size=10)
+    >>> result.accuracy, result.std
+    """
+    target = np.asarray(target)
+    with_labels = target.ndim == 1 and target.dtype.kind in "iu"
+    if length(x) != len(target):
+        raise DataError(f"there must be as many targets as examples: {len(target)} and {length(x)}")
+    parts = (stratified_folds if with_labels else plain_folds)(target, folds, seed)
+
+    def judge(number: int) -> tuple[dict[str, float], np.ndarray]:
+        valid = parts[number - 1]
+        train = np.setdiff1d(np.arange(len(target)), valid)
+        x_train, x_valid = take(x, train), take(x, valid)
+        if prepare is not None:
+            to_input = prepare(x_train)
+            x_train, x_valid = to_input(x_train), to_input(x_valid)
+        net, loss, optimiser = build(x_train, seed)
+        t = target
+        if with_labels and not loss.takes_labels:
+            t = np.eye(int(target.max()) + 1, dtype=net.dtype)[target]
+        history = fit(net, loss, optimiser, x_train, t[train], epochs=epochs, batch_size=batch_size, schedule=schedule,
+                      seed=seed, threads=threads)  # fmt: skip
+        valid_loss, y = evaluate(net, loss, x_valid, t[valid])
+        row = {"fold": number, "train_examples": len(train), "valid_examples": len(valid),
+               "train_loss": history.last["train_loss"], "valid_loss": valid_loss}  # fmt: skip
+        if with_labels:
+            row["accuracy"] = accuracy(y, target[valid])
+        return row, y
+
+    rows: list[dict[str, float]] = []
+    outputs: np.ndarray | None = None
+    for (row, y), valid in zip(mapped(judge, range(1, len(parts) + 1)), parts, strict=True):
+        rows.append(row)
+        if outputs is None:
+            outputs = np.empty((len(target), *y.shape[1:]), y.dtype)
+        outputs[valid] = y
+        if on_fold is not None:
+            on_fold(row)
+    assert outputs is not None
+    return CrossValidation(rows, outputs)
+
+
+def take(x: Any, which: np.ndarray) -> Any:
+    """The examples of these numbers, from an array, a sparse array or a list."""
+    return x[which] if is_sparse(x) or isinstance(x, np.ndarray) else [x[i] for i in which]
+
+
+def plain_folds(target: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """The numbers of the examples, shuffled and in k parts whose sizes differ by one at most."""
+    _check(folds, len(target))
+    return [np.sort(part) for part in np.array_split(np.random.default_rng(seed).permutation(len(target)), folds)]
+
+
+def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """The same, with every class spread evenly: its shares in two folds differ by one at most, and so do the folds."""
+    _check(folds, len(labels))
+    few = [f"class {c} has {n}" for c, n in enumerate(np.bincount(labels)) if 0 < n < folds]
+    if few:
+        raise DataError(f"with {folds} folds every class needs at least {folds} examples, but {', '.join(few)}")
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]  # dealt out like cards, class after class
+    return [np.sort(by_class[k::folds]) for k in range(folds)]
+
+
+def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(numbers of the training examples, of the test examples), with `share` of every class, rounded, in the test.
+
+    Raises DataError for a class of fewer than two examples: one must be left on each side.
+    """
+    rng = np.random.default_rng(seed)
+    test = []
+    for c, n in enumerate(np.bincount(labels)):
+        if n == 1:
+            raise DataError(f"class {c} has only one example: a split needs one for training and one for the test")
+        if n:
+            test.append(rng.permutation(np.flatnonzero(labels == c))[: min(max(1, round(share * n)), n - 1)])
+    chosen = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def _check(folds: int, n: int) -> None:
+    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= n:
+        raise SettingError(f"folds must be a whole number from 2 to the number of examples, {n}, not {folds!r}")
+
+
+class Standardiser:
+    """x ↦ (x − mean) / standard deviation of each feature over the training examples; a `prepare` for `crossval`.
+
+    A feature that never changes stays 0.
+    """
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.mean, self.std = x.mean(axis=0), x.std(axis=0)
+        self.std[self.std == 0] = 1
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return (x - self.mean) / self.std

@@ -1,0 +1,279 @@
+"""Is a backward pass right? Every gradient against differences of the loss itself, in float64.
+
+Letters: C loss, w any parameter or the input, g = ∂C/∂w as backward gives it, h step of a difference, u a direction.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.layers.base import shape_text
+from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.losses import Loss
+from scratchnet.errors import NonFiniteError, ShapeError
+
+H = 1e-5  # of central differences; their error is of the order h², and of rounding ε|C|/h
+TINY = 1e-30  # of complex step, which subtracts nothing and so has no rounding
+CENTRAL, COMPLEX = 1e-7, 1e-11  # tolerances, relative to the largest element of a gradient
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An element of a gradient, as backward gives it and as differences of C do, which is not the same."""
+
+    parameter: str  # a name of `state_dict`, or "input"
+    index: Index
+    backward: float
+    central: float
+    complex_step: float | None  # None where it does not apply
+    kink: str = ""  # the kink within h of this point, if there is one
+
+    def __str__(self) -> str:
+        numbers = f"backward {self.backward:.10g}, central difference {self.central:.10g}"
+        if self.complex_step is not None:
+            numbers += f", complex step {self.complex_step:.10g}"
+        place = f"{self.parameter}[{', '.join(map(str, self.index))}]"
+        return f"{place}: {numbers}" + (f"; {self.kink}" if self.kink else "; no kink is near")
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `gradcheck` found. It is true if all agrees, and printing it tells the rest.
+
+    `disagreements` are wrong gradients; `at_kinks` are points where C has no derivative, backward gives a slope between
+    those of the two sides, and differences can say no more. `checked` is, for every parameter and the input, how many
+    elements were checked one by one, and of how many; the others were checked together, along a random direction.
+    """
+
+    disagreements: list[Disagreement] = field(default_factory=list)
+    at_kinks: list[Disagreement] = field(default_factory=list)
+    checked: dict[str, tuple[int, int]] = field(default_factory=dict)
+    no_complex_step: str = ""  # why complex step does not apply
+
+    @property
+    def ok(self) -> bool:
+        return not self.disagreements
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        lines = []
+        for name, (some, size) in self.checked.items():
+            wrong = [d for d in self.disagreements if d.parameter == name]
+            how = f"all {size:,} elements" if some == size else f"{some:,} of {size:,} elements, the rest together"
+            lines.append(f"{name:16} {f'{len(wrong)} WRONG' if wrong else 'right'} ({how})")
+            lines += [f"    {d}" for d in wrong[:5]] + ([f"    and {len(wrong) - 5} more"] if len(wrong) > 5 else [])
+            lines += [f"    not judged, at a kink: {d}" for d in self.at_kinks if d.parameter == name][:3]
+        lines += [f"complex step does not apply: {self.no_complex_step}"] if self.no_complex_step else []
+        verdict = "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
+        return "\n".join([*lines, verdict])
+
+
+def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int = 100, seed: int = 0) -> GradientReport:
+    """Compare every gradient of C(net(x), target) with central differences and complex step; changes nothing.
+
+        central difference   (C(w + h) − C(w − h)) / 2h        h = 10⁻⁵, within 10⁻⁷
+        complex step         Im C(w + ih) / h                  h = 10⁻³⁰, within 10⁻¹¹, where the code is analytic
+
+    Works on a copy in float64 on the CPU; layers act as in training. Of each parameter, and of the input, `samples`
+    elements drawn from `seed` are checked one by one (all, if there are no more), and all together along a random
+    direction; where only that disagrees, the element is found by halving. Raises ShapeError if a backward returns a
+    wrong shape, NonFiniteError if C is not finite.
+    Sources: W. Squire and G. Trapp, SIAM Review 40 (1998), for complex step; Nielsen, chapter 2, for the rest.
+    """
+    check = _Check(net, x, target, loss)
+    report = GradientReport(no_complex_step=check.no_complex_step)
+    rng = np.random.default_rng(seed)
+    for name, g in check.gradients.items():
+        flat = np.arange(g.size) if g.size <= samples else np.sort(rng.choice(g.size, samples, replace=False))
+        report.checked[name] = (len(flat), g.size)
+        found = [check.element(name, _index(k, g)) for k in flat]
+        wrong = [d for d in found if not check.agrees(d)]
+        if not wrong and len(flat) < g.size and (k := check.halve(name, rng.standard_normal(g.shape))) is not None:
+            wrong = [check.element(name, k)]
+        for d in (replace(d, kink=check.kink(name, d.index)) for d in wrong):
+            (report.at_kinks if d.kink and check.between_slopes(d) else report.disagreements).append(d)
+    return report
+
+
+def _index(k: int, g: np.ndarray) -> Index:
+    return tuple(map(int, np.unravel_index(k, g.shape)))
+
+
+class _Check:
+    """A float64 copy of a network and its batch: C as a function of one variable at a time."""
+
+    def __init__(self, net: Sequential, x: Any, target: Any, loss: Loss) -> None:
+        self.net, self.target, self.loss, self.learn = _copy(net), target, loss, Learner(net.seed)
+        self.x = np.array(to_numpy(x), np.float64)
+        self.values: dict[str, np.ndarray] = {name: p.value for name, p in self.net.params.items() if p.trained}
+        self.values["input"] = self.x
+        self.cost = float(np.real(self._forward()[0]))
+        if not np.isfinite(self.cost):
+            raise NonFiniteError(f"gradcheck: the loss is {self.cost}, so it has no gradient")
+        self.gradients = self._backward()
+        self.size = max(1.0, abs(self.cost))
+        self.no_complex_step = ""
+        self.complex_net = _copy(self.net, complex)
+        self.no_complex_step = self._why_not_complex()
+
+    def _forward(self, net: Sequential | None = None, x: np.ndarray | None = None) -> tuple[Any, list[Any], list[Any]]:
+        """(C, the input of every layer and the output, everything that backward needs)."""
+        net, a = net or self.net, to_columns(self.x if x is None else x)
+        self.learn.begin()
+        net.shapes_from(a.shape[:-1])
+        seen, caches = [a.copy()], []
+        for layer in net.layers:
+            a, cache = layer.forward(a, self.learn)
+            caches.append(cache)
+            seen.append(a.copy())  # the next layer may write over it
+        value, delta = self.loss.forward(a, to_columns(self.loss.as_target(self.target, a)))
+        return value, seen, [delta, caches]
+
+    def _backward(self) -> dict[str, np.ndarray]:
+        self.net.store.grads.fill(np.nan)  # a gradient that is never written is found
+        _, seen, (delta, caches) = self._forward()
+        for i in range(len(caches) - 1, -1, -1):
+            delta = self.net.layers[i].backward(delta, caches[i], self.learn, True)
+            if i > 0 and (delta is None or delta.shape != seen[i].shape):
+                given = "None" if delta is None else shape_text(delta.shape[:-1])
+                raise ShapeError(
+                    f"layer {i}, {self.net.layers[i]}: backward returned {given} for an input of "
+                    f"{shape_text(seen[i].shape[:-1])}"
+                )
+        gradients = {name: p.grad.copy() for name, p in self.net.params.items() if p.trained}
+        if delta is not None and delta.shape == seen[0].shape:
+            gradients["input"] = np.array(to_rows(delta))
+        return gradients
+
+    # ------------------------------------------------------------------------------ differences
+
+    def at(self, name: str, u: np.ndarray | Index, h: float, read: Callable[[], Any]) -> Any:
+        """`read()` with w + h u instead of w, where u is a direction or the index of one element."""
+        w = self.values[name]
+        kept = w.copy()
+        if isinstance(u, tuple):
+            w[u] += h
+        else:
+            w += h * u
+        try:
+            return read()
+        finally:
+            w[...] = kept
+
+    def C(self) -> float:
+        return float(self._forward()[0])
+
+    def central(self, name: str, u: np.ndarray | Index, h: float = H) -> float:
+        return (self.at(name, u, h, self.C) - self.at(name, u, -h, self.C)) / (2 * h)
+
+    def complex_step(self, name: str, u: np.ndarray | Index) -> float | None:
+        if self.no_complex_step:
+            return None
+        x = self.x.astype(complex)
+        w = x if name == "input" else self.complex_net.params[name].value
+        kept = w.copy()
+        w[u if isinstance(u, tuple) else ...] += 1j * TINY * (1.0 if isinstance(u, tuple) else u)
+        try:
+            with np.errstate(all="ignore"):
+                return float(np.imag(self._forward(self.complex_net, x)[0]) / TINY)
+        finally:
+            w[...] = kept
+
+    def _why_not_complex(self) -> str:
+        """Why the forward code cannot be run on complex numbers, or is not analytic there; "" if it can and is."""
+        rng = np.random.default_rng(0)
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                for name in self.gradients:
+                    u = rng.standard_normal(self.values[name].shape)
+                    slope, numeric = self.complex_step(name, u), self.central(name, u)
+                    size = abs(numeric) + float(np.linalg.norm(np.nan_to_num(self.gradients[name]))) + 1e-2 * self.size
+                    if slope is None or not abs(slope - numeric) <= 1e-3 * size:
+                        return (
+                            "a layer or the loss is not analytic in its code (abs, conj, real ...), or a kink is near"
+                        )
+        except (TypeError, ValueError, np.exceptions.ComplexWarning) as e:
+            return f"a layer or the loss does not compute with complex numbers ({type(e).__name__}: {e})"
+        return ""
+
+    def right(self, g: float, central: float, complex_step: float | None, size: float) -> bool:
+        """Whether g agrees with both, `size` being that of the gradient's largest element."""
+        exact = complex_step is None or abs(g - complex_step) <= COMPLEX * size + 1e-14 * self.size
+        return exact and abs(g - central) <= CENTRAL * size + 1e-9 * self.size
+
+    def element(self, name: str, k: Index) -> Disagreement:
+        """One element, as backward gives it and as differences do."""
+        return Disagreement(name, k, float(self.gradients[name][k]), self.central(name, k), self.complex_step(name, k))
+
+    def agrees(self, d: Disagreement) -> bool:
+        size = float(np.nanmax(np.abs(self.gradients[d.parameter]), initial=0.0))
+        return self.right(d.backward, d.central, d.complex_step, size)
+
+    def halve(self, name: str, u: np.ndarray) -> Index | None:
+        """An element in which g is wrong, if g · u is not the derivative along u: keep the half that disagrees."""
+        gradient = self.gradients[name]
+
+        def wrong(part: np.ndarray) -> bool:
+            v = np.zeros_like(u)
+            v.flat[part] = u.flat[part]
+            v /= np.linalg.norm(v)
+            size = float(np.linalg.norm(gradient.flat[part]))
+            g = float((gradient * v).sum())
+            return not self.right(g, self.central(name, v), self.complex_step(name, v), size)
+
+        part = np.arange(u.size)
+        if not wrong(part):
+            return None
+        while part.size > 1:
+            halves = np.array_split(part, 2)
+            part = halves[0] if wrong(halves[0]) else halves[1]
+        return _index(int(part[0]), gradient)
+
+    # ------------------------------------------------------------------------------ kinks
+
+    def kink(self, name: str, k: Index) -> str:
+        """The first layer that is not smooth between w − h and w + h: a ReLU through 0, a maximum that changes."""
+        below, here, above = (self.at(name, k, h, lambda: self._forward()[1]) for h in (-H, 0.0, H))
+        for i, layer in enumerate(self.net.layers):
+            y = here[i + 1]
+            bend = np.abs(above[i + 1] - 2 * y + below[i + 1])
+            turn = np.abs(above[i + 1] - below[i + 1])
+            sharp = bend > np.maximum(0.05 * turn, 1e-11 * (1 + np.abs(y).max(initial=0.0)))
+            if sharp.any():
+                place = np.unravel_index(np.where(sharp, bend, 0).argmax(), y.shape)
+                user = (int(place[-1]), *map(int, place[:-1]))
+                value = f", where its input is {here[i][place]:.2g}" if here[i].shape == y.shape else ""
+                return f"a kink is near: layer {i}, {layer}, output {list(user)}{value}"
+        return ""
+
+    def between_slopes(self, d: Disagreement) -> bool:
+        """Whether backward's value lies between the slopes of the two sides: all that can be asked at a kink."""
+        middle = self.cost
+        slopes = [(self.at(d.parameter, d.index, h, self.C) - middle) / h for h in (-H, H, -H / 100, H / 100)]
+        slack = 1e-3 * max(map(abs, slopes)) + 1e-7 * self.size
+        return min(slopes) - slack <= d.backward <= max(slopes) + slack
+
+
+def _copy(net: Sequential, kind: type = float) -> Sequential:
+    """The same network with parameters of its own, in float64 or complex, on the CPU."""
+    # a layer's arrays belong to the network that it is packed in: its copy starts without
+    arrays = {id(a): None for p in net.params.values() for a in (p.value, p.grad)}
+    twin = Sequential(*copy.deepcopy(net.layers, arrays), seed=net.seed, dtype="float64")
+    twin.load_state_dict({name: np.real(a) for name, a in net.state_dict().items()})
+    if kind is complex:
+        twin.dtype = np.dtype(complex)
+        for p in twin.params.values():
+            p.value = p.value.astype(complex)
+    return twin

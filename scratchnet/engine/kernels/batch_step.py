@@ -1,0 +1,180 @@
+"""The training step on a batch as loops for Numba, which compiles them for the CPU: `training.step` of Linear layers.
+
+The products are made by BLAS (products.py). Beside them nothing costs much: no call from Python, and no pass over an
+array that another pass can take along.
+
+Letters: N examples of the batch; W (O, I); a, z and delta (O, N); rows (N, I) the batch as it lies in memory; g a
+gradient, m and v the sums of the optimiser. A row of `layers` is one Linear: I, O, where W and b (or −1) begin in the
+flat vectors w, m and v, where its outputs begin in the vectors a and delta, its activation. `small` is as in
+products.py.
+"""
+
+import numpy as np
+
+from scratchnet.engine.kernels.products import (
+    gradient,
+    multiply,
+    multiply_transposed,
+    rows_at_a_time,
+    transposed_rows_at_a_time,
+)
+from scratchnet.engine.kernels.step import activate, compiled, times_sigma_prime
+
+PLAIN, MOMENTUM, ADAM = range(3)  # rules: w ← w − lr g, with momentum, Adam
+
+
+@compiled
+def forward(W, b, a, activation, small, z):  # type: ignore[no-untyped-def]
+    """σ(W a + b), written to z; b may be empty."""
+    rows = rows_at_a_time(W, a, small)
+    for o in range(0, len(W), rows):
+        some = z[o : o + rows]
+        multiply(W[o : o + rows], a, small, some)
+        if b.size:
+            add_bias(some, b[o : o + rows])
+        activate(some.reshape(-1), activation)
+
+
+@compiled
+def add_bias(z, b):  # type: ignore[no-untyped-def]
+    for o in range(len(z)):
+        for j in range(z.shape[1]):
+            z[o, j] += b[o]
+
+
+@compiled
+def propagate(W, delta, a, activation, small, below):  # type: ignore[no-untyped-def]
+    """BP2: (Wᵀ δ) ⊙ σ′, written to `below`, with the outputs a of the layer below and its activation."""
+    rows = transposed_rows_at_a_time(W, delta.shape[1], small)
+    for i in range(0, len(below), rows):
+        some = below[i : i + rows]
+        multiply_transposed(W, i, delta, some)
+        times_sigma_prime(some.reshape(-1), a[i : i + rows].reshape(-1), activation)
+
+
+@compiled
+def squares(y, values, batch, scale, delta):  # type: ignore[no-untyped-def]
+    """C = scale · Σ (y − t)², with t of the examples in the batch; writes ∂C/∂y."""
+    value, scale = 0.0, y.dtype.type(scale)
+    for j in range(y.shape[1]):
+        t = values[batch[j]]
+        for i in range(len(y)):
+            error = y[i, j] - t[i]
+            value += scale * error * error
+            delta[i, j] = (scale + scale) * error
+    return value
+
+
+@compiled
+def cross_entropy(y, labels, batch, delta):  # type: ignore[no-untyped-def]
+    """C = −mean of ln softmax(y)[label] over the columns of y; writes ∂C/∂y."""
+    K, N = y.shape
+    value, mean = 0.0, y.dtype.type(1 / N)
+    for j in range(N):
+        most, total = y[0, j], y.dtype.type(0)
+        for i in range(1, K):
+            most = max(most, y[i, j])
+        for i in range(K):
+            delta[i, j] = np.exp(y[i, j] - most)
+            total += delta[i, j]
+        for i in range(K):
+            delta[i, j] /= total / mean  # rounded as in losses.py
+        own = labels[batch[j]]
+        delta[own, j] -= mean
+        value += np.log(total) - (y[own, j] - most)
+    return value / N
+
+
+@compiled
+def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
+    """w changed by its gradient g, and with it the sums m and v."""
+    if rule == PLAIN:
+        for i in range(w.size):
+            w[i] -= rate * g[i]
+    elif rule == MOMENTUM:
+        for i in range(w.size):
+            v[i] = keep_v * v[i] + g[i]
+            w[i] -= rate * v[i]
+    else:
+        for i in range(w.size):
+            m[i] = keep_m * m[i] + g[i]
+            v[i] = keep_v * v[i] + g[i] * g[i]
+            w[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
+
+
+@compiled
+def learn(delta, inputs, layer, small, rule, w, m, v, g, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
+    """BP3, BP4 and the change of b and W, as many rows at a time as are best multiplied: their g stays in the cache."""
+    (O, N), I, at_W, at_b = delta.shape, layer[0], layer[2], layer[3]
+    if at_b >= 0:
+        for o in range(O):
+            g[o] = 0
+            for j in range(N):
+                g[o] += delta[o, j]
+        b = slice(at_b, at_b + O)
+        descend(rule, w[b], g[:O], m[b], v[b], rate, keep_m, keep_v, eps)
+    rows = rows_at_a_time(delta, inputs, small)
+    for o in range(0, O, rows):
+        end = min(O, o + rows)
+        part, some = slice(at_W + o * I, at_W + end * I), g[: (end - o) * I]
+        gradient(delta[o:end], inputs, small, some.reshape(end - o, I))
+        descend(rule, w[part], some, m[part], v[part], rate, keep_m, keep_v, eps)
+
+
+@compiled
+def outputs(flat, layer, N):  # type: ignore[no-untyped-def]
+    """A Linear's part of a or delta, (O, N)."""
+    return flat[layer[4] : layer[4] + layer[1] * N].reshape(layer[1], N)
+
+
+@compiled
+def steps(  # type: ignore[no-untyped-def]
+    w, layers, x, values, labels, order, batch_size, first, n, lr, rule, m, v, keep, eps, step, scale, averages,
+    small, a, delta, rows, g, losses,
+):  # fmt: skip
+    """Steps first, ..., n of them, of the epoch in this order; `step` have been made before. Writes their losses.
+
+    Returns how many. After a loss that is NaN or infinite it stops, with the weights as they were before that step.
+    """
+    real = w.dtype.type
+    for k in range(first, first + n):
+        batch = order[k * batch_size : (k + 1) * batch_size]
+        N, I = len(batch), x.shape[1]
+        x_k = rows[: N * I].reshape(N, I)
+        for j in range(N):
+            x_k[j] = x[batch[j]]
+
+        for l in range(len(layers)):
+            O, I, at_W, at_b = layers[l, 1], layers[l, 0], layers[l, 2], layers[l, 3]
+            W, b, z = w[at_W : at_W + O * I].reshape(O, I), w[at_b : at_b + O * (at_b >= 0)], outputs(a, layers[l], N)
+            if l == 0:
+                forward(W, b, x_k.T, layers[l, 5], small, z)
+            else:
+                forward(W, b, outputs(a, layers[l - 1], N), layers[l, 5], small, z)
+
+        y, delta_y = outputs(a, layers[-1], N), outputs(delta, layers[-1], N)
+        if labels.size:
+            losses[k] = cross_entropy(y, labels, batch, delta_y)
+        else:
+            losses[k] = squares(y, values, batch, scale / N if averages else scale, delta_y)
+        if not np.isfinite(losses[k]):
+            return k + 1 - first
+
+        rate, root = lr, 1.0
+        if rule == ADAM:  # the sums are kept without their factors, as in optim.py
+            t = step + k - first + 1
+            root = np.sqrt((1 - keep[1]) / (1 - keep[1] ** t))
+            rate = lr * (1 - keep[0]) / (1 - keep[0] ** t) / root
+        settings = real(rate), real(keep[0]), real(keep[1]), real(eps / root)
+        times_sigma_prime(delta_y.reshape(-1), y.reshape(-1), layers[-1, 5])  # BP1
+        for l in range(len(layers) - 1, -1, -1):
+            delta_l = outputs(delta, layers[l], N)
+            if l == 0:
+                learn(delta_l, x_k, layers[l], small, rule, w, m, v, g, *settings)
+            else:
+                O, I, at_W = layers[l, 1], layers[l, 0], layers[l, 2]
+                W, a_l = w[at_W : at_W + O * I].reshape(O, I), outputs(a, layers[l - 1], N)
+                below = outputs(delta, layers[l - 1], N)
+                propagate(W, delta_l, a_l, layers[l - 1, 5], small, below)  # before W changes
+                learn(delta_l, a_l.T, layers[l], small, rule, w, m, v, g, *settings)
+    return n

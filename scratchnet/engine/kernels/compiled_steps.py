@@ -1,0 +1,106 @@
+"""Steps on the CPU, many in a row: the loops of step.py and batch_step.py, compiled by Numba where it is installed.
+
+A step made of NumPy calls spends up to half of its time on the calls, and goes through the weights more often than it
+must. Letters: as in reference.py and batch_step.py.
+"""
+
+import functools
+import importlib.util
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from scratchnet.backend.arrays import LINE, Array, aligned_zeros
+from scratchnet.engine.kernels.steps import Steps
+from scratchnet.engine.layers import Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.optim import SGD, Adam, Optimiser
+
+#: Up to so many steps, on one example and on batches, loading or compiling them would take longer than they save
+FEW, FEW_BATCHES = 50_000, 10_000
+
+
+def installed() -> bool:
+    """Whether Numba is there; asked without importing it, which takes half a second."""
+    return importlib.util.find_spec("numba") is not None
+
+
+@functools.cache
+def small_products() -> int:
+    """Up to how many multiplications BLAS has kernels for small products, as far as we know; see products.py."""
+    known = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+    return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
+
+
+class CompiledSteps(Steps):
+    __doc__ = Steps.__doc__
+    how = "compiled by Numba"
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
+        self.w, self.real = net.store.values, net.dtype.type
+        sizes = np.array([layer.out_features for layer in self.linears])
+        line = LINE // net.dtype.itemsize
+        room = -(-sizes * min(batch_size, len(x)) // line) * line  # for the outputs of each layer
+        starts = [(la.W.start, -1 if la.b is None else la.b.start) for la in self.linears]
+        inputs = [layer.in_features for layer in self.linears]
+        # rows as in step.py
+        self.layers = np.column_stack([inputs, sizes, starts, np.cumsum(room) - room, self.activations])
+        self.a, self.delta = (aligned_zeros(room.sum(), net.dtype, np) for _ in range(2))
+        no_values, no_labels = np.empty((0, 0), net.dtype), np.empty(0, np.int64)
+        self.targets = (no_values, self.target) if loss.takes_labels else (self.target, no_labels)
+
+    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
+        self.order, self.losses, self.at = np.ascontiguousarray(order, np.int64), losses, at
+
+    def run(self, n: int) -> int:
+        """Make the next n steps; fewer if a loss is NaN or infinite: that step changes nothing, and is the last."""
+        begin, end, finite = self.at, self.at + n, True
+        while self.at < end and finite:
+            made = self._make(min(end - self.at, 100 - self.optimiser.steps % 100))  # a hundred, as `count` asks for
+            self.at += made
+            finite = np.isfinite(self.losses[self.at - 1])
+            self.optimiser.count(made - (not finite))
+        return self.at - begin
+
+    def _make(self, n: int) -> int:
+        from scratchnet.engine.kernels import step
+
+        return step.steps(
+            self.w, self.layers, self.x, *self.targets, self.order, self.at, n, self.real(self.optimiser.lr),
+            self.real(self.scale or 0), self.a, self.delta, self.losses,
+        )  # fmt: skip
+
+
+class CompiledBatches(CompiledSteps):
+    __doc__ = Steps.__doc__
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        from scratchnet.engine.kernels.batch_step import ADAM, MOMENTUM, PLAIN
+
+        super().__init__(net, loss, optimiser, x, target, batch_size)
+        self.averages = loss.averages
+        none = np.empty(0, net.dtype)
+        self.rule: tuple[Any, ...]
+        if isinstance(optimiser, Adam):
+            self.rule = ADAM, optimiser.m, optimiser.v, optimiser.betas, optimiser.eps
+        elif isinstance(optimiser, SGD) and optimiser.v is not None:
+            self.rule = MOMENTUM, none, optimiser.v, (0.0, optimiser.momentum), 0.0
+        else:
+            self.rule = PLAIN, none, none, (0.0, 0.0), 0.0
+        self.rows = aligned_zeros(min(batch_size, len(x)) * x.shape[1], net.dtype, np)
+        self.g = aligned_zeros(max(la.W.size for la in self.linears), net.dtype, np)
+
+    def _make(self, n: int) -> int:
+        from scratchnet.engine.kernels import batch_step
+
+        return batch_step.steps(
+            self.w, self.layers, self.x, *self.targets, self.order, self.batch_size, self.at, n, self.optimiser.lr,
+            *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages, small_products(), self.a, self.delta,
+            self.rows, self.g, self.losses,
+        )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Steps on one example each, on a GPU: a few kernels a step, and many steps recorded as one CUDA graph and replayed.
+
+With batches of one, a GPU waits for the next launch most of the time. A graph is launched once for all the steps in
+it. It repeats what was recorded, addresses included: so every buffer is made beforehand and kept, the order of the
+examples, the number of the step and the learning rate are read on the device, and nothing is copied to the host.
+
+Letters: as in reference.py.
+"""
+
+import functools
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array
+from scratchnet.engine.kernels.steps import Steps
+from scratchnet.engine.layers import Linear, Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.optim import Optimiser
+
+KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
+TOGETHER = (100, 10, 1)  # steps in a graph: the largest that fits is taken
+
+
+@functools.cache
+def compiled(xp: ModuleType, dtype: str) -> Any:
+    """The kernels for float32 or float64, compiled at their first use."""
+    source = Path(__file__).with_name("step.cu").read_text(encoding="utf-8")
+    return xp.RawModule(code=source, options=("-DREAL=" + {"float32": "float", "float64": "double"}[dtype],))
+
+
+class GraphSteps(Steps):
+    __doc__ = Steps.__doc__
+    how = "in CUDA graphs"
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
+        xp, dtype = net.xp, net.dtype
+        self.xp = xp
+        self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
+        # these too the graphs hold the addresses of, so they have to live as long as they
+        self.order = xp.zeros(len(x), np.int64)
+        self.at = xp.zeros(1, np.int64)
+        self.address = xp.zeros(1, np.int64)  # of the losses: every epoch has its own
+        self.rate, self.lr = float("nan"), xp.zeros(1, dtype)  # the learning rate, here and on the device
+        self.outputs = [xp.empty(layer.out_features, dtype) for layer in self.linears]
+        self.deltas = [xp.empty(layer.out_features, dtype) for layer in self.linears]
+        module = compiled(xp, str(dtype))
+        self.kernels = {name: module.get_function(name) for name in KERNELS}
+        self.loaded = False
+        self.graphs: dict[int, Any] = {}  # by the number of steps
+
+    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
+        """Begin an epoch: step k takes example order[k] and writes losses[k]; the first one to run is `at`."""
+        self.order[...] = order
+        self.losses = losses
+        self.address.fill(losses.data.ptr)
+        self.at.fill(at)
+
+    def run(self, n: int) -> int:
+        """Make the next steps, n of them but 100 at most; returns how many. Nobody waits for them."""
+        n = next(size for size in TOGETHER if size <= n)
+        if self.rate != self.optimiser.lr:
+            self.rate = self.optimiser.lr
+            self.lr.fill(self.rate)
+        if not self.loaded:  # a kernel is loaded at its first launch, and that may not be recorded
+            self._launch(n)
+            self.loaded = True
+        else:
+            if n not in self.graphs:
+                self.graphs[n] = self._record(n)
+            self.graphs[n].launch()  # on the stream that everything else runs on, so in its turn
+        self.optimiser.steps += n
+        return n
+
+    def _record(self, n: int) -> Any:
+        stream = self.xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        with stream:
+            stream.begin_capture()
+            try:
+                self._launch(n)
+            finally:
+                graph = stream.end_capture()
+        return graph
+
+    def _launch(self, n: int) -> None:
+        for step in range(n):
+            self._step(step)
+        self._call("advance", 1, 1, self.at, n)
+
+    def _step(self, step: int) -> None:
+        """`reference.step` on the example of step number at + step."""
+        here = self.order, self.at, step
+        nowhere = 0, 0, 0
+        inputs = [(self.x, *here), *((a, *nowhere) for a in self.outputs[:-1])]
+        layers = list(zip(self.linears, inputs, self.activations, self.outputs, self.deltas, strict=True))
+        for layer, a, activation, out, _ in layers:
+            I, O = layer.in_features, layer.out_features
+            self._call("forward", O, threads_for(I), layer.W.value, bias_of(layer), *a, I, activation, out)
+        y, delta, K, activation = self.outputs[-1], self.deltas[-1], self.outputs[-1].size, self.activations[-1]
+        name, scale = ("cross_entropy", ()) if self.factor is None else ("squares", (self.factor,))
+        self._call(name, 1, threads_for(K), y, self.target, *here, K, *scale, activation, delta, self.address)
+        for k in reversed(range(len(layers))):
+            layer, a, _, _, delta = layers[k]
+            I, O = layer.in_features, layer.out_features
+            if k > 0:
+                below = I, O, self.activations[k - 1], self.deltas[k - 1]
+                self._call("backward", -(-I // 32), 32 * min(-(-O // 4), 32), layer.W.value, delta, a[0], *below)
+            self._call("update", O, threads_for(I), layer.W.value, bias_of(layer), delta, *a, I, self.lr)
+
+    def _call(self, name: str, blocks: int, threads: int, *args: Any) -> None:
+        self.kernels[name]((blocks,), (threads,), args)
+
+
+def threads_for(n: int) -> int:
+    """Threads of a block that has n elements to go through: whole warps, at least four elements for each thread."""
+    return 32 * min(-(-n // 128), 8)
+
+
+def bias_of(layer: Linear) -> Any:
+    """The bias, or the null pointer."""
+    return 0 if layer.b is None else layer.b.value

@@ -1,0 +1,187 @@
+"""The step of reference.py as loops for Numba, which compiles them for the CPU: no call costs, and no pass too many.
+
+What takes time in a step of the network 784-H-10 is to read the weights of its first layer, twice, and to write them.
+Here a row of them is changed and in the same pass multiplied with the next example: they are read once.
+
+Letters: as in reference.py; a row of `layers` is one Linear: I, O, where W and b (or −1) begin in the flat vector w of
+all parameters, where its outputs begin in the vectors a and delta, its activation.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from scratchnet.engine.kernels.reference import RELU, SIGMOID, TANH
+
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+# A sum may be taken in another order, many parts of it at a time. NaN and infinities stay what they are.
+REORDER = {"reassoc", "contract", "nsz"}
+
+
+def compiled(function: Callable[..., Any], fastmath: Any = REORDER) -> Callable[..., Any]:
+    """Compile at the first call; the machine code is kept for later programs where a folder for it can be written.
+
+    Numba finds the types of each call, float32 or float64, so what it compiles has no annotations.
+    """
+    try:
+        return njit(cache=True, fastmath=fastmath, **OPTIONS)(function)
+    except RuntimeError:
+        return njit(fastmath=fastmath, **OPTIONS)(function)
+
+
+def compiled_exactly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`compiled`, with every operation rounded as it is written."""
+    return compiled(function, fastmath=False)
+
+
+@compiled
+def dot(w, a):  # type: ignore[no-untyped-def]
+    """One row of W a."""
+    z = w.dtype.type(0)
+    for i in range(a.size):
+        z += w[i] * a[i]
+    return z
+
+
+@compiled
+def learn(w, a, rate):  # type: ignore[no-untyped-def]
+    """BP4 and gradient descent for one row of W: w ← w − lr δ aᵀ, with rate = lr δ of that row."""
+    for i in range(a.size):
+        w[i] -= rate * a[i]
+
+
+@compiled
+def learn_and_look_ahead(w, a, rate, ahead):  # type: ignore[no-untyped-def]
+    """`learn`, then the row's `dot` with the next example, in one pass."""
+    z = w.dtype.type(0)
+    for i in range(a.size):
+        w[i] -= rate * a[i]
+        z += w[i] * ahead[i]
+    return z
+
+
+@compiled
+def send_back(w, delta, below):  # type: ignore[no-untyped-def]
+    """What one row adds to Wᵀ δ, BP2."""
+    for i in range(below.size):
+        below[i] += w[i] * delta
+
+
+@compiled
+def activate(z, activation):  # type: ignore[no-untyped-def]
+    """a = σ(z), in place."""
+    one = z.dtype.type(1)
+    for i in range(z.size):
+        if activation == SIGMOID:
+            z[i] = one / (one + np.exp(-z[i]))
+        elif activation == TANH:
+            z[i] = np.tanh(z[i])
+        elif activation == RELU and z[i] < 0:
+            z[i] = 0
+
+
+@compiled
+def times_sigma_prime(grad, a, activation):  # type: ignore[no-untyped-def]
+    """grad ⊙ σ′(z) in place, from the activation a."""
+    one = a.dtype.type(1)
+    for i in range(a.size):
+        if activation == SIGMOID:
+            grad[i] *= a[i] * (one - a[i])
+        elif activation == TANH:
+            grad[i] *= one - a[i] * a[i]
+        elif activation == RELU and a[i] == 0:
+            grad[i] = 0
+
+
+@compiled
+def squares(y, t, scale, delta):  # type: ignore[no-untyped-def]
+    """C = scale · Σ (y − t)²; writes ∂C/∂y."""
+    value = y.dtype.type(0)
+    for i in range(y.size):
+        error = y[i] - t[i]
+        value += error * error
+        delta[i] = (scale + scale) * error
+    return scale * value
+
+
+@compiled
+def cross_entropy(y, label, delta):  # type: ignore[no-untyped-def]
+    """C = −ln softmax(y)[label]; writes ∂C/∂y."""
+    most, total = y.max(), y.dtype.type(0)
+    for i in range(y.size):
+        delta[i] = np.exp(y[i] - most)
+        total += delta[i]
+    for i in range(y.size):
+        delta[i] /= total
+    delta[label] -= y.dtype.type(1)
+    return np.log(total) - (y[label] - most)
+
+
+@compiled
+def weighted_input(w, layer, a, z):  # type: ignore[no-untyped-def]
+    """z = W a + b."""
+    I, at_W, at_b = layer[0], layer[2], layer[3]
+    for o in range(z.size):
+        z[o] = dot(w[at_W + o * I : at_W + (o + 1) * I], a)
+        if at_b >= 0:
+            z[o] += w[at_b + o]
+
+
+@compiled
+def learn_first_layer(w, layer, a, z, delta, lr, ahead):  # type: ignore[no-untyped-def]
+    """BP3 and BP4, and z of the next example `ahead`: a row of W is changed and used while it is in the cache."""
+    I, at_W, at_b = layer[0], layer[2], layer[3]
+    for o in range(z.size):
+        rate = lr * delta[o]
+        z[o] = learn_and_look_ahead(w[at_W + o * I : at_W + (o + 1) * I], a, rate, ahead)
+        if at_b >= 0:
+            w[at_b + o] -= rate
+            z[o] += w[at_b + o]
+
+
+@compiled
+def steps(w, layers, x, values, labels, order, first, n, lr, scale, a, delta, losses):  # type: ignore[no-untyped-def]
+    """`reference.step` on the examples order[first], ..., n of them; writes their losses.
+
+    Returns how many. After a loss that is NaN or infinite it stops, with the weights as they were before that step.
+    """
+    nothing = np.zeros(layers[0, 1], w.dtype)
+    begin, end = layers[:, 4], layers[:, 4] + layers[:, 1]  # of every layer's outputs
+    for k in range(first, first + n):
+        x_k = x[order[k]]
+        if k == first:  # by the loop that looks ahead, so that steps one by one give the same bits: it learns nothing
+            learn_first_layer(w, layers[0], x_k, a[begin[0] : end[0]], nothing, lr, x_k)
+        activate(a[begin[0] : end[0]], layers[0, 5])
+        for l in range(1, len(layers)):
+            z = a[begin[l] : end[l]]
+            weighted_input(w, layers[l], a[begin[l - 1] : end[l - 1]], z)
+            activate(z, layers[l, 5])
+
+        y, delta_y = a[begin[-1] : end[-1]], delta[begin[-1] : end[-1]]
+        if labels.size:
+            losses[k] = cross_entropy(y, labels[order[k]], delta_y)
+        else:
+            losses[k] = squares(y, values[order[k]], scale, delta_y)
+        if not np.isfinite(losses[k]):
+            return k + 1 - first
+
+        for l in range(len(layers) - 1, -1, -1):
+            z, delta_l = a[begin[l] : end[l]], delta[begin[l] : end[l]]
+            times_sigma_prime(delta_l, z, layers[l, 5])  # BP1, or the end of BP2
+            if l == 0:
+                ahead = x[order[k + 1]] if k + 1 < first + n else x_k
+                learn_first_layer(w, layers[0], x_k, z, delta_l, lr, ahead)
+                break
+            I, at_W, at_b = layers[l, 0], layers[l, 2], layers[l, 3]
+            a_l, below = a[begin[l - 1] : end[l - 1]], delta[begin[l - 1] : end[l - 1]]
+            below[:] = 0
+            for o in range(delta_l.size):
+                row = w[at_W + o * I : at_W + (o + 1) * I]
+                send_back(row, delta_l[o], below)  # BP2, before W changes
+                learn(row, a_l, lr * delta_l[o])  # BP4
+                if at_b >= 0:
+                    w[at_b + o] -= lr * delta_l[o]  # BP3
+    return n

@@ -1,0 +1,116 @@
+"""Many steps in a row without Python between them: which trainings they are for, and their data.
+
+Letters: as in reference.py, which says in NumPy what a step on one example does. `graph_steps.py` makes such steps on a
+GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array
+from scratchnet.engine.kernels.reference import IDENTITY, RELU, SIGMOID, TANH
+from scratchnet.engine.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
+from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
+from scratchnet.engine.optim import SGD, Adam, Optimiser
+from scratchnet.errors import DataError
+
+ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
+
+
+def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
+    """Why this training cannot take the kernels for one example, in words, or None if it can."""
+    if batch_size != 1:
+        return f"a step takes a batch of {batch_size} examples, not one"
+    if type(optimiser) is not SGD or optimiser.v is not None or optimiser.weight_decay or optimiser.builds_gradient:
+        return "the optimiser is not SGD without momentum, weight decay and clipping"
+    return supported_network(net, loss)
+
+
+def supported_in_batches(net: Sequential, loss: Loss, optimiser: Optimiser) -> str | None:
+    """Why this training cannot take the compiled steps on batches, in words, or None if it can."""
+    if type(optimiser) not in (SGD, Adam) or optimiser.weight_decay or optimiser.builds_gradient:
+        return "the optimiser is not SGD or Adam without weight decay and clipping"
+    if isinstance(optimiser, SGD) and optimiser.nesterov:
+        return "the optimiser is SGD with Nesterov's momentum"
+    return supported_network(net, loss)
+
+
+def supported_network(net: Sequential, loss: Loss) -> str | None:
+    """Why this network and loss have no kernels, or None if they have: Linear, activations and the usual losses."""
+    layers = net.layers
+    if type(loss) is NLLLoss and len(layers) > 1 and type(layers[-1]) is LogSoftmax:
+        layers = layers[:-1]  # together they are the cross entropy of the logits
+    elif type(loss) not in (MSELoss, QuadraticCost, CrossEntropyLoss):
+        return f"there is no kernel for the loss {type(loss).__name__}"
+    below: type | None = None
+    for layer in layers:
+        kind = type(layer)
+        if kind is not Linear and kind not in ACTIVATIONS:
+            return f"there is no kernel for the layer {layer}"
+        if kind is not Linear and below is not Linear:
+            return f"{layer} does not follow a Linear"
+        below = kind
+    return None
+
+
+class Steps:
+    """Steps on the examples of x (n, I) and target (n, K) or labels (n,), which change the weights in place.
+
+    >>> steps.begin(order, losses)  # in which order the steps take the examples, and where their losses go
+    >>> steps.run(100)  # the next hundred, or fewer: it returns how many
+
+    Raises ShapeError for examples or targets that do not fit, DataError for a label that is out of range.
+    """
+
+    how: ClassVar[str]  # the steps are made, in words
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        xp, dtype = net.xp, net.dtype
+        self.batch_size = batch_size
+        self.optimiser = optimiser
+        net.shapes_from(x.shape[1:])
+        self.linears = [layer for layer in net.layers if isinstance(layer, Linear)]
+        self.activations = activations_of(net)
+        K = self.linears[-1].out_features
+        loss.as_target(target[:1], xp.empty((K, 1), dtype))  # raises ShapeError
+        self.scale = None if loss.takes_labels else scale_of(loss, K)
+        if loss.takes_labels:
+            check_labels(target, K)
+        self.x = xp.ascontiguousarray(x)
+        self.target = xp.ascontiguousarray(target, dtype=np.int64 if loss.takes_labels else dtype)
+
+    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
+        """Begin an epoch: step k takes batch k of this order and writes losses[k]; the first one to run is `at`."""
+        raise NotImplementedError
+
+    def run(self, n: int) -> int:
+        """Make the next steps, n of them at most; returns how many."""
+        raise NotImplementedError
+
+
+def activations_of(net: Sequential) -> list[int]:
+    """For each Linear the number of the activation that follows it; a LogSoftmax is the loss's affair."""
+    found: list[int] = []
+    for layer in net.layers:
+        if isinstance(layer, Linear):
+            found.append(IDENTITY)
+        elif type(layer) in ACTIVATIONS:
+            found[-1] = ACTIVATIONS[type(layer)]
+    return found
+
+
+def scale_of(loss: Loss, K: int) -> float:
+    """The factor before Σ (y − t)² for one example."""
+    if isinstance(loss, QuadraticCost):
+        return 0.5
+    return 1 / K if loss.averages else 1.0
+
+
+def check_labels(labels: Array, K: int) -> None:
+    """A kernel would read past the end; nobody would notice."""
+    wrong = (labels < 0) | (labels >= K)
+    if wrong.any():
+        raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")

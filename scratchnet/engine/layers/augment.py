@@ -1,0 +1,70 @@
+"""More training images from those at hand.
+
+Letters: C channels, H, W rows and columns, N images, the last axis.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.layers.base import Layer, Shape
+from scratchnet.engine.learner import Learner
+from scratchnet.errors import SettingError
+
+
+@dataclass(eq=False)
+class CropFlip(Layer):
+    """In training each image is padded with zeros, cut out at its old size at a random place, and half are turned over.
+
+    That is, moved by up to `padding` pixels up or down and left or right, and with probability `flip` mirrored left to
+    right. At inference y = x. Like Dropout it depends on the seed, the step and the example alone. Input and output
+    (N, C, H, W). Raises SettingError for a negative padding or a flip outside 0 to 1.
+    Source: A. Krizhevsky, I. Sutskever and G. Hinton, ImageNet classification, NeurIPS 2012, section 4.1.
+    """
+
+    padding: int = 4
+    flip: float = 0.5
+
+    output_is: ClassVar[Literal["view"]] = "view"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
+            raise SettingError(f"CropFlip: padding must be a whole number from 0, not {self.padding!r}")
+        if not 0 <= self.flip <= 1:
+            raise SettingError(f"CropFlip: flip must be from 0 to 1, not {self.flip!r}")
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array | None]:
+        if learn is None:
+            return x, None
+        xp, (_, H, W, N) = xp_of(x), x.shape
+        u = learn.uniform(xp.empty((3, N), x.real.dtype))
+        down, right = ((u[:2] * (2 * self.padding + 1)).astype(int) - self.padding)[:, None, None, :]
+        row = xp.arange(H)[:, None, None] + down
+        col = xp.arange(W)[None, :, None]
+        col = xp.where(u[2] < self.flip, W - 1 - col, col) + right
+        inside = (row >= 0) & (row < H) & (col >= 0) & (col < W)
+        # for each cell of y the number of the cell of x that it shows, H·W for the padding
+        shown = xp.where(inside, row * W + col, H * W).reshape(H * W, N)
+        return _take(x, shown).reshape(x.shape), shown
+
+    def backward(self, delta: Array, shown: Array | None, learn: Learner, need_dx: bool = True) -> Array | None:
+        if shown is None or not need_dx:
+            return delta
+        # no cell is shown twice, so going back is taking too, by the inverse of `shown`
+        xp, (cells, N) = xp_of(delta), shown.shape
+        back = xp.full((cells + 1, N), cells)
+        back[shown, xp.arange(N)] = xp.arange(cells)[:, None]
+        return _take(delta, back[:cells]).reshape(delta.shape)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise self.wants("images (N, channels, height, width)", shape)
+        return shape
+
+
+def _take(x: Array, cells: Array) -> Array:
+    """The cells of x (C, H, W, N) with these numbers (H·W, N); number H·W is 0."""
+    xp, (C, H, W, N) = xp_of(x), x.shape
+    flat = xp.zeros((C, H * W + 1, N), x.dtype)
+    flat[:, :-1] = x.reshape(C, H * W, N)
+    return flat[:, cells, xp.arange(N)]

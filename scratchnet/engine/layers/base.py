@@ -1,0 +1,103 @@
+"""The contract of a layer.
+
+Letters: N examples in the batch, always the last axis; x input, y output, delta = ∂C/∂y, dx = ∂C/∂x.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.params import Param
+from scratchnet.errors import SettingError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+class Layer:
+    """A specification, `y = f(x)`, whose parameters become arrays once `Sequential` has packed it.
+
+    * `forward` returns the output and a cache, the plain value that backward needs. It keeps nothing on
+      `self`, so two forwards may be followed by two backwards, and threads may share a network.
+    * `backward` is handed ∂C/∂y and returns ∂C/∂x (or None where nobody needs it); it tells the learner the
+      factors of its own gradients. It may overwrite the `delta` it is handed, never the cache.
+    * `forward` gets a learner while training and None at inference: that is the only difference between them.
+
+    A subclass is a dataclass: its fields are its options and, by `options`, its entry in a model file.
+    """
+
+    #: What becomes of the output array: "fresh" (nobody else has it), "kept" (in this layer's cache), "view" (of
+    #: the input). The layer after may write into a fresh one, and into no other.
+    output_is: ClassVar[Literal["fresh", "kept", "view"]] = "fresh"
+
+    #: Whether it takes sequences alone, (T, F) for one example, and not vectors (F,).
+    over_time: ClassVar[bool] = False
+
+    #: Set by `Sequential`: this layer may write its output into its input.
+    in_place: bool = False
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of one example after this layer, from its shape before. Raises ShapeError if it cannot be."""
+        return shape
+
+    def input_shape(self) -> Shape | None:
+        """Shape of one example before this layer, where the options fix it whole; of a sequence with T = 1."""
+        return None
+
+    def operations(self, shape: Shape) -> int:
+        """Multiplications and additions of the forward products for one example of this shape."""
+        return 0
+
+    def params(self) -> list[Param]:
+        """The parameters, in declaration order."""
+        return [v for v in vars(self).values() if isinstance(v, Param)]
+
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments, as they stand in a model file."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """As it would be written: Linear(784, 30), MaxPool2d(2, padding=1); options at their defaults are left out."""
+        words = []
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.default is dataclasses.MISSING:
+                words.append(repr(value))
+            elif value != f.default:
+                words.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    def wants(self, expected: str, shape: Shape) -> ShapeError:
+        """The error for an input that does not fit."""
+        return ShapeError(f"{self} takes {expected}, but is given {shape_text(shape)}")
+
+
+def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | None) -> Array:
+    """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
+    xp = xp_of(like)
+    return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
+
+
+def views(layer: Layer, use: str, of: Array, learn: Learner | None, make: Callable[[], Any]) -> Any:
+    """Views of a buffer, from `make`; in training they are kept with it (see `Learner.views`)."""
+    return make() if learn is None else learn.views((id(layer), use), of, make)
+
+
+def shape_text(shape: Shape) -> str:
+    """(N, 784), with N for the batch."""
+    return f"({', '.join(['N', *map(str, shape)])})"
+
+
+def need_sizes(layer: object, *names: str) -> None:
+    """Check that these fields of a layer are whole numbers from 1."""
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingError(f"{type(layer).__name__}: {name} must be a whole number from 1, not {value!r}")

@@ -1,0 +1,241 @@
+"""Convolution: three linear maps, and two layers that are each other's adjoint.
+
+Letters: C, H, W channels, rows, columns of the image; O, P, Q those of the other side, where every place of the window
+is one cell; kh, kw taps of the window; N examples, the last axis of all; W₂ the weights as a matrix (O, C·kh·kw).
+
+    correlate   (C, H, W, N) → (O, P, Q, N)    W₂ · unroll(x)          at every place, the window times W
+    spread      (O, P, Q, N) → (C, H, W, N)    fold(W₂ᵀ · δ)           its adjoint: every cell, times W, into the window
+    overlap     both → W                       δ · unroll(x)ᵀ          the gradient: BP4 with P·Q·N examples
+
+    Conv2d:            y = correlate(x, W)     dx = spread(δ, W)       dW = overlap(x, δ)
+    ConvTranspose2d:   y = spread(x, W)        dx = correlate(δ, W)    dW = overlap(δ, x)
+
+`unroll` copies the image once for each of the kh·kw taps, shifted. So a convolution is one matrix product, whose result
+already lies as the next layer wants it. Its memory is kh·kw times the image; above LIMIT some rows are done at a time.
+"""
+
+import copy
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.products import dot
+from scratchnet.engine.equations import bp2_propagate, bp4_weight
+from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
+from scratchnet.engine.layers.window import Size2d, fold, nothing_left, pair, places_of, unroll, windows
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.params import Param, uniform
+from scratchnet.errors import SettingError
+
+#: Bytes that the unrolled image of one layer and its gradient may take together in training
+LIMIT = 2**30
+#: Bytes of it at inference, where nothing is kept: what stays in the processor's cache is not fetched again
+LIMIT_AT_INFERENCE = 2**21
+
+
+def as_matrix(a: Array) -> Array:
+    """(O, ..., N) → (O, ...·N): a view of what is contiguous."""
+    return a.reshape(a.shape[0], -1)
+
+
+class Convolution(Layer):
+    """What the two layers share: W, b and the three maps between an `image` (C, H, W, N) and a `grid` (O, P, Q, N)."""
+
+    in_channels: int
+    out_channels: int
+    bias: bool
+
+    def _make(self, image_channels: int, grid_channels: int) -> None:
+        need_sizes(self, "in_channels", "out_channels")
+        self.window = windows(self)
+        self.kernel = (image_channels, self.window[0].k, self.window[1].k)
+        # PyTorch's fan_in is W's second axis times its taps; for ConvTranspose2d that axis is `out`
+        init = uniform(prod(self.kernel) ** -0.5)
+        self.W = Param("weight", (grid_channels, *self.kernel), init)
+        self.b = Param("bias", (self.out_channels,), init) if self.bias else None
+
+    def matrix(self) -> Param:
+        """The weights as W₂ (O, C·kh·kw), in the same memory."""
+        W = copy.copy(self.W)
+        W.shape = (self.W.shape[0], prod(self.kernel))
+        W.value = W.value.reshape(W.shape)
+        W.grad = W.grad.reshape(W.shape)
+        return W
+
+    def correlate(self, image: Array, places: Shape, learn: Learner | None) -> tuple[Array, Array | None]:
+        """grid = W₂ · unroll(image); in training also the unrolled image, if all of it is at hand."""
+        W = as_matrix(self.W.value)
+        grid = buffer(self, "correlate", (len(W), *places), image, learn)
+        at_once = self._rows_at_once(grid, learn)
+        if at_once >= places[0]:
+            cols = self._unrolled(image, 0, places, learn)
+            dot(W, cols, out=as_matrix(grid))
+            return grid, cols
+        for first in range(0, places[0], at_once):
+            part = grid[:, first : first + at_once]
+            part[...] = dot(W, self._unrolled(image, first, part.shape[1:], learn)).reshape(part.shape)
+        return grid, None
+
+    def spread(self, grid: Array, size: Shape, learn: Learner | None) -> Array:
+        """image = fold(W₂ᵀ · grid), the adjoint of `correlate`."""
+        W = as_matrix(self.W.value)
+        image = buffer(self, "spread", (self.kernel[0], *size), grid, learn)
+        image.fill(0)
+        at_once = self._rows_at_once(grid, learn)
+        for first in range(0, grid.shape[1], at_once):
+            part = grid[:, first : first + at_once]
+            cols = buffer(self, "fold", (*self.kernel, *part.shape[1:]), grid, learn)
+            bp2_propagate(W, as_matrix(part), out=cols.reshape(W.shape[1], -1))
+            fold(cols, self.window, image, first)
+        return image
+
+    def overlap(self, image: Array, grid: Array, cols: Array | None, learn: Learner) -> tuple[Array, Array]:
+        """Two factors whose product is grid · unroll(image)ᵀ; where it is made in parts, their sum and the identity."""
+        if cols is not None:
+            return as_matrix(grid), cols
+        at_once = self._rows_at_once(grid, learn)
+        total: Array = 0
+        for first in range(0, grid.shape[1], at_once):
+            part = grid[:, first : first + at_once]
+            total = total + bp4_weight(as_matrix(part), self._unrolled(image, first, part.shape[1:], learn))
+        return total, xp_of(image).eye(total.shape[1], dtype=total.dtype)
+
+    def _unrolled(self, image: Array, first: int, places: Shape, learn: Learner | None) -> Array:
+        """(C·kh·kw, P·Q·N), for the rows of places from `first` on."""
+        cols = buffer(self, "unroll", (*self.kernel, *places), image, learn)
+        unroll(image, self.window, cols, first)
+        return cols.reshape(prod(self.kernel), -1)
+
+    def _rows_at_once(self, grid: Array, learn: Learner | None) -> int:
+        """How many rows of places keep the unrolled image below its limit; at least one."""
+        limit = LIMIT_AT_INFERENCE if learn is None else LIMIT // 2
+        row = prod(self.kernel) * prod(grid.shape[2:]) * grid.dtype.itemsize
+        return max(1, limit // max(1, row))
+
+    def unrolled_bytes(self, shape: Shape, batch_size: int, itemsize: int = 4) -> int:
+        """Memory that training keeps for the unrolled image of a batch, in bytes; `shape` is of one example.
+
+        Backward needs as much again. Where both together exceed LIMIT, neither is kept and they are made in parts.
+        """
+        _, P, Q = self._grid(shape)
+        return prod(self.kernel) * P * Q * batch_size * itemsize
+
+    def _grid(self, shape: Shape) -> Shape:
+        """The grid side, for an example of this shape."""
+        raise NotImplementedError
+
+    def _check(self, shape: Shape) -> None:
+        if len(shape) != 3 or shape[0] != self.in_channels or min(shape) < 1:
+            raise self.wants(f"(N, {self.in_channels}, height, width)", shape)
+
+    def operations(self, shape: Shape) -> int:
+        return 2 * self.W.size * prod(self._grid(shape)[1:])
+
+
+@dataclass(eq=False)
+class Conv2d(Convolution):
+    """y[o] = b[o] + Σ_c W[o, c] ⋆ x[c], where ⋆ is the cross-correlation: the kernel is not turned over.
+
+    Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = floor((H + 2·padding − dilation·(kernel −
+    1) − 1)/stride) + 1 and W' likewise. W is (out_channels, in_channels, kh, kw). kernel_size, stride, padding (with
+    zeros) and dilation are a number or (rows, columns). Initial values U(±1/√(in_channels·kh·kw)), as in PyTorch.
+    Raises ShapeError for other channels and for images that the kernel does not fit into.
+    Source: LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86 (1998); unrolling:
+    K. Chellapilla et al., High performance convolutional neural networks for document processing (2006).
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: Size2d
+    stride: Size2d = 1
+    padding: Size2d = 0
+    dilation: Size2d = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        self._make(image_channels=self.in_channels, grid_channels=self.out_channels)
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        y, cols = self.correlate(x, (*self._grid(x.shape)[1:], x.shape[-1]), learn)
+        if self.b is not None:
+            y += self.b.value[:, None, None, None]
+        return y, (x, cols)
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        x, cols = cache
+        dx = self.spread(delta, x.shape[1:], learn) if need_dx else None  # before W changes
+        if self.b is not None:
+            learn.bias(self.b, as_matrix(delta))  # BP3
+        learn.weight(self.matrix(), *self.overlap(x, delta, cols, learn))  # BP4
+        return dx
+
+    def _grid(self, shape: Shape) -> Shape:
+        return (self.out_channels, self.window[0].places(shape[1]), self.window[1].places(shape[2]))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self._check(shape)
+        return places_of(self, self.window, shape, self.out_channels)
+
+
+@dataclass(eq=False)
+class ConvTranspose2d(Convolution):
+    """The adjoint of Conv2d: every cell of the input, times the kernel, is added into the output.
+
+    Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = (H − 1)·stride − 2·padding + dilation·
+    (kernel − 1) + output_padding + 1. W is (in_channels, out_channels, kh, kw), so the same array makes it the adjoint
+    of a Conv2d(out_channels, in_channels). `output_padding` names which of the image sizes that Conv2d takes to this
+    input is meant: it adds rows and columns at the end, which are computed, not zero. Initial values
+    U(±1/√(out_channels·kh·kw)), as in PyTorch. Raises SettingError unless output_padding is smaller than stride or
+    dilation, ShapeError for other channels and where nothing is left of the output.
+    Source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning (2016), chapter 4.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: Size2d
+    stride: Size2d = 1
+    padding: Size2d = 0
+    output_padding: Size2d = 0
+    bias: bool = True
+    dilation: Size2d = 1
+
+    def __post_init__(self) -> None:
+        self._make(image_channels=self.out_channels, grid_channels=self.in_channels)
+        self.more = pair(self, "output_padding", 0)
+        for more, w in zip(self.more, self.window, strict=True):
+            if more >= max(w.s, w.d):
+                raise SettingError(
+                    f"{self}: output_padding must be smaller than stride or dilation, but {more} is not smaller than "
+                    f"{w.s} or {w.d}: it chooses among the sizes that a convolution with this stride makes the same"
+                )
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array]:
+        y = self.spread(x, self._size(x.shape[1:]), learn)
+        if self.b is not None:
+            y += self.b.value[:, None, None, None]
+        return y, x
+
+    def backward(self, delta: Array, x: Array, learn: Learner, need_dx: bool = True) -> Array | None:
+        dx, cols = self.correlate(delta, x.shape[1:], learn)  # before W changes; its columns serve BP4
+        if self.b is not None:
+            learn.bias(self.b, as_matrix(delta))  # BP3
+        learn.weight(self.matrix(), *self.overlap(delta, x, cols, learn))  # BP4
+        return dx
+
+    def _size(self, shape: Shape) -> Shape:
+        """(H, W, N) of the input → (H', W', N)."""
+        rows, cols = self.window
+        return (rows.covered(shape[0], self.more[0]), cols.covered(shape[1], self.more[1]), *shape[2:])
+
+    def _grid(self, shape: Shape) -> Shape:
+        return shape
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self._check(shape)
+        out = (self.out_channels, *self._size(shape[1:]))
+        for axis in (0, 1):
+            if out[1 + axis] < 1:
+                text = self.window[axis].covered_text(shape[1 + axis], self.more[axis])
+                raise nothing_left(self, shape, out, axis, text)
+        return out

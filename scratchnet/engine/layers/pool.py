@@ -1,0 +1,234 @@
+"""Pooling: one number for every place of a window.
+
+Letters: C channels, H, W rows and columns of the image x, P, Q those of the output y, N examples (last axis), K taps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.layers.base import Layer, Shape, buffer
+from scratchnet.engine.layers.window import Size2d, places_of, taps, windows
+from scratchnet.engine.learner import Learner
+from scratchnet.errors import SettingError
+
+Slices = tuple[slice, slice, slice]
+
+
+class Pool(Layer):
+    """What all pools share: the window, and the walk over its taps."""
+
+    kernel_size: Size2d
+    stride: Size2d | None
+
+    def _make(self) -> None:
+        self.window = windows(self)
+        for w in self.window:
+            if 2 * w.p > w.k:
+                raise SettingError(f"{self}: padding may be at most half the kernel, but {w.p} is more than {w.k} / 2")
+
+    def _places(self, shape: Shape) -> Shape:
+        rows, cols = self.window
+        return (shape[0], rows.places(shape[1]), cols.places(shape[2]), *shape[3:])
+
+    def _taps(self, shape: Shape, places: Shape) -> Iterator[tuple[Slices, Slices]]:
+        """For each tap, row by row: the places where it meets the image, and the cells of the image there."""
+        all_channels = slice(None)
+        for P, H in taps(self.window[0], shape[1], places[1]):
+            for Q, W in taps(self.window[1], shape[2], places[2]):
+                yield (all_channels, P, Q), (all_channels, H, W)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or min(shape) < 1:
+            raise self.wants("images (N, channels, height, width)", shape)
+        return places_of(self, self.window, shape, shape[0])
+
+
+class Choice(Pool):
+    """A pool whose output is one of the cells under its window. The first that equals it gets all of ∂C/∂y.
+
+    First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN, and of several
+    NaN the last gets ∂C/∂y (of a median the first), as in PyTorch too.
+    """
+
+    outside: ClassVar[float] = 0.0  # what stands in the padding
+
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N), and to `code` the number of the tap of each.
+
+        `tap` is an array like y to work in.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        y = buffer(self, "y", self._places(x.shape), x, learn)
+        code = None if learn is None else xp_of(x).zeros(y.shape, self.code_dtype)
+        self.choose(x, y, buffer(self, "tap", y.shape, x, learn), code)
+        return y, (x.shape, code)
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        shape, code = cache
+        if not need_dx:
+            return None
+        dx = buffer(self, "dx", shape, delta, learn)
+        apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
+        if not (apart and self._reach_all(shape, code.shape)):
+            dx.fill(0)
+        share = buffer(self, "tap", delta.shape, delta, learn)
+        # δ of the windows that chose this tap and 0 of the others: 1 and 0 times δ's bits, for 0 · NaN would be NaN
+        bits, whole = (a.view(f"i{a.itemsize}") for a in (share, delta))
+        for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
+            bits[...] = code == k
+            bits *= whole
+            if apart:
+                dx[cell] = share[place]
+            else:
+                dx[cell] += share[place]
+        return dx
+
+    def _reach_all(self, shape: Shape, places: Shape) -> bool:
+        """Whether every cell of the image is under a window, for windows that do not overlap."""
+        axes = zip(self.window, shape[1:3], places[1:3], strict=True)
+        return all(w.s == w.k and P * w.k - w.p >= size for w, size, P in axes)
+
+    @property
+    def code_dtype(self) -> str:
+        return "uint8" if prod(w.k for w in self.window) <= 256 else "int32"
+
+    def _first_taps(self, code: Array) -> Array:
+        """For every window the number of its first tap that is not in the padding, in an array like code."""
+        (rows, cols), first = self.window, xp_of(code).zeros_like(code)
+        for P in range(min(-(-rows.p // rows.s), code.shape[1])):
+            first[:, P] += (rows.p - P * rows.s) * cols.k
+        for Q in range(min(-(-cols.p // cols.s), code.shape[2])):
+            first[:, :, Q] += cols.p - Q * cols.s
+        return first
+
+    def _meet(self, x: Array, place: Slices, cell: Slices, tap: Array) -> None:
+        """Copy what one tap meets side by side into `tap` (C, P, Q, N)."""
+        tap[place] = x[cell]
+        _, P, Q = place
+        tap[:, : P.start] = tap[:, P.stop :] = self.outside
+        tap[:, :, : Q.start] = tap[:, :, Q.stop :] = self.outside
+
+
+class Extreme(Choice):
+    """The largest or the smallest cell under the window."""
+
+    which: ClassVar[str]
+    better: ClassVar[str]
+
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+        xp = xp_of(y)
+        best, better = getattr(xp, self.which), getattr(xp, self.better)
+        for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
+            self._meet(x, place, cell, tap if k else y)
+            if k and code is not None:  # k exceeds all codes so far: where this tap is better, it is the new one
+                xp.maximum(code, better(tap, y).view("u1") * code.dtype.type(k), out=code)
+            if k:
+                best(tap, y, out=y)  # of 0 and −0 the second, which is the first cell
+        if code is not None and (xp is not np or not xp.isfinite(y).all()):  # asking a GPU would mean waiting for it
+            xp.maximum(code, self._first_taps(code), out=code)  # where all cells are −∞, none was better
+            for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
+                self._meet(x, place, cell, tap)
+                xp.maximum(code, xp.isnan(tap).view("u1") * code.dtype.type(k), out=code)  # no comparison finds NaN
+
+
+@dataclass(eq=False)
+class MaxPool2d(Extreme):
+    """y = max of the cells under the window, at every place of it.
+
+    Input (N, C, H, W), output (N, C, H', W') with H' = floor((H + 2·padding − kernel)/stride) + 1. stride is the kernel
+    if not given; the padding is −∞. Raises SettingError for a padding above half the kernel, ShapeError for images
+    that the window does not fit into. Source: M. Ranzato et al., CVPR 2007.
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    which: ClassVar[str] = "maximum"
+    better: ClassVar[str] = "greater"
+    outside: ClassVar[float] = float("-inf")  # never the largest: every window meets the image somewhere
+
+    def __post_init__(self) -> None:
+        self._make()
+
+
+@dataclass(eq=False)
+class MinPool2d(Extreme):
+    """y = min of the cells under the window: −MaxPool2d(−x). Options, shapes and errors as there; the padding is +∞."""
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    which: ClassVar[str] = "minimum"
+    better: ClassVar[str] = "less"
+    outside: ClassVar[float] = float("inf")
+
+    def __post_init__(self) -> None:
+        self._make()
+
+
+@dataclass(eq=False)
+class MedianPool2d(Choice):
+    """y = the median of the cells under the window, of an even number the lower one (as torch.median).
+
+    Shapes and errors as MaxPool2d, without padding, which has no middle. Takes salt and pepper out of a picture.
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        self._make()
+
+    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+        xp = xp_of(y)
+        cells = xp.empty((prod(w.k for w in self.window), *y.shape), y.dtype)
+        for cells_of_tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):
+            self._meet(x, place, cell, cells_of_tap)
+        ordered = xp.sort(cells, axis=0)  # NaN comes last
+        y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
+        if code is not None:
+            code[...] = ((cells == y) | xp.isnan(cells)).argmax(axis=0)  # of equal ones the first
+
+
+@dataclass(eq=False)
+class AvgPool2d(Pool):
+    """y = mean of the K cells under the window, those of the padding counting as 0; ∂C/∂x = δ/K for each of them.
+
+    Shapes and errors as MaxPool2d. Source: LeCun et al., Backpropagation applied to handwritten zip code recognition
+    (1989).
+    """
+
+    kernel_size: Size2d
+    stride: Size2d | None = None
+    padding: Size2d = 0
+
+    def __post_init__(self) -> None:
+        self._make()
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Shape]:
+        y = buffer(self, "y", self._places(x.shape), x, learn)
+        y.fill(0)
+        for place, cell in self._taps(x.shape, y.shape):
+            y[place] += x[cell]
+        y *= 1 / prod(w.k for w in self.window)
+        return y, x.shape
+
+    def backward(self, delta: Array, shape: Shape, learn: Learner, need_dx: bool = True) -> Array | None:
+        if not need_dx:
+            return None
+        delta *= 1 / prod(w.k for w in self.window)
+        dx = buffer(self, "dx", shape, delta, learn)
+        dx.fill(0)
+        for place, cell in self._taps(shape, delta.shape):
+            dx[cell] += delta[place]
+        return dx

@@ -1,0 +1,215 @@
+"""What recurrent layers share, and the simplest of them: the RNN.
+
+Letters: T time steps, N sequences, I features of the input x_t, H hidden units; h_t hidden state (H, N); z_t weighted
+input, δ_t = ∂C/∂z_t; dh = ∂C/∂h_t in full, above = the part of it that comes from the layer above, at every time.
+
+A sequence is (T, I, N) inside and (N, T, I) outside. At every time a layer sees a_t = (h_{t−1}, x_t, 1), one above the
+other, so that with W = (W_hh W_ih b) its weighted input is one product, z_t = W a_t = W_hh h_{t−1} + W_ih x_t + b. The
+weights are the same at every time, so their gradients are sums over time; with all δ_t and all a_t side by side as
+columns, each sum is one product too, made once after the walk:
+
+    ∂C/∂W = Σ_t δ_t a_tᵀ = (δ_1 ... δ_T) (a_1 ... a_T)ᵀ        BP4 with T·N columns
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.products import dot
+from scratchnet.engine.equations import bp1_error, bp2_propagate
+from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
+from scratchnet.engine.layers.linear import abreast, in_time
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.params import Param, uniform
+from scratchnet.errors import SettingError
+
+#: What one piece of a sequence hands on to the next: of every layer of the stack (h,) or (h, c), each (H, N)
+State = list[tuple[Array, ...]]
+
+
+@dataclass(eq=False)
+class Recurrent(Layer):
+    """A stack of `num_layers` layers through time. A subclass gives one of them: `walk` and, beside it, `walk_back`.
+
+    Input (N, T, input_size). Output (N, hidden_size), the h of the last time, or with output="sequence" the h of
+    every time, (N, T, hidden_size). Parameters have PyTorch's names and shapes; initial values U(±1/√H). Raises
+    ShapeError for another rank or number of features and for T = 0.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    output: Literal["last", "sequence"] = "last"
+
+    output_is: ClassVar[Literal["kept"]] = "kept"
+    over_time: ClassVar[bool] = True
+    blocks: ClassVar[int] = 1  # of H rows each, in every weight
+    states: ClassVar[int] = 1  # 1: (h,), 2: (h, c)
+
+    def __post_init__(self) -> None:
+        need_sizes(self, "input_size", "hidden_size", "num_layers")
+        if self.output not in ("last", "sequence"):
+            raise SettingError(f"{type(self).__name__}: output must be last or sequence, not {self.output!r}")
+        H, init = self.hidden_size, uniform(self.hidden_size**-0.5)
+        rows = self.blocks * H
+        self.weights = [  # of every layer of the stack
+            (
+                Param(f"weight_ih_l{k}", (rows, H if k else self.input_size), init),
+                Param(f"weight_hh_l{k}", (rows, H), init),
+                Param(f"bias_ih_l{k}", (rows,), init),
+                Param(f"bias_hh_l{k}", (rows,), init),
+            )
+            for k in range(self.num_layers)
+        ]
+
+    def params(self) -> list[Param]:
+        return [p for weights in self.weights for p in weights]
+
+    # ------------------------------------------------------------------------------ one layer of the stack
+
+    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
+             learn: Learner | None) -> tuple[tuple[Array, ...], Any]:  # fmt: skip
+        """Layer k through time, from its initial state: every h_t is written to where `a` has its place.
+
+        `a` is (T + 1, H + I + 1, N). Where `ended` (T, 1, N) is true, the state is handed on as it is. Returns the
+        final state and a cache.
+        """
+        raise NotImplementedError
+
+    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Any, ended: Array | None,
+                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
+        """Back through time, from `above` and ∂C/∂ the final state; returns δ (T, rows, N), ∂C/∂ the initial state."""
+        raise NotImplementedError
+
+    def joined(self, k: int, learn: Learner | None) -> Array:
+        """W = (W_hh W_ih b) of layer k, (rows, H + I + 1), as a copy."""
+        W_ih, W_hh, b_ih, b_hh = (p.value for p in self.weights[k])
+        W = buffer(self, f"W{k}", (len(W_hh), W_hh.shape[1] + W_ih.shape[1] + 1), W_ih, learn)
+        W[:, : self.hidden_size], W[:, self.hidden_size : -1], W[:, -1] = W_hh, W_ih, b_ih + b_hh
+        return W
+
+    def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:
+        """BP3 and BP4 of layer k over all times, from δ (T, rows, N) and a; returns dx."""
+        W_ih, W_hh, b_ih, b_hh = self.weights[k]
+        H, (T, rows, N) = self.hidden_size, delta.shape
+        columns = abreast(delta, buffer(self, "delta abreast", (rows, T * N), delta, learn))
+        # of one sequence, where a is small beside δ, the product reads a as it lies
+        A = abreast(a[:T], None if N == 1 else buffer(self, f"a{k} abreast", (a.shape[1], T * N), a, learn))
+        dx = in_time(bp2_propagate(W_ih.value, columns), T) if need_dx else None  # before W_ih changes
+        learn.bias(b_ih, columns)
+        learn.bias(b_hh, columns)
+        learn.weight(W_hh, columns, A[:H])
+        learn.weight(W_ih, columns, A[H:-1])
+        return dx
+
+    # ------------------------------------------------------------------------------ the stack
+
+    def run(self, x: Array, learn: Learner | None = None, state: State | None = None,
+            mask: Array | None = None) -> tuple[Array, State, Any]:  # fmt: skip
+        """(output, final state, cache) of columns x (T, I, N), beginning with `state` (None: zeros).
+
+        `mask` (T, N) is true where a sequence has a value, false once it has ended: from there its state is handed on
+        unchanged, so the last h is the one of each sequence's own end. What x holds there is not looked at.
+        """
+        xp, (T, _, N), H = xp_of(x), x.shape, self.hidden_size
+        ended = None if mask is None else xp.logical_not(mask)[:, None, :]
+        final, caches = [], []
+        for k in range(self.num_layers):
+            begin = state[k] if state else (xp.zeros((H, N), x.dtype),) * self.states
+            a = buffer(self, f"a{k}", (T + 1, H + x.shape[1] + 1, N), x, learn)
+            a[0, :H] = begin[0]
+            a[:T, H:-1] = x if ended is None else xp.where(ended, 0, x)
+            a[:, -1] = 1
+            end, cache = self.walk(k, a, begin, ended, learn)
+            x = a[1:, :H]
+            final.append(end)
+            caches.append((a, cache))
+        return x if self.output == "sequence" else x[T - 1], final, (caches, ended)
+
+    def run_back(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True,
+                 state: State | None = None) -> tuple[Array | None, State]:  # fmt: skip
+        """(∂C/∂x, ∂C/∂ the initial state), from δ = ∂C/∂output and ∂C/∂ the final `state` (None: zeros)."""
+        xp, (H, N), (caches, ended) = xp_of(delta), delta.shape[-2:], cache
+        begin: State = []
+        above = delta if self.output == "sequence" else None
+        for k in range(self.num_layers - 1, -1, -1):
+            end = [xp.zeros((H, N), delta.dtype) if state is None else state[k][j].copy() for j in range(self.states)]
+            if k == self.num_layers - 1 and above is None:
+                end[0] += delta
+            a, kept = caches[k]
+            delta_k, first = self.walk_back(k, above, end, a, kept, ended, learn)
+            if ended is not None:  # 0 · NaN is NaN: what is handed on after the end has no part in the products
+                a = xp.where(ended, 0, a[:-1])
+            above = self.tell(k, delta_k, a, learn, need_dx or k > 0)
+            if ended is not None and above is not None:
+                xp.copyto(above, 0, where=ended)
+            begin.insert(0, tuple(first))
+        return above, begin
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
+        y, _, cache = self.run(x, learn)
+        return y, cache
+
+    def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        return self.run_back(delta, cache, learn, need_dx)[0]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2 or shape[0] < 1 or shape[1] != self.input_size:
+            raise self.wants(f"sequences (N, T, {self.input_size}) with T from 1", shape)
+        return (shape[0], self.hidden_size) if self.output == "sequence" else (self.hidden_size,)
+
+    def input_shape(self) -> Shape:
+        return (1, self.input_size)
+
+    def operations(self, shape: Shape) -> int:
+        H, n = self.hidden_size, self.num_layers
+        return 2 * shape[0] * self.blocks * H * (self.input_size + (n - 1) * H + n * H)
+
+
+def hold(ended: Array, before: Array, after: Array) -> None:
+    """Where a sequence has ended, the state after this time is the one before; and so is ∂C/∂ it, the other way."""
+    xp_of(after).copyto(after, before, where=ended)
+
+
+def hold_back(ended: Array, grad: Array) -> Array:
+    """Takes out of ∂C/∂ the state after a time what goes to the state before it as it is, and returns that."""
+    held = grad.copy()
+    xp_of(grad).copyto(grad, 0, where=ended)
+    return held
+
+
+@dataclass(eq=False)
+class RNN(Recurrent):
+    """h_t = tanh(z_t), z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
+
+    Training keeps 2 (I + H + 1)·N + 2 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    Source: J. Elman, Finding structure in time, Cognitive Science 14 (1990); parameters as torch.nn.RNN.
+    """
+
+    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
+             learn: Learner | None) -> tuple[tuple[Array, ...], None]:  # fmt: skip
+        xp, T, h = xp_of(a), len(a) - 1, a[:, : self.hidden_size]
+        W = self.joined(k, learn)
+        for t in range(T):
+            xp.tanh(dot(W, a[t]), out=h[t + 1])
+            if ended is not None:
+                hold(ended[t], h[t], h[t + 1])
+        return (h[T].copy(),), None
+
+    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: None, ended: Array | None,
+                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
+        (dh,), T, h = state, len(a) - 1, a[:, : self.hidden_size]
+        delta = buffer(self, "delta", h[1:].shape, a, learn)
+        xp_of(a).multiply(h[1:], h[1:], out=delta)
+        xp_of(a).subtract(1, delta, out=delta)  # tanh′(z) = 1 − tanh², at all times
+        W_hh = self.weights[k][1].value
+        for t in range(T - 1, -1, -1):
+            if above is not None:
+                dh += above[t]
+            if ended is not None:
+                held = hold_back(ended[t], dh)
+            bp1_error(delta[t], dh)  # h_t = tanh(z_t)
+            dh = bp2_propagate(W_hh, delta[t])  # z_t = W_hh h_{t−1} + ...
+            if ended is not None:
+                hold(ended[t], held, dh)
+        return delta, [dh]

@@ -1,0 +1,236 @@
+"""A network: layers one after another, their parameters in one flat store.
+
+Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: the batch is the last axis.
+"""
+
+import copy
+import itertools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, to_numpy
+from scratchnet.backend.devices import module_of, resolve_device
+from scratchnet.backend.sparse import is_sparse, is_wide
+from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.layers.base import Layer, Shape, shape_text
+from scratchnet.engine.layers.conv import Convolution
+from scratchnet.engine.layers.linear import Flatten, Linear
+from scratchnet.engine.layers.norm import BatchNorm
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.params import Param, Store
+from scratchnet.errors import SettingError, ShapeError
+from scratchnet.files.tensorfile import write_tensors
+
+if TYPE_CHECKING:
+    from scratchnet.engine.losses import Loss
+
+
+class Sequential:
+    """y = f_L(... f₂(f₁(x))), with initial values drawn from `seed`.
+
+    >>> net = Sequential(Linear(784, 30), Sigmoid(), Linear(30, 10), seed=0)
+    >>> net(x).shape  # x of shape (64, 784)
+    (64, 10)
+
+    `dtype` is "float32" or "float64"; `device` is "cpu", "cuda" or "auto". Raises ShapeError for layers that do not
+    fit together, SettingError for unknown options, DeviceError if the device cannot be used.
+    """
+
+    def __init__(self, *layers: Layer, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> None:
+        if not layers:
+            raise SettingError("Sequential needs at least one layer")
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise SettingError(f"Sequential: layer {i} is {layer!r}, not a layer object such as Linear(784, 10)")
+        if str(np.dtype(dtype)) not in ("float32", "float64"):
+            raise SettingError(f"dtype '{dtype}' is not known: choose float32 or float64")
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise SettingError(f"seed must be a whole number from 0, not {seed!r}")
+        self.layers, self.seed, self.dtype = layers, int(seed), np.dtype(dtype)
+        self.device = resolve_device(device)
+        self.xp = module_of(self.device)
+        self.params: dict[str, Param] = {f"{i}.{p.name}": p for i, la in enumerate(layers) for p in la.params()}
+        self.store = Store(list(self.params.values()), np.random.default_rng(seed), self.dtype, self.xp)
+        self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
+        self._checked: set[Shape] = set()
+        self._allow_in_place()
+        self._without_effect = self._biases_without_effect()
+        self._check_neighbours()
+
+    # ------------------------------------------------------------------------------ use
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Sequential":
+        layers = [type(layer)(**layer.options()) for layer in self.layers]
+        twin = type(self)(*layers, seed=self.seed, dtype=str(self.dtype), device=self.device)
+        twin.load_state_dict(self.state_dict())
+        twin.info = copy.deepcopy(self.info, memo)
+        return twin
+
+    def __call__(self, x: Any) -> Array:
+        """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""
+        y, _ = self.forward(to_columns(self.as_input(x)))
+        return to_rows(y)
+
+    def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
+        """(C, {name: ∂C/∂parameter}), as a training step would see them; changes nothing.
+
+        Names and shapes are those of `state_dict`. Dropout and batch normalisation act as in training.
+        """
+        learn = Learner(self.seed)
+        value, _ = self.run(x, target, loss, learn)
+        return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters as NumPy arrays, under PyTorch's names and in its shapes."""
+        return {name: to_numpy(p.value).copy() for name, p in self.params.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters. Raises CheckpointError, before any is changed, if a name, shape or type does not fit."""
+        from scratchnet.engine.params import as_parameter, check_names
+
+        check_names(self.params, state)
+        arrays = {name: as_parameter(name, state[name], p.shape, self.xp) for name, p in self.params.items()}
+        for name, p in self.params.items():
+            p.value[...] = arrays[name]
+
+    def summary(self, input_shape: Shape) -> None:
+        """Print every layer with its output shape and number of parameters; `input_shape` is of one example."""
+        shapes = self.shapes_from(input_shape)
+        rows = [("layer", "output shape", "parameters"), ("input", shape_text(shapes[0]), "")]
+        for i, (layer, shape) in enumerate(zip(self.layers, shapes[1:], strict=True)):
+            rows.append((f"{i} {layer}", shape_text(shape), f"{sum(p.size for p in layer.params() if p.trained):,}"))
+        rows.append(("total", "", f"{self.size:,}"))
+        w0, w1, w2 = (max(len(r[k]) for r in rows) for k in range(3))
+        lines = [f"{a:<{w0}}  {b:<{w1}}  {c:>{w2}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        print("\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to one self-describing safetensors file; see `scratchnet.load`."""
+        from scratchnet.engine.layers.sequential import save
+
+        save(self, path)
+
+    @property
+    def size(self) -> int:
+        """The number of trained parameters."""
+        return sum(p.size for p in self.params.values() if p.trained)
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(str, self.layers))})"
+
+    # ------------------------------------------------------------------------------ columns inside
+
+    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, list[Any]]:
+        """The output and every layer's cache, for columns x. With a learner it is a training pass."""
+        if x.shape[:-1] not in self._checked:
+            self._check_input(x)
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x, learn)
+            if learn is not None:  # inference keeps nothing
+                caches.append(cache)
+        return x, caches
+
+    def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:
+        """From δ = ∂C/∂y back through all layers, each telling `learn` its gradients."""
+        for i in range(len(caches) - 1, -1, -1):
+            delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
+        for b in self._without_effect:
+            b.grad *= 0  # and not = 0: NaN remains
+
+    def run(self, x: Any, target: Any, loss: "Loss", learn: Learner) -> tuple[Any, Array]:
+        """One pass forward and back; returns the loss and the output (in columns)."""
+        learn.begin()
+        y, caches = self.forward(to_columns(self.as_input(x)), learn)
+        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        self.backward(delta, caches, learn)
+        return value, y
+
+    def as_input(self, x: Any) -> Array:
+        """`x` as an array of this network's dtype and device, without a copy where it already is one."""
+        if type(x) is self.xp.ndarray and x.dtype == self.dtype:
+            return x
+        if is_sparse(x):  # stays so on the CPU where that is faster, for the first Linear; a GPU gets it whole
+            if not isinstance(self.layers[0], Linear):
+                raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
+            if self.xp is np and is_wide(x):
+                return x.astype(self.dtype, copy=False)
+            x = x.toarray()
+        return self.xp.asarray(x, dtype=self.dtype)
+
+    # ------------------------------------------------------------------------------ checks
+
+    def _allow_in_place(self) -> None:
+        owned = False  # the user's x is nobody's to overwrite
+        for layer in self.layers:
+            layer.in_place = owned
+            if layer.output_is != "view":
+                owned = layer.output_is == "fresh"
+
+    def _biases_without_effect(self) -> list[Param]:
+        """Those that the normalisation after them subtracts again with the mean: their gradient is 0.
+
+        Summed up it would be a rounding error, which Adam divides by its own size: the bias would wander, and
+        otherwise on another number of machines.
+        """
+        pairs = itertools.pairwise(self.layers)
+        found = [layer.b for layer, after in pairs
+                 if isinstance(after, BatchNorm) and isinstance(layer, (Linear, Convolution))]  # fmt: skip
+        return [b for b in found if b is not None]
+
+    def shapes_from(self, shape: Shape) -> list[Shape]:
+        """The shape of one example before every layer and after the last. Raises ShapeError where a layer cannot be."""
+        shapes = [tuple(shape)]
+        for i in range(len(self.layers)):
+            shapes.append(self._shape_after(i, shapes[-1]))
+        return shapes
+
+    def _shape_after(self, i: int, shape: Shape) -> Shape:
+        try:
+            return self.layers[i].output_shape(shape)
+        except ShapeError as e:
+            raise ShapeError(f"layer {i}: {e}") from None
+
+    def _check_neighbours(self) -> None:
+        """Find layers that cannot fit already here, where the first layer tells its input."""
+        shape = self.layers[0].input_shape()
+        if shape is None:
+            return
+        over_time = any(layer.over_time for layer in self.layers)
+        shape = (1, shape[-1]) if over_time else shape
+        for i, layer in enumerate(self.layers):
+            if over_time and isinstance(layer, (Flatten, BatchNorm)):
+                return  # fit a number of times that only x tells
+            shape = self._shape_after(i, shape)
+
+    def _check_input(self, x: Array) -> None:
+        if x.ndim < 2:
+            raise ShapeError(f"the input needs a batch axis first: (N, ...), not {x.shape[::-1]}")
+        shapes = self.shapes_from(x.shape[:-1])
+        for layer, shape in zip(self.layers, shapes[1:], strict=True):
+            if isinstance(layer, Linear) and len(shape) == 2:  # of a sequence: BatchNorm1d takes the means over time
+                self._without_effect = [b for b in self._without_effect if b is not layer.b]
+        self._checked.add(x.shape[:-1])
+
+
+FORMAT = 1
+
+
+def describe(net: Sequential) -> dict[str, Any]:
+    """All of a network but its parameters, as JSON."""
+    return {
+        "format": FORMAT,
+        "layers": [{"type": type(layer).__name__, **layer.options()} for layer in net.layers],
+        "dtype": str(net.dtype),
+        "seed": net.seed,
+        "info": net.info,
+    }
+
+
+def save(net: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write `net` to `path`, atomically. Raises CheckpointError for a `net.info` that is not JSON, and OSError."""
+    write_tensors(path, net.state_dict(), describe(net))

@@ -1,0 +1,90 @@
+"""What a layer talks to during a training step: it is told the factors of every gradient.
+
+In every layer the gradient of a weight is one product of two things that backward has in hand, δ and a. So
+backward does not return gradients. It says `learn.weight(W, delta, a)`, and the learner decides: this
+one writes δ aᵀ to the gradient vector; plain SGD adds it to the weights without ever building it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.equations import bp3_bias, bp4_weight
+from scratchnet.engine.params import Param
+
+
+class Learner:
+    """Collects gradients into `Param.grad`. Gradients are written, never accumulated: no zero_grad.
+
+    Also lends a layer what a training step needs besides: random numbers, and large buffers that are
+    kept from step to step. A layer that gets no learner in `forward` is not being trained.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.steps = 0  # training steps done so far
+        self.compiled = False  # whether loops compiled by Numba are to stand in for NumPy's passes where there are some
+        self.first_example = 0  # position of this batch's first column in the global batch
+        self._draws = 0
+        self._buffers: dict[object, Array] = {}
+        self._views: dict[object, tuple[Array, Any]] = {}
+
+    def bias(self, b: Param, delta: Array) -> None:
+        """BP3 for a bias (out,), from δ (out, N)."""
+        b.grad[...] = bp3_bias(delta)
+
+    def weight(self, W: Param, delta: Array, a: Array) -> None:
+        """BP4 for a weight (out, in), from δ (out, N) and the input a (in, N)."""
+        bp4_weight(delta, a, out=W.grad)
+
+    def running(self, p: Param, value: Array) -> None:
+        """A new value for a parameter that is not trained, such as a running mean. Ignored here."""
+
+    def total(self, x: Array) -> Array:
+        """`x` summed over all machines that share the batch, in place; here there is one."""
+        return x
+
+    def begin(self) -> None:
+        """Called before every forward pass: the same step draws the same numbers."""
+        self._draws = 0
+
+    def uniform(self, like: Array) -> Array:
+        """Random numbers in [0, 1) in the shape and dtype of `like`, whose last axis is the examples.
+
+        They depend on the seed, the step, the layer (by the order of asking) and the example's place in the
+        global batch alone, so a resumed run, a GPU and any number of machines draw the same ones.
+        """
+        self._draws += 1
+        n = like.shape[-1]
+        per_example = like.size // n if n else 0
+        bits = np.random.Philox(key=[self.seed, self._draws], counter=[0, 0, 0, self.steps])
+        # Philox gives four 64-bit numbers per count of its counter; every example starts on a fresh count
+        counts = -(-per_example // 8)
+        bits.advance(self.first_example * counts)
+        raw = bits.random_raw(n * counts * 4).view(np.uint32).reshape(n, counts * 8)[:, :per_example]
+        numbers = (raw >> 8).astype(np.float32) * np.float32(2.0**-24)
+        xp = xp_of(like)
+        return xp.asarray(numbers.astype(like.dtype).T.reshape(like.shape))
+
+    def buffer(self, key: object, shape: tuple[int, ...], dtype: np.dtype, xp: object) -> Array:
+        """An uninitialised array that is kept for the next step: fresh large arrays cost page faults.
+
+        `key` names its use, for instance (id(layer), "columns"); one key is one array within a step.
+        """
+        kept = self._buffers.get(key)
+        if kept is None or kept.shape != shape or kept.dtype != dtype:
+            kept = self._buffers[key] = xp.empty(shape, dtype)  # type: ignore[attr-defined]
+        return kept
+
+    def views(self, key: object, of: Array, make: Callable[[], Any]) -> Any:
+        """What `make()` returns, kept for as long as `key` comes with the same array `of`, a buffer.
+
+        A walk through time takes a view of every buffer at every time; with a batch of one, making them anew in every
+        step is a cost that shows.
+        """
+        kept = self._views.get(key)
+        if kept is None or kept[0] is not of:
+            kept = self._views[key] = (of, make())
+        return kept[1]

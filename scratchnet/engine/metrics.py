@@ -1,0 +1,48 @@
+"""How good a network is: loss and accuracy over a set of examples, in pieces that fit into memory."""
+
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, to_numpy
+from scratchnet.backend.sparse import length
+from scratchnet.engine.columns import to_columns
+from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.losses import Loss
+
+CHUNK = 1000  # examples at a time
+
+
+def outputs(net: Sequential, x: Array) -> np.ndarray:
+    """The network's outputs (N, ...) for all examples, on the host."""
+    return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, length(x), CHUNK)])
+
+
+def labels_of(target: Array) -> np.ndarray:
+    """Class numbers from labels (N,) or from one row of class values per example (N, K)."""
+    t = to_numpy(target)
+    return t.argmax(-1) if t.dtype.kind == "f" else t
+
+
+def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
+    """(loss per example, outputs) over all examples, in inference."""
+    total, parts = 0.0, []
+    for k in range(0, length(x), CHUNK):
+        y, _ = net.forward(to_columns(net.as_input(x[k : k + CHUNK])))
+        n = y.shape[-1]
+        value, _ = loss.forward(y, to_columns(loss.as_target(target[k : k + CHUNK], y)))
+        total += float(value) * (n if loss.averages else 1)
+        parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
+    return total / length(x), np.concatenate(parts)
+
+
+def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """The share of examples whose largest output is their class."""
+    return float((predicted.argmax(-1) == labels).mean())
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How often class i (row) was taken for class j (column); predicted and labels are class numbers."""
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (labels, predicted), 1)
+    return table

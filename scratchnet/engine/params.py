@@ -1,0 +1,112 @@
+"""Parameters: named views into one flat vector of values and one of gradients per network.
+
+Because all values lie in one vector, an optimiser step, the gradient norm, an all-reduce and a
+checkpoint are each one or two calls, however deep the network is.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, aligned_zeros
+from scratchnet.errors import CheckpointError
+from scratchnet.files.tensorfile import short
+
+ALIGN = 64  # elements; 64 float32 are four cache lines, so every parameter starts on a fresh one
+
+Init = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def uniform(bound: float) -> Init:
+    """Initial values U(−bound, bound)."""
+    return lambda rng, shape: rng.uniform(-bound, bound, shape)
+
+
+def constant(value: float) -> Init:
+    """Every initial value the same."""
+    return lambda rng, shape: np.full(shape, value)
+
+
+class Param:
+    """One parameter of a layer: a shape and a way to initialise it, then, once packed, two views.
+
+    `value` and `grad` are views into the network's flat vectors. They are never rebound: write
+    `p.value[...] = v`. A parameter that is not `trained` (a running mean) has a value but no gradient.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True) -> None:
+        self.name, self.shape, self.init, self.trained = name, shape, init, trained
+        self.size = math.prod(shape)
+        self.value: Array = None
+        self.grad: Array = None
+        self.start = 0  # of this parameter in the flat vector
+
+    def view_of(self, flat: Array) -> Array:
+        """This parameter's part of a flat vector, in its shape."""
+        return flat[self.start : self.start + self.size].reshape(self.shape)
+
+
+class Store:
+    """The flat vectors of a network: `values` and `grads` of all trained parameters, in order.
+
+    Padding between parameters is zero in both and stays zero. Parameters that are not trained have a flat
+    vector of their own, `fixed`, which no optimiser touches.
+    """
+
+    def __init__(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
+        if len({id(p) for p in params}) < len(params) or any(p.value is not None for p in params):
+            raise ValueError("a layer can be packed into one network only, and once: make a new layer object")
+        trained = [p for p in params if p.trained]
+        fixed = [p for p in params if not p.trained]
+        self.values, self.fixed = (aligned_zeros(self._place(group), dtype, xp) for group in (trained, fixed))
+        # zeros of this size take no memory until written; the last places are for what travels with the gradients
+        self.message = aligned_zeros(self.values.size + ALIGN, dtype, xp)
+        self.grads = self.message[: self.values.size]
+        for p in params:
+            flat = self.values if p.trained else self.fixed
+            p.value = p.view_of(flat)
+            drawn = p.init(rng, p.shape).astype(dtype, copy=False)  # on the host: devices start equal
+            p.value[...] = xp.asarray(drawn)
+            if p.trained:
+                p.grad = p.view_of(self.grads)
+
+    @staticmethod
+    def _place(params: list[Param]) -> int:
+        """Give every parameter its aligned start; returns the length of the vector."""
+        end = 0
+        for p in params:
+            p.start = end
+            end += -(-p.size // ALIGN) * ALIGN
+        return end
+
+
+def check_names(wanted: Iterable[str], given: Iterable[str], where: str = "") -> None:
+    """Raise CheckpointError, naming them, for entries that are missing or that nobody asked for."""
+    wanted, given = list(wanted), list(given)
+    missing, unexpected = set(wanted) - set(given), set(given) - set(wanted)
+    if missing or unexpected:
+        parts = [
+            f"{what} {', '.join(short(name) for name in names[:20])}{', ...' * (len(names) > 20)}"
+            for what, names in (
+                ("missing", [name for name in wanted if name in missing]),
+                ("unexpected", [name for name in given if name in unexpected]),
+            )
+            if names
+        ]
+        raise CheckpointError(f"{where}the parameters do not belong to this network: {'; '.join(parts)}")
+
+
+def as_parameter(name: str, value: Any, shape: tuple[int, ...], xp: ModuleType) -> Array:
+    """`value` as an array for the parameter `name` of this shape; raises CheckpointError if it cannot be one."""
+    try:
+        array = value if type(value) is xp.ndarray else xp.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as e:
+        raise CheckpointError(f"parameter {name} cannot be made an array: {short(e)}") from None
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"parameter {name} is given as {array.dtype}, but floating-point numbers are needed")
+    if array.shape != shape:
+        raise CheckpointError(f"parameter {name} has shape {shape}, but is given {array.shape}")
+    return array

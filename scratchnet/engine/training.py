@@ -1,0 +1,208 @@
+"""Training: one step, and the loop around it."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array, to_numpy
+from scratchnet.backend.sparse import dense, is_sparse, length
+from scratchnet.backend.threads import blas_threads, choose_threads
+from scratchnet.engine.columns import to_columns
+from scratchnet.engine.kernels import kind_of_steps
+from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.metrics import accuracy, evaluate, labels_of
+from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.schedules import Schedule
+from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
+
+if TYPE_CHECKING:
+    from scratchnet.runs.ranks import Ranks
+
+
+# No warnings of floating point: a loss that is no number stops us anyhow, and BLAS at times warns of what is no result.
+QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
+
+@np.errstate(**QUIET)
+def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
+    """One training step on a batch (batch first); returns the loss before it, C(x, target).
+
+    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On a GPU nobody waits for
+    the value here: it is returned as it is, on the device.)
+    """
+    optimiser.begin()
+    y, caches = net.forward(to_columns(net.as_input(x)), optimiser)
+    value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+    if net.xp is np and not math.isfinite(value):
+        raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
+    net.backward(delta, caches, optimiser)
+    optimiser.update()
+    return value
+
+
+def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> str:
+    """Where a NaN or infinity first appears on the way through the network."""
+    xp, a = net.xp, to_columns(dense(net.as_input(x)))
+    where = "in the loss itself: the outputs are finite"
+    if not xp.isfinite(a).all():
+        where = "already in the input"
+    else:
+        for i, layer in enumerate(net.layers):
+            a, _ = layer.forward(a.copy())
+            if not xp.isfinite(a).all():
+                where = f"first in layer {i}, {layer}"
+                break
+    return f"the loss became {value} at step {number}: {where}; try a smaller learning rate or --clip-norm 1"
+
+
+@dataclasses.dataclass
+class History:
+    """What happened: one row per epoch, and the loss of every step."""
+
+    epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    step_losses: list[float] = dataclasses.field(default_factory=list)
+    running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
+    begun: float = 0.0  # when that epoch began, in seconds of time.perf_counter
+
+    @property
+    def last(self) -> dict[str, float]:
+        return self.epochs[-1]
+
+
+#: Called after every step as on_step(epoch, step in epoch, steps per epoch, loss of this step)
+OnStep = Callable[[int, int, int, Any], None]
+#: Called after every epoch with its row of the history
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order of the examples in an epoch. A function of seed and epoch alone, so a resumed run has the same one."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def fit(
+    net: Sequential,
+    loss: Loss,
+    optimiser: Optimiser,
+    x: Any,
+    target: Any,
+    *,
+    epochs: int = 1,
+    batch_size: int = 32,
+    valid: tuple[Any, Any] | None = None,
+    schedule: Schedule | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    threads: str | int = "auto",
+    ranks: "Ranks | None" = None,
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+    together: int = 1,
+    history: History | None = None,
+) -> History:
+    """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
+
+    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
+    smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
+    and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
+    BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where they are made many at a
+    time (see engine/kernels): it then sees those whose number is a multiple. With `history`, that training is
+    continued where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
+    """
+    if epochs < 0 or batch_size < 1:
+        raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
+    x, target = net.as_input(x), net.xp.asarray(target)
+    if length(x) != len(target) or length(x) == 0:
+        raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {length(x)}")
+    need_finite(net, x)
+    history = history or History()
+    n, steps = length(x), -(-length(x) // batch_size)
+    threads = choose_threads(threads, work_of(net, x, batch_size))
+    # steps are made many at a time where they can be
+    kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps, threads) if ranks is None else None
+    many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
+    optimiser.prepare(epochs * steps)
+    together = together if on_step is not None else steps
+    with blas_threads(threads), np.errstate(**QUIET):
+        for epoch in range(len(history.epochs), epochs):
+            done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
+            del history.step_losses[epoch * steps :]
+            start = history.begun = history.begun if done else time.perf_counter()
+            if schedule is not None:
+                optimiser.lr = float(schedule(epoch))
+            order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
+            losses = history.running = net.xp.empty(steps, net.dtype)
+            losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
+            k = len(done)
+            if many is not None:
+                many.begin(order, losses, k)
+            while k < steps:
+                if many is not None:
+                    k += many.run(min(together - optimiser.steps % together, steps - k))
+                    if net.xp is np and not math.isfinite(losses[k - 1]):
+                        batch = order[(k - 1) * batch_size : k * batch_size]
+                        bad = describe_non_finite(net, x[batch], float(losses[k - 1]), optimiser.steps + 1)
+                        raise NonFiniteError(bad)
+                else:
+                    batch = order[k * batch_size : (k + 1) * batch_size]
+                    if ranks is None:
+                        losses[k] = step(net, loss, optimiser, x[batch], target[batch])
+                    else:
+                        losses[k] = ranks.step(net, loss, optimiser, x, target, batch)
+                    k += 1
+                if on_step is not None:
+                    on_step(epoch, k - 1, steps, losses[k - 1])
+            row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
+            row["seconds"] = time.perf_counter() - start
+            history.step_losses += to_numpy(losses).tolist()
+            if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
+                number = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
+                bad = describe_non_finite(net, x[:batch_size], history.step_losses[number], number + 1)
+                raise NonFiniteError(bad)
+            if valid is not None and (ranks is None or ranks.rank == 0):
+                row |= score(net, loss, *valid)
+            history.epochs.append(row)
+            if on_epoch is not None:
+                on_epoch(row)
+    return history
+
+
+def need_finite(net: Sequential, x: Array) -> None:
+    """Raise DataError if an example holds NaN or infinity, naming the first."""
+    finite = net.xp.isfinite(x.data if is_sparse(x) else x)
+    if finite.all():
+        return
+    bad = ~net.xp.isfinite(dense(x)).reshape(length(x), -1).all(axis=1)
+    raise DataError(f"example {int(to_numpy(bad).argmax())} of the training data holds NaN or infinity")
+
+
+def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
+    """valid_loss and, where the targets are classes, valid_accuracy."""
+    value, y = evaluate(net, loss, x, target)
+    row = {"valid_loss": value}
+    if y.ndim == 2 and y.shape[1] > 1:
+        row["valid_accuracy"] = accuracy(y, labels_of(target))
+    return row
+
+
+def mean_loss(loss: Loss, losses: Array, n: int, batch_size: int) -> float:
+    """Mean loss per example of an epoch from its steps' losses; a smaller last batch counts for less."""
+    values = to_numpy(losses).astype(np.float64)
+    weights = np.full(len(values), batch_size if loss.averages else 1, np.float64)
+    if loss.averages:
+        weights[-1] = n - batch_size * (len(values) - 1)
+    return float((values * weights).sum() / n)
+
+
+def work_of(net: Sequential, x: Array, batch_size: int) -> float:
+    """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
+    shapes = net.shapes_from(x.shape[1:])
+    work = [float(layer.operations(shape)) for layer, shape in zip(net.layers, shapes, strict=False)]
+    if is_sparse(x):
+        work[0] *= x.nnz / (x.shape[0] * x.shape[1])
+    return max(work) * min(batch_size, length(x))

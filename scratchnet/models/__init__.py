@@ -1,0 +1,1 @@
+"""Networks in files: our own format, those of others, and ONNX."""

@@ -1,0 +1,266 @@
+"""A network as an ONNX graph.
+
+One function for each kind of layer says which ONNX nodes it becomes; `NODES` is the
+table of them. Shapes are PyTorch's, batch first, as everywhere outside the engine; the
+numbers are float32. Layers that act only in training are left out.
+
+Source: the ONNX operator definitions, https://onnx.ai/onnx/operators/ (opset 21, IR version 10).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine import layers as la
+from scratchnet.engine.layers import Layer, Sequential
+from scratchnet.engine.layers.norm import BatchNorm
+from scratchnet.engine.layers.recurrent import Recurrent
+from scratchnet.errors import SettingError, ShapeError
+
+OPSET, IR = 21, 10  # what every current runtime understands
+TOLERANCE = 1e-5
+Dims = tuple[int | str, ...]  # of one example; a name stands for any size
+
+
+class Graph:
+    """The nodes and arrays of an ONNX graph while it is built; `at` is the name of the value that comes next."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.at = "input"
+        self.prefix = ""
+
+    def array(self, name: str, values: Any, dtype: type = np.float32) -> str:
+        """An array that the file holds; returns its name in the graph."""
+        self.arrays[f"{self.prefix}{name}"] = np.ascontiguousarray(np.asarray(to_numpy(values), dtype))
+        return f"{self.prefix}{name}"
+
+    def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """A node on the value `at` and further inputs; its first output is the next `at`."""
+        from onnx import helper
+
+        names = [f"{self.prefix}{len(self.nodes)}.{kind}{k or ''}" for k in range(outputs)]
+        self.nodes.append(helper.make_node(kind, [self.at, *inputs], names, name=names[0], **attributes))
+        self.at = names[0]
+        return names
+
+
+def simple(kind: str, **attributes: Any) -> Callable[[Graph, Any], None]:
+    """A layer that is one node without arrays."""
+    return lambda g, layer: g.node(kind, **attributes)
+
+
+def nothing(g: Graph, layer: Any) -> None:
+    """A layer that acts only in training."""
+
+
+def linear(g: Graph, layer: la.Linear) -> None:
+    """z = a Wᵀ + b, for rows a: (N, in), or (N, T, in)."""
+    g.node("MatMul", g.array("weight_transposed", to_numpy(layer.W.value).T))
+    if layer.b is not None:
+        g.node("Add", g.array("bias", layer.b.value))
+
+
+def _window(layer: Any) -> dict[str, Any]:
+    rows, cols = layer.window
+    return {"kernel_shape": [rows.k, cols.k], "strides": [rows.s, cols.s], "pads": [rows.p, cols.p, rows.p, cols.p]}
+
+
+def convolution(g: Graph, layer: la.Conv2d) -> None:
+    arrays = [g.array("weight", layer.W.value)] + ([g.array("bias", layer.b.value)] if layer.b is not None else [])
+    g.node("Conv", *arrays, **_window(layer), dilations=[w.d for w in layer.window])
+
+
+def transposed_convolution(g: Graph, layer: la.ConvTranspose2d) -> None:
+    """Uncut, then cut by the padding and lengthened by output_padding: runtimes want that smaller than the stride."""
+    rows, cols = layer.window
+    g.node("ConvTranspose", g.array("weight", layer.W.value), **{**_window(layer), "pads": [0, 0, 0, 0]},
+           dilations=[rows.d, cols.d])  # fmt: skip
+    ends = [more - w.p for more, w in zip(layer.more, layer.window, strict=True)]
+    if rows.p or cols.p or any(ends):
+        g.node("Pad", g.array("pads", [0, 0, -rows.p, -cols.p, 0, 0, *ends], np.int64))
+    if layer.b is not None:
+        g.node("Add", g.array("bias", to_numpy(layer.b.value)[:, None, None]))
+
+
+def min_pool(g: Graph, layer: la.MinPool2d) -> None:
+    """min x = −max −x."""
+    g.node("Neg")
+    g.node("MaxPool", **_window(layer))
+    g.node("Neg")
+
+
+def median_pool(g: Graph, layer: la.MedianPool2d) -> None:
+    """All cells of a window side by side, by a convolution with one 1 in each kernel; of them the lower median."""
+    rows, cols = layer.window
+    K = rows.k * cols.k
+    taps = g.array("taps", np.eye(K).reshape(K, 1, rows.k, cols.k))
+    image = g.at
+    g.node("Shape", start=0, end=2)  # (N, C)
+    batch_and_channels = g.at
+    g.at = image
+    # each channel is an image of its own for the convolution: (N·C, 1, H, W) → (N·C, K, P, Q)
+    g.node("Shape", start=2, end=4)
+    size = g.at
+    g.at = g.array("one_channel", [-1, 1], np.int64)
+    g.node("Concat", size, axis=0)
+    shape = g.at
+    g.at = image
+    g.node("Reshape", shape)
+    g.node("Conv", taps, kernel_shape=[rows.k, cols.k], strides=[rows.s, cols.s])
+    cells = g.at
+    g.node("TopK", g.array("half", [(K - 1) // 2 + 1], np.int64), axis=1, largest=0, sorted=1, outputs=2)
+    g.node("Gather", g.array("middle", (K - 1) // 2, np.int64), axis=1)  # (N·C, P, Q)
+    median = g.at
+    g.at = cells
+    g.node("Shape", start=2, end=4)
+    places = g.at
+    g.at = batch_and_channels
+    g.node("Concat", places, axis=0)
+    shape = g.at
+    g.at = median
+    g.node("Reshape", shape)
+
+
+def batch_norm(g: Graph, layer: BatchNorm) -> None:
+    names = ("weight", "bias", "running_mean", "running_var")
+    arrays = [g.array(name, p.value) for name, p in zip(names, layer.params(), strict=True)]
+    g.node("BatchNormalization", *arrays, epsilon=layer.eps)
+
+
+#: The rows of our gates (PyTorch's order) in ONNX's order: i, o, f, c of LSTM; z, r, h of GRU
+ROWS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
+
+
+def recurrent(g: Graph, layer: Recurrent) -> None:
+    """Time first inside, (T, N, I); each layer of the stack is one node, with an axis for its one direction."""
+    kind, H = type(layer).__name__, layer.hidden_size
+
+    def reordered(p: Any) -> np.ndarray:
+        values = to_numpy(p.value)
+        return values.reshape(-1, H, *values.shape[1:])[ROWS[kind]].reshape(values.shape)
+
+    more = {"linear_before_reset": 1} if kind == "GRU" else {}
+    g.node("Transpose", perm=[1, 0, 2])
+    for k, (ih, hh, b_ih, b_hh) in enumerate(layer.weights):
+        arrays = [g.array(f"W{k}", reordered(ih)[None]), g.array(f"R{k}", reordered(hh)[None]),
+                  g.array(f"B{k}", np.concatenate([reordered(b_ih), reordered(b_hh)])[None])]  # fmt: skip
+        every, last, *_ = g.node(kind, *arrays, outputs=3 if kind == "LSTM" else 2, hidden_size=H, **more)
+        if k == len(layer.weights) - 1 and layer.output == "last":
+            g.at = last
+            g.node("Squeeze", g.array(f"axis{k}", [0], np.int64))  # (1, N, H) → (N, H)
+        else:
+            g.at = every
+            g.node("Squeeze", g.array(f"axis{k}", [1], np.int64))  # (T, 1, N, H) → (T, N, H)
+    if layer.output == "sequence":
+        g.node("Transpose", perm=[1, 0, 2])
+
+
+#: What each kind of layer is in ONNX
+NODES: dict[type[Layer], Callable[[Graph, Any], Any]] = {
+    la.Linear: linear,
+    la.Sigmoid: simple("Sigmoid"),
+    la.Tanh: simple("Tanh"),
+    la.ReLU: simple("Relu"),
+    la.Softmax: simple("Softmax", axis=-1),
+    la.LogSoftmax: simple("LogSoftmax", axis=-1),
+    la.Flatten: simple("Flatten", axis=1),
+    la.Dropout: nothing,
+    la.CropFlip: nothing,
+    la.Conv2d: convolution,
+    la.ConvTranspose2d: transposed_convolution,
+    la.MaxPool2d: lambda g, layer: g.node("MaxPool", **_window(layer)),
+    la.MinPool2d: min_pool,
+    la.MedianPool2d: median_pool,
+    la.AvgPool2d: lambda g, layer: g.node("AveragePool", **_window(layer), count_include_pad=1),
+    la.BatchNorm1d: batch_norm,
+    la.BatchNorm2d: batch_norm,
+    la.RNN: recurrent,
+    la.LSTM: recurrent,
+    la.GRU: recurrent,
+}
+
+
+def example_shape(net: Sequential) -> Dims:
+    """The shape of one example that a network takes, with names for the sizes that may vary. Raises SettingError."""
+    given = net.info.get("input")
+    if isinstance(given, dict) and isinstance(given.get("shape"), list):
+        return tuple(given["shape"])
+    for layer in net.layers:
+        if isinstance(layer, Recurrent):
+            return ("T", layer.input_size)
+        if isinstance(layer, (la.Conv2d, la.ConvTranspose2d)):
+            return (layer.in_channels, "H", "W")
+        known = layer.input_shape()
+        if known is not None:
+            return known
+        if not isinstance(layer, (la.Sigmoid, la.Tanh, la.ReLU, la.Softmax, la.LogSoftmax, la.Dropout)):
+            break
+    raise SettingError(
+        "the network does not say what it takes: give --shape, the shape of one example, such as 1,28,28"
+    )
+
+
+def sizes_of(shape: Dims, size: int = 32) -> tuple[int, ...]:
+    """The shape with a size in place of every name."""
+    return tuple(n if isinstance(n, int) else size for n in shape)
+
+
+def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
+    """The network as an ONNX model (onnx.ModelProto), checked by onnx; `shape` is of one example.
+
+    Raises SettingError if onnx is missing, if a layer has no counterpart, or the shape is not known; ShapeError.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError:
+        raise SettingError("export needs the package onnx: pip install 'scratchnet[onnx]'") from None
+    shape = example_shape(net) if shape is None else shape
+    small, large = (net.shapes_from(sizes_of(shape, n))[-1] for n in (32, 64))
+    out = [n if n == m else f"output{k}" for k, (n, m) in enumerate(zip(small, large, strict=True))]
+    g = Graph()
+    for i, layer in enumerate(net.layers):
+        if type(layer) not in NODES:
+            raise SettingError(f"layer {i}, {layer}, has no counterpart in ONNX here")
+        g.prefix = f"{i}."
+        NODES[type(layer)](g, layer)
+    g.node("Identity")
+    g.nodes[-1].output[0] = "output"
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *shape])]
+    outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", *out])]
+    arrays = [numpy_helper.from_array(a, name) for name, a in g.arrays.items()]
+    graph = helper.make_graph(g.nodes, "scratchnet", inputs, outputs, arrays)
+    model = helper.make_model(graph, producer_name="scratchnet", ir_version=IR,
+                              opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
+    if net.info:
+        helper.set_model_props(model, {"scratchnet": json.dumps(net.info)})
+    try:
+        checker.check_model(model, full_check=True)
+    except (checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as e:
+        raise SettingError(f"onnx does not accept this network: {str(e).strip().splitlines()[0]}") from e
+    return model
+
+
+def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: int = 8) -> float | None:
+    """The largest difference between onnxruntime's outputs and the engine's in float32, relative to the largest output.
+
+    On random inputs; None if onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    x = np.random.default_rng(0).normal(size=(examples, *shape)).astype(np.float32)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {"input": x})
+    ours = to_numpy(net(x))
+    if theirs.shape != ours.shape:
+        raise ShapeError(f"onnxruntime gives {theirs.shape}, the engine {ours.shape}")
+    return float(np.abs(theirs - ours).max(initial=0) / max(1.0, float(np.abs(ours).max(initial=0))))

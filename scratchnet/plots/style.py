@@ -1,0 +1,73 @@
+"""The house style of all pictures: colours, an empty figure, axes, legend, and how a PNG is written.
+
+Matplotlib is imported when the first picture is drawn, and its global state (pyplot)
+is never touched, so pictures may be drawn in any thread, with or without a screen. To
+draw another kind of picture: `new_figure`, `style`, `save`.
+"""
+
+import io
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from scratchnet.files.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+Path = str | os.PathLike[str]
+
+# Colours that people with any colour vision can tell apart. Source: M. Okabe and K. Ito, Color Universal Design (2008).
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
+INK, GREY, RULE = "#1A1A1A", "#6B6B6B", "#E3E3E3"  # for text, lesser text, and lines of a grid
+DPI = 150
+HEADER = 0.78  # inches above the axes, for title and subtitle
+
+
+def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: float = 5.0, pad: float = 0.12) -> "Figure":
+    """An empty figure with its title (what is shown) and subtitle (what to see); sizes in inches, `pad` around axes."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it talks about its font cache
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    fig = Figure((width, height), dpi=DPI, facecolor="white")
+    edge = 0.08
+    inside = (edge / width, edge / height, 1 - 2 * edge / width, 1 - (HEADER + edge) / height)
+    fig.set_layout_engine(ConstrainedLayoutEngine(rect=inside, w_pad=pad, h_pad=pad, wspace=0.02, hspace=0.02))
+    left = 0.2 / width
+    fig.text(left, 1 - 0.19 / height, title, size=15, weight="bold", color=INK, va="top", parse_math=False)
+    fig.text(left, 1 - 0.51 / height, subtitle, size=10.5, color=GREY, va="top", parse_math=False)
+    return fig
+
+
+def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":
+    """The house style on one pair of axes: labels with units, light horizontal rules, no box."""
+    ax.set_title(title, size=12, color=INK, loc="left", pad=10)
+    ax.set_xlabel(x, size=11, color=INK)
+    ax.set_ylabel(y, size=11, color=INK)
+    ax.tick_params(colors=GREY, labelsize=10, length=3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.grid(axis="y", color=RULE, linewidth=0.8)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def legend(ax: "Axes", **options: Any) -> None:
+    """A legend without a box, readable over what lies below it."""
+    ax.legend(edgecolor="none", framealpha=0.8, fontsize=10, labelcolor=INK, **options)
+
+
+def save(fig: "Figure", path: Path) -> None:
+    """Write the figure as a PNG. Raises OSError, and leaves what was there, if that fails."""
+    # Equal figures are equal files. The layout's solver goes through sets, so its last digits depend on addresses.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    for ax in fig.axes:
+        ax.set_position([round(float(v), 6) for v in ax.get_position(original=True).bounds])  # type: ignore[arg-type]
+    png = io.BytesIO()
+    fig.savefig(png, format="png", metadata={"Software": None})
+    atomic_write(path, png.getvalue())

@@ -1,0 +1,1 @@
+"""One run of a study: its options, progress, checkpoints, processes and searches."""

@@ -1,0 +1,121 @@
+"""Options that every study has. Each study's own dataclass adds to them; its presets are instances of it."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.errors import CheckpointError, SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    preset: str = "default"
+    """Which published network and recipe; it sets the defaults of all other options."""
+    epochs: int
+    """How many times to go through all training examples."""
+    batch_size: int
+    """Examples per step."""
+    lr: float
+    """Learning rate."""
+    schedule: str = "constant"
+    """How the rate changes: constant, cosine, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1 for 5" (epochs)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """The rule that changes the weights."""
+    momentum: float = 0.0
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Pulls the weights towards zero."""
+    clip_norm: float | None = None
+    """Scale the gradient so that its norm is at most this."""
+    seed: int = 0
+    """Decides initial weights, splits and the order of examples: the same seed gives the same run."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision."""
+    threads: str = "auto"
+    """BLAS threads: auto or a number."""
+    distributed: bool = False
+    """Share every batch among the processes that mpiexec has started."""
+    data_dir: Path | None = None
+    """Folder with the data files, in sub-folders named after the data sets (else $SCRATCHNET_DATA)."""
+    out: Path | None = None
+    """Folder for the results; by default runs/STUDY-PRESET."""
+    plots: bool = True
+    """Draw pictures."""
+    checkpoint_every: int = 0
+    """Steps between two checkpoints; 0: at the ends of epochs, ten seconds apart or more."""
+    resume: Path | None = None
+    """Go on with the interrupted run in this folder, with the options that it had."""
+
+    def check(self) -> None:
+        """Raise SettingError for a value outside its range."""
+        need(self.epochs >= 1, "--epochs", "a number from 1", self.epochs)
+        need(self.batch_size >= 1, "--batch-size", "a number from 1", self.batch_size)
+        need(0 < self.lr < float("inf"), "--lr", "a number above 0", self.lr)
+        need(0 <= self.momentum < 1, "--momentum", "from 0 to below 1", self.momentum)
+        need(0 <= self.weight_decay < float("inf"), "--weight-decay", "a number from 0", self.weight_decay)
+        need(self.clip_norm is None or 0 < self.clip_norm < float("inf"), "--clip-norm", "above 0", self.clip_norm)
+        need(self.seed >= 0, "--seed", "a number from 0", self.seed)
+        need(self.threads == "auto" or (self.threads.isdigit() and int(self.threads) > 0), "--threads",
+             "auto or a number from 1", self.threads)  # fmt: skip
+        parse_schedule(self.schedule, self.lr, self.epochs)
+        need(self.checkpoint_every >= 0, "--checkpoint-every", "a number of steps, or 0", self.checkpoint_every)
+
+
+#: Options that a run may be resumed with other values of: they change no result, or only how far it goes
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed",
+              "scheduler"}  # fmt: skip
+
+Options = TypeVar("Options", bound=CommonOptions)
+
+
+def as_json(options: CommonOptions) -> dict[str, Any]:
+    """The options as they stand in a checkpoint."""
+    values = {f.name: getattr(options, f.name) for f in fields(options)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
+    """The options of the run in this folder, from its newest checkpoint. Raises CheckpointError, SettingError."""
+    from scratchnet.runs.checkpoints import newest_checkpoint, training_of
+
+    with newest_checkpoint(folder / "checkpoints") as file:
+        run = training_of(file).get("run")
+        if not isinstance(run, dict) or not isinstance(run.get("options"), dict):
+            raise file.error("does not say which study it belongs to")
+        if run.get("study") != study:
+            raise SettingError(f"the run in {folder} is of study {run.get('study')}, not {study}")
+        paths = {f.name for f in fields(kind) if Path in get_args(f.type) or f.type is Path}
+        values: dict[str, Any] = {
+            name: Path(v) if name in paths and v is not None else v for name, v in run["options"].items()
+        }
+        try:
+            options = kind(**values)
+            options.check()
+        except (TypeError, ValueError) as e:
+            raise CheckpointError(f"{file.path}: its options are not those of this version of {study}: {e}") from None
+    return replace(options, out=folder, resume=folder, distributed=False)  # the number of ranks may change
+
+
+def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:
+    """Raise SettingError if a resumed run was given an option that would make it another run."""
+    for name, value in as_json(options).items():
+        then = as_json(recorded)[name]
+        if value != then and name not in MAY_CHANGE:
+            option = name.replace("_", "-")
+            raise SettingError(f"--{option} {value} cannot be given to a run that began with {then}: start a new one")
+
+
+def need(condition: bool, option: str, wanted: str, value: object) -> None:
+    if not condition:
+        raise SettingError(f"{option} must be {wanted}, not {value}")
+
+
+def sizes(text: str, option: str = "--hidden") -> list[int]:
+    """Layer sizes from a text such as "128,64"; the empty text is none."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    for part in parts:
+        need(part.isdigit() and int(part) > 0, option, "sizes from 1, such as 128,64", text)
+    return [int(part) for part in parts]

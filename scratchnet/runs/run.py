@@ -1,0 +1,240 @@
+"""One run of a study: what it prints while it trains, and the files it leaves behind."""
+
+import csv
+import io
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import scratchnet
+from scratchnet.backend.devices import cuda_problem
+from scratchnet.backend.sparse import length
+from scratchnet.backend.threads import choose_threads
+from scratchnet.engine.kernels import kind_of_steps
+from scratchnet.engine.layers import Sequential
+from scratchnet.engine.losses import Loss
+from scratchnet.engine.metrics import accuracy, labels_of, outputs
+from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
+from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.training import History, fit, work_of
+from scratchnet.files.atomic import atomic_write
+from scratchnet.files.tensorfile import TensorFile
+from scratchnet.runs.checkpoints import (
+    Checkpoints,
+    checkpoints_in,
+    differences,
+    environment,
+    newest_checkpoint,
+    read_checkpoint,
+    training_of,
+)
+from scratchnet.runs.options import CommonOptions, as_json
+from scratchnet.runs.progress import ProgressLines, many, number
+from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.stop import Stop, stop_on_signal
+
+TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
+SAMPLE = 2_000  # training examples whose accuracy is followed, beside that of the validation set
+
+
+def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
+    """The optimiser that the options name."""
+    if o.optimizer == "sgd":
+        return SGD(net, o.lr, o.momentum, o.weight_decay, clip_norm=o.clip_norm)
+    kind = {"adam": Adam, "adamw": AdamW}[o.optimizer]
+    return kind(net, o.lr, weight_decay=o.weight_decay, clip_norm=o.clip_norm)
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on besides its options."""
+    import scipy
+
+    return {
+        "scratchnet": scratchnet.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+class Run:
+    """A folder, a console and the metrics that are filled in on the way.
+
+    >>> run = Run("mnist", options, dataset="mnist")
+    >>> run.fit(net, loss, train, valid)
+    >>> run.metrics["test_accuracy"] = ...
+    >>> run.finish(net)
+    """
+
+    def __init__(self, study: str, options: CommonOptions, dataset: str) -> None:
+        self.study, self.options = study, options
+        self.ranks = Ranks() if options.distributed else None
+        self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
+        self.out = options.out or Path("runs") / f"{study}-{options.preset}"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.console = Console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
+        self.history = History()
+        self.fits = 0
+        self.pictures: list[Path] = []
+        self.metrics: dict[str, Any] = {
+            "study": study,
+            "preset": options.preset,
+            "dataset": dataset,
+            "seed": options.seed,
+            "dtype": options.dtype,
+            "epochs": options.epochs,
+        }
+
+    def say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None,
+            shuffle: bool = True) -> History:  # fmt: skip
+        """Train as the options say, with a progress bar (plain lines where the output is not a terminal)."""
+        o = self.options
+        self.fits += 1
+        optimiser = optimiser_of(net, o)
+        checkpoint = self._checkpoint(length(train[0]))
+        history = read_checkpoint(checkpoint, net, optimiser) if checkpoint else History()
+        wanted = o.threads
+        if checkpoint and wanted == "auto":  # a probe could decide otherwise than the first time
+            wanted = training_of(checkpoint)["environment"]["threads"]
+        if self.ranks and wanted == "auto" and self.ranks.host.size > 1:  # the ranks share the cores
+            wanted = "1"
+        threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
+        chosen = " (auto)" if o.threads == "auto" else ""
+        why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
+        x, target = net.as_input(train[0]), net.xp.asarray(train[1])
+        steps = o.epochs * -(-length(x) // o.batch_size)
+        kind = None if self.ranks else kind_of_steps(net, loss, optimiser, x, o.batch_size, steps, threads)
+        why += f", steps {kind.how}" if kind else ""
+        optimiser.prepare(steps)
+        how = kind.how if kind else "one at a time" + ", in part compiled by Numba" * optimiser.compiled
+        place = environment(threads, net.device, self.ranks.size if self.ranks else 1, how)
+        self.say(
+            f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} "
+            f"of batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
+            + (f"; {many(self.ranks.size, 'rank')}" if self.ranks else "")
+        )
+        if checkpoint:
+            self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
+            changed = differences(training_of(checkpoint)["environment"], place)
+            if changed:
+                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {changed}")
+        self.metrics |= {"device": net.device, "threads": threads} | ({"ranks": self.ranks.size} if self.ranks else {})
+        progress = ProgressLines(self.console, o.epochs, length(train[0]))
+        sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
+
+        def on_epoch(row: dict[str, float]) -> None:
+            if not self.leads:
+                return
+            y = outputs(net, sample[0])
+            if y.ndim == 2 and y.shape[1] > 1:
+                row["train_accuracy"] = accuracy(y, sample[1])
+            progress.epoch(row)
+            checkpoints.on_epoch(row)
+
+        def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
+            progress.step(epoch, k, steps, value)
+            if self.ranks:
+                self.ranks.agree(asked, stop)
+            checkpoints.on_step(epoch, k, steps, value)
+
+        with stop_on_signal() as asked, progress:
+            stop = Stop() if self.ranks else asked
+            about = {"run": self._identity(length(x)), "environment": place}
+            checkpoints = Checkpoints(
+                self._folder(),
+                net,
+                optimiser,
+                about,
+                stop=stop,
+                every=o.checkpoint_every,
+                say=self.say,
+                writes=self.leads,
+            )
+            checkpoints.begin(history)
+            self.history = fit(
+                net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
+                schedule=parse_schedule(o.schedule, o.lr, o.epochs), shuffle=shuffle, seed=o.seed, threads=threads,
+                ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
+                together=math.gcd(o.checkpoint_every, TOGETHER),
+            )  # fmt: skip
+            checkpoints.end()
+        seconds = sum(row["seconds"] for row in self.history.epochs)
+        self.metrics |= {
+            "train_seconds": round(seconds, 3),
+            "examples_per_second": round(length(x) * len(self.history.epochs) / seconds, 1),
+            "train_loss": self.history.last["train_loss"],
+            "valid_accuracy": self.history.last.get("valid_accuracy"),
+        }
+        return self.history
+
+    def _folder(self) -> Path:
+        """Where this training's checkpoints are; a study that trains several networks has a folder for each."""
+        return self.out / ("checkpoints" if self.fits == 1 else f"checkpoints-{self.fits}")
+
+    def _identity(self, examples: int) -> dict[str, Any]:
+        """What must be the same in a run that goes on."""
+        dataset = self.metrics["dataset"]
+        return {"study": self.study, "dataset": dataset, "examples": examples, "options": as_json(self.options)}
+
+    def _checkpoint(self, examples: int) -> TensorFile | None:
+        """The checkpoint to go on from, if that is asked for; a new run removes those of an older one in its folder."""
+        if self.options.resume is None:
+            if self.fits == 1 and self.leads:
+                for path in self.out.glob("checkpoints*/*.safetensors"):
+                    path.unlink(missing_ok=True)
+            return None
+        folder = self.options.resume / self._folder().name
+        if self.fits > 1 and not checkpoints_in(folder):
+            return None  # it had not come to this network
+        file = newest_checkpoint(folder)
+        recorded = training_of(file).get("run")
+        now = self._identity(examples)
+        for name in ("dataset", "examples"):
+            if not isinstance(recorded, dict) or recorded.get(name) != now[name]:
+                then = recorded.get(name) if isinstance(recorded, dict) else None
+                raise file.error(f"was trained on other data: {name} {then} then, {now[name]} now")
+        return file
+
+    def finish(self, net: Sequential) -> None:
+        """Write metrics.json, history.csv and model.safetensors, and print what came out."""
+        if not self.leads:
+            return
+        self.metrics["versions"] = versions()
+        net.info["training"] = {
+            k: self.metrics.get(k) for k in ("study", "preset", "dataset", "seed", "epochs", "test_accuracy")
+        }
+        net.save(self.out / "model.safetensors")
+        atomic_write(self.out / "history.csv", history_csv(self.history).encode())
+        atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
+        self.console.print(self._table())
+        names = ["metrics.json", "history.csv", "model.safetensors", *(p.name for p in self.pictures)]
+        self.say(f"written to {self.out}/: {', '.join(names)}")
+
+    def _table(self) -> Table:
+        table = Table("result", "", title=f"{self.study}, preset {self.options.preset}", title_justify="left")
+        table.columns[1].justify = "right"
+        for name, value in self.metrics.items():
+            if isinstance(value, (int, float)) and name not in ("seed", "epochs", "threads"):
+                share = name.endswith("_accuracy") or name == "cv_std"
+                table.add_row(name.replace("_", " "), f"{value:.2%}" if share else number(value))
+        return table
+
+
+def history_csv(history: History) -> str:
+    """One line per epoch."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in history.epochs for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history.epochs)
+    return text.getvalue()

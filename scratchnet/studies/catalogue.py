@@ -1,0 +1,27 @@
+"""The studies by name."""
+
+import importlib
+from types import ModuleType
+
+from scratchnet.cli import known
+
+#: study → (module, what it is); a module is imported only when its study is asked for
+STUDIES = {
+    "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
+    "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),
+    "cifar10": ("cifar10", "colour pictures of airplanes, birds, cats, ships, ...; 50,000 + 10,000 of 32 x 32"),
+    "digits": ("mnist", "handwritten-style digits that this project draws itself: needs no download"),
+    "wheat": ("tables", "three kinds of wheat from seven measurements of a grain, by cross-validation"),
+    "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),
+    "tweets": ("tweets", "who wrote this tweet? words to counts to author; needs no download"),
+    "waveforms": ("waveforms", "radar echoes from a satellite: land or water, and how high are the waves?"),
+    "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),
+    "adding": ("memory", "what an RNN and an LSTM remember: the sum of two marked numbers of a long sequence"),
+    "copy": ("memory", "what an RNN and an LSTM remember: symbols to be repeated after a gap"),
+    "chars": ("chars", "an LSTM learns to continue a text that you give, and writes"),
+}
+
+
+def study_module(study: str) -> ModuleType:
+    """The module of a study; raises SettingError with a suggestion if there is none."""
+    return importlib.import_module(f"scratchnet.studies.{STUDIES[known(study, list(STUDIES), 'study')][0]}")

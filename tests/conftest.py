@@ -21,6 +21,12 @@ settings.register_profile("nightly", max_examples=5000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: their content may hold the time of day, as a
+    gzip header does, and every worker must collect tests of the same names."""
+    return argname if isinstance(val, (bytes, bytearray)) else None
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of the data sets, $SCRATCHNET_DATA."""

@@ -84,7 +84,7 @@ def read_space(path):
 CSV = b"a,b,kind\n" + b"".join(b"%d.25,-%de-3,%c\n" % (i, i, b"xy"[i % 2]) for i in range(40))
 FORMATS = {  # content, reader, where an error says it is
     "idx": (idx(IMAGES), read_images, r"byte \d+"),
-    "idx.gz": (gzip.compress(idx(IMAGES)), read_compressed, r"byte \d+"),
+    "idx.gz": (gzip.compress(idx(IMAGES), mtime=0), read_compressed, r"byte \d+"),
     "cifar": (records(0).tobytes(), read_cifar, r"\d+ bytes are not|byte \d+"),
     "csv": (CSV, read_csv, r"line \d+|holds no rows"),
     "table": (

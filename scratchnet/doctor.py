@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import scratchnet
+from scratchnet.errors import install_command
 
 REQUIRED = {
     "numpy": "the arrays",
@@ -30,12 +31,12 @@ REQUIRED = {
     "pillow": "reading pictures",
     "matplotlib": "drawing pictures",
 }
-OPTIONAL = {  # distributions, what they are for, the command that installs them
-    "numba": ("training on one example at a time, compiled", "pip install 'scratchnet[fast]'"),
-    "torch": ("to compare every gradient with", "pip install 'scratchnet[test]'"),
-    "nltk": ("the study of tweets", "pip install 'scratchnet[text]'"),
-    "jax": ("a rival in the benchmarks", "pip install jax"),
-    "pytest": ("the tests", "pip install 'scratchnet[test]'"),
+OPTIONAL = {  # distributions, what they are for, the extra that brings them
+    "numba": ("training on one example at a time, compiled", "fast"),
+    "torch": ("to compare every gradient with", "test"),
+    "nltk": ("the study of tweets", "text"),
+    "jax": ("a rival in the benchmarks", "bench"),
+    "pytest": ("the tests", "test"),
 }
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -81,9 +82,13 @@ def versions() -> Iterator[Line]:
             yield Line(BAD, name, "2.3.0 corrupts memory with a non-contiguous out=", "pip install -U 'numpy!=2.3.0'")
         else:
             yield Line(GOOD, name, version)
-    for name, (purpose, mend) in OPTIONAL.items():
+    for name, (purpose, extra) in OPTIONAL.items():
         version = version_of(name)
-        yield Line(GOOD, name, version) if version else Line(NOTE, name, f"not installed; optional: {purpose}", mend)
+        yield (
+            Line(GOOD, name, version)
+            if version
+            else Line(NOTE, name, f"not installed; optional: {purpose}", install_command(extra))
+        )
 
 
 def version_of(name: str) -> str | None:
@@ -167,7 +172,7 @@ def cuda_versions() -> Iterator[Line]:
     from cupy.cuda import runtime
 
     for name, ask, mend in (
-        ("CUDA runtime", runtime.runtimeGetVersion, "pip install 'scratchnet[cuda12]' brings the CUDA libraries"),
+        ("CUDA runtime", runtime.runtimeGetVersion, f"{install_command('cuda12')} brings the CUDA libraries"),
         ("CUDA driver", runtime.driverGetVersion, "install NVIDIA's driver; nvidia-smi must list the GPU"),
     ):
         try:

@@ -1,5 +1,25 @@
 """What can go wrong, by kind. The commands print these as one line and leave with `exit_code`."""
 
+import os
+import shlex
+from pathlib import Path
+
+#: The name on the package index; what is called `scratchnet` there is another project
+DISTRIBUTION = "scratchnet-engine"
+
+
+def install_command(extra: str) -> str:
+    """The command that installs what the extra names, right where it is printed.
+
+    In a clone it installs the clone; elsewhere it installs from the package index.
+    """
+    clone, project = Path(__file__).resolve().parents[1], DISTRIBUTION
+    settings = clone / "pyproject.toml"
+    if settings.is_file() and f'name = "{DISTRIBUTION}"' in settings.read_text(encoding="utf-8"):
+        project = "." if Path.cwd() == clone else str(clone)
+    what = f"{project}[{extra}]"
+    return "pip install " + (f'"{what}"' if os.name == "nt" else shlex.quote(what))
+
 
 class ScratchnetError(Exception):
     """A mistake that the user can mend; the message says what, where and what to do."""

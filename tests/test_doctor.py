@@ -11,6 +11,7 @@ import pytest
 import scratchnet
 from scratchnet import doctor
 from scratchnet.doctor import BAD, GOOD, NOTE, Line, examine
+from scratchnet.errors import install_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,7 +94,7 @@ def test_versions(monkeypatch):
     lines = by_name(examine(doctor.versions))
     assert lines["numpy"].mark == BAD and "!=2.3.0" in lines["numpy"].mend
     assert lines["rich"] == Line(BAD, "rich", "missing (progress bars and tables)", "pip install rich")
-    assert lines["torch"].mark == NOTE and lines["torch"].mend == "pip install 'scratchnet[test]'"
+    assert lines["torch"].mark == NOTE and lines["torch"].mend == install_command("test")
     assert lines["scipy"].mark == GOOD
     assert doctor.verdict({"Versions": list(lines.values())}).endswith(": numpy, rich.")
 

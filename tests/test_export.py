@@ -1,6 +1,7 @@
 """ONNX: every layer with every kind of options, and whole networks, run in onnxruntime against the engine."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import scratchnet as sn
 from scratchnet import SettingError, export
 from scratchnet.engine import layers
 from scratchnet.engine.layers import Layer
+from scratchnet.errors import install_command
 from scratchnet.models import onnx as onnx_
 from tests import cases
 
@@ -107,7 +109,7 @@ def test_bad_shapes(tmp_path, args, reason):
 
 def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(SettingError, match=r"pip install 'scratchnet\[onnx\]'"):
+    with pytest.raises(SettingError, match=re.escape(install_command("onnx"))):
         onnx_.to_onnx(sn.Sequential(layers.Linear(4, 3)))
 
 

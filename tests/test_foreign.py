@@ -1,6 +1,7 @@
 """Folders of .npy files and HDF5 files: read strictly, never with code, never more than is wanted."""
 
 import os
+import re
 import tracemalloc
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import scratchnet as sn
 from scratchnet import CheckpointError, SettingError
+from scratchnet.errors import install_command
 from scratchnet.models import foreign
 from scratchnet.models.foreign import load_hdf5, load_npy, save_hdf5
 
@@ -222,9 +224,9 @@ def test_damaged_hdf5(tmp_path):
 
 def test_hdf5_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(SettingError, match=r"pip install 'scratchnet\[hdf5\]'"):
+    with pytest.raises(SettingError, match=re.escape(install_command("hdf5"))):
         save_hdf5(make(), tmp_path / "w")
-    with pytest.raises(SettingError, match=r"pip install 'scratchnet\[hdf5\]'"):
+    with pytest.raises(SettingError, match=re.escape(install_command("hdf5"))):
         load_hdf5(make(), tmp_path / "w")
 
 

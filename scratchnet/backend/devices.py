@@ -4,7 +4,7 @@ from types import ModuleType
 
 import numpy as np
 
-from scratchnet.errors import DeviceError, SettingError
+from scratchnet.errors import DeviceError, SettingError, install_command
 
 
 def cuda_problem() -> str | None:
@@ -12,7 +12,7 @@ def cuda_problem() -> str | None:
     try:
         import cupy
     except ImportError as e:
-        return f"CuPy is not installed ({e}): pip install 'scratchnet[cuda12]' or 'scratchnet[cuda13]'"
+        return f"CuPy is not installed ({e}): {install_command('cuda12')}, or cuda13 for a newer driver"
     if not cupy.cuda.is_available():
         return "CuPy is installed but finds no GPU with a working driver: nvidia-smi should list one"
     try:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchnet.data.words import NAMES, STOP_WORDS
-from scratchnet.errors import DataError, ScratchnetError
+from scratchnet.errors import DataError, ScratchnetError, install_command
 
 Words = list[str]
 
@@ -38,7 +38,7 @@ def _nltk(module: str) -> Any:
     try:
         return importlib.import_module(f"nltk.{module}")
     except ImportError as e:
-        raise MissingPackage(f"tweets need the package nltk ({e}): pip install 'scratchnet[text]'") from None
+        raise MissingPackage(f"tweets need the package nltk ({e}): {install_command('text')}") from None
 
 
 # ------------------------------------------------------------------------------------------ from texts to words

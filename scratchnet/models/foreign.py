@@ -16,7 +16,7 @@ import numpy as np
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.params import Param
-from scratchnet.errors import CheckpointError, SettingError
+from scratchnet.errors import CheckpointError, SettingError, install_command
 from scratchnet.files.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise SettingError("HDF5 files need the package h5py: pip install 'scratchnet[hdf5]'") from None
+        raise SettingError(f"HDF5 files need the package h5py: {install_command('hdf5')}") from None
     return h5py
 
 

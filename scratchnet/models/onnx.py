@@ -18,7 +18,7 @@ from scratchnet.engine import layers as la
 from scratchnet.engine.layers import Layer, Sequential
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.layers.recurrent import Recurrent
-from scratchnet.errors import SettingError, ShapeError
+from scratchnet.errors import SettingError, ShapeError, install_command
 
 OPSET, IR = 21, 10  # what every current runtime understands
 TOLERANCE = 1e-5
@@ -219,7 +219,7 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
         import onnx
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError:
-        raise SettingError("export needs the package onnx: pip install 'scratchnet[onnx]'") from None
+        raise SettingError(f"export needs the package onnx: {install_command('onnx')}") from None
     shape = example_shape(net) if shape is None else shape
     small, large = (net.shapes_from(sizes_of(shape, n))[-1] for n in (32, 64))
     out = [n if n == m else f"output{k}" for k, (n, m) in enumerate(zip(small, large, strict=True))]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from scratchnet.errors import SettingError
+from scratchnet.errors import SettingError, install_command
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,7 +29,7 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
     try:
         from distributed import CancelledError, Client, KilledWorker, Security
     except ImportError as e:
-        raise SettingError(f"--scheduler needs Dask ({e}): pip install 'scratchnet[cluster]'") from None
+        raise SettingError(f"--scheduler needs Dask ({e}): {install_command('cluster')}") from None
     security: Any = Security  # the package has no types
     if address.startswith("tls") and security().get_connection_args("client").get("ssl_context") is None:
         raise SettingError(

@@ -27,7 +27,7 @@ from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.training import describe_non_finite
-from scratchnet.errors import Interrupted, NonFiniteError, ScratchnetError, SettingError
+from scratchnet.errors import Interrupted, NonFiniteError, ScratchnetError, SettingError, install_command
 
 if TYPE_CHECKING:
     from scratchnet.engine.optim import Optimiser
@@ -47,7 +47,7 @@ class Ranks:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is there, but no MPI library
             raise SettingError(
-                f"--distributed needs mpi4py and an MPI library ({e}): pip install 'scratchnet[mpi]'"
+                f"--distributed needs mpi4py and an MPI library ({e}): {install_command('mpi')}"
             ) from None
         self.MPI, self.comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()

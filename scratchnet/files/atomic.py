@@ -1,7 +1,14 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Writing files so that a reader sees the old one or the new one, never half of one.
+
+Any number of threads, processes and containers may write the same file at once: each writes a
+temporary file of its own, and the last to finish wins.
+"""
 
 import contextlib
+import errno
 import os
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,80 +23,107 @@ SUFFIX = ".scratchnet.tmp"  # so that we remove nobody else's temporary files
 def atomic_write(path: str | os.PathLike[str], content: bytes | Iterable[bytes | memoryview]) -> None:
     """Write `content` (bytes, or pieces of them) to `path`, through a temporary file in the same folder.
 
-    The new file is on disk before it gets its name. If anything fails, the file that was there stays whole and no
-    temporary file remains; those of processes that were killed are removed by the next write into the folder.
-    Raises OSError, with `path` as its filename.
+    The new file is on disk before it gets its name. If anything fails, the file that was there
+    stays whole and no temporary file remains; those of killed processes are removed by the next
+    write into the folder. A file that was there keeps its permissions, and a symbolic link goes on
+    pointing to the file that is written. Raises OSError, with `path` as its filename.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
-    try:
-        _remove_abandoned(path.parent)
-        file = _open_locked(temporary)
-        try:
-            for piece in [content] if isinstance(content, bytes) else content:
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(file, rest) :]
-            os.fsync(file)
-            if fcntl is not None:  # still locked; Windows renames no open file
-                os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):  # after fsync, closing can lose nothing
-                os.close(file)
-        if fcntl is None:
-            os.replace(temporary, path)
-    except OSError as e:
-        raise OSError(e.errno, f"cannot be written ({e.strerror}); what was there is as before", str(path)) from e
-    finally:
-        temporary.unlink(missing_ok=True)
-    try:
-        _sync_folder(path.parent)
-    except OSError as e:
-        raise OSError(e.errno, f"is written, but may not survive a power cut ({e.strerror})", str(path)) from e
+    with _replacement(Path(path)) as (file, _):
+        for piece in [content] if isinstance(content, bytes) else content:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(file, rest) :]
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """For libraries that write a file themselves: the block writes to the path that it is given, which becomes `path`.
+    """For libraries that write a file themselves: the block fills the empty file that it is given.
 
-    Raises OSError.
+    Everything else is as in `atomic_write`. The library must not lock the file: it is locked here.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
-    try:
-        _remove_abandoned(path.parent)
+    with _replacement(Path(path)) as (_, temporary):
         yield temporary
-        file = os.open(temporary, os.O_RDWR)
+
+
+@contextlib.contextmanager
+def _replacement(path: Path) -> Iterator[tuple[int, Path]]:
+    """A new temporary file, open and locked, and its name; after the block it is on disk and called `path`."""
+    temporary = None
+    try:
+        target = Path(os.path.realpath(path))
+        mode = _mode_of(path)
+        _remove_abandoned(target.parent)
+        file, temporary = _open_new(target.parent, mode)
         try:
+            yield file, temporary
+            if mode is not None and hasattr(os, "fchmod"):
+                with contextlib.suppress(OSError):  # a file system without permissions
+                    os.fchmod(file, mode)
             os.fsync(file)
+            if fcntl is not None:  # still locked; Windows renames no open file
+                os.replace(temporary, target)
         finally:
-            os.close(file)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _open_locked(temporary: Path) -> int:
-    """A new file, with a lock that the system releases when its writer ends: until then it is being written."""
-    while True:
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+            with contextlib.suppress(OSError):  # after fsync, closing can lose nothing
+                os.close(file)
         if fcntl is None:
-            return file
+            os.replace(temporary, target)
+    except OSError as e:
+        reason = f"cannot be written ({e.strerror or e}); what was there is as before"
+        raise OSError(e.errno, reason, str(path)) from e
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    try:
+        _sync_folder(target.parent)
+    except OSError as e:
+        raise OSError(e.errno, f"is written, but may not survive a power cut ({e.strerror})", str(path)) from e
+
+
+def _mode_of(path: Path) -> int | None:
+    """The permissions of the file that is to be replaced, or None if there is none. Raises OSError for a device."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, which a file would replace")
+    return stat.S_IMODE(mode) & 0o777
+
+
+def _open_new(folder: Path, mode: int | None) -> tuple[int, Path]:
+    """A new file that nobody else can have opened for writing, and its name.
+
+    It carries a lock, which the system releases when its writer ends: until then it is being
+    written. Its permissions are what the user's umask leaves, or of `mode`, with the right to write.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = folder / f".{secrets.token_hex(8)}{SUFFIX}"
+        file = os.open(temporary, flags, 0o666 if mode is None else mode | 0o200)
+        if fcntl is None:
+            return file, temporary
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # a file system without locks
-            return file
+            return file, temporary
         if os.fstat(file).st_nlink:
-            return file
-        os.close(file)  # another process removed it between our two calls
+            return file, temporary
+        os.close(file)  # another writer took it for abandoned between our two calls
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove temporary files that no living process has locked."""
+    """Remove temporary files that no living process has locked.
+
+    Only ordinary files are opened: a pipe or a link of such a name is left where it is.
+    """
     for temporary in folder.glob(f".*{SUFFIX}") if fcntl is not None else ():
         try:
-            file = os.open(temporary, os.O_WRONLY)
+            if not stat.S_ISREG(temporary.lstat().st_mode):
+                continue
+            file = os.open(temporary, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:  # gone by now, or not ours
             continue
         try:

@@ -93,7 +93,7 @@ def save_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
     missing, OSError if the file cannot be written.
     """
     h5py = _h5py()
-    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_file(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         for name, p in net.params.items():
             data, digest = file.create_dataset(name, p.shape, str(net.dtype)), sha256()
             for rows in _pieces(p.shape, net.dtype.itemsize):

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from scratchnet.runs.checkpoints import (
     read_checkpoint,
     training_of,
 )
+from scratchnet.runs.identity import changed
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.progress import ProgressLines, many, number
 from scratchnet.runs.ranks import Ranks
@@ -73,8 +75,13 @@ class Run:
     >>> run.finish(net)
     """
 
-    def __init__(self, study: str, options: CommonOptions, dataset: str) -> None:
-        self.study, self.options = study, options
+    def __init__(self, study: str, options: CommonOptions, dataset: str, data: Mapping[str, str] | None = None) -> None:
+        """`data` are the digests of what was read from files; data that the program draws follow from the options.
+
+        Raises CheckpointError if the run is to go on from one with other data.
+        """
+        self.study, self.options, self.dataset, self.data = study, options, dataset, dict(data or {})
+        self._need_same_data()
         self.ranks = Ranks() if options.distributed else None
         self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
@@ -125,9 +132,9 @@ class Run:
         )
         if checkpoint:
             self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
-            changed = differences(training_of(checkpoint)["environment"], place)
-            if changed:
-                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {changed}")
+            others = differences(training_of(checkpoint)["environment"], place)
+            if others:
+                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {others}")
         self.metrics |= {"device": net.device, "threads": threads} | ({"ranks": self.ranks.size} if self.ranks else {})
         progress = ProgressLines(self.console, o.epochs, length(train[0]))
         sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
@@ -183,8 +190,29 @@ class Run:
 
     def _identity(self, examples: int) -> dict[str, Any]:
         """What must be the same in a run that goes on."""
-        dataset = self.metrics["dataset"]
-        return {"study": self.study, "dataset": dataset, "examples": examples, "options": as_json(self.options)}
+        return {
+            "study": self.study,
+            "dataset": self.dataset,
+            "data": self.data,
+            "examples": examples,
+            "options": as_json(self.options),
+        }
+
+    def _need_same_data(self) -> None:
+        """Raise CheckpointError, before anything is computed, if the run that is to go on had other data."""
+        if self.options.resume is None:
+            return
+        with newest_checkpoint(self.options.resume / "checkpoints") as file:
+            run = training_of(file).get("run")
+        recorded: dict[str, Any] = run if isinstance(run, dict) else {}
+        if recorded.get("dataset") != self.dataset:
+            raise file.error(f"was trained on other data: {recorded.get('dataset')} then, {self.dataset} now")
+        other = changed(recorded.get("data"), self.data)
+        if other:
+            raise file.error(
+                f"was trained on other data (changed since then: {', '.join(other)}): "
+                "give back the data of that run, or start a new one without --resume"
+            )
 
     def _checkpoint(self, examples: int) -> TensorFile | None:
         """The checkpoint to go on from, if that is asked for; a new run removes those of an older one in its folder."""
@@ -198,11 +226,9 @@ class Run:
             return None  # it had not come to this network
         file = newest_checkpoint(folder)
         recorded = training_of(file).get("run")
-        now = self._identity(examples)
-        for name in ("dataset", "examples"):
-            if not isinstance(recorded, dict) or recorded.get(name) != now[name]:
-                then = recorded.get(name) if isinstance(recorded, dict) else None
-                raise file.error(f"was trained on other data: {name} {then} then, {now[name]} now")
+        then = recorded.get("examples") if isinstance(recorded, dict) else None
+        if then != examples:
+            raise file.error(f"was trained on other data: examples {then} then, {examples} now")
         return file
 
     def finish(self, net: Sequential) -> None:

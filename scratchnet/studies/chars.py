@@ -24,6 +24,7 @@ from scratchnet.engine.losses import CrossEntropyLoss, Loss
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.sequences import run_with_state, step_with_state
 from scratchnet.errors import DataError, SettingError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.progress import ProgressLines
 from scratchnet.runs.run import Run, optimiser_of
@@ -179,7 +180,7 @@ def run(study: str, o: Options) -> int:
     streams(ids[:split], o.batch_size, o.length)  # raises before anything is written
     for c in o.prompt:
         need(c in vocabulary, "--prompt", "of characters that the text has", repr(c))
-    result = Run(study, o, o.text.name)
+    result = Run(study, o, o.text.name, digests(text=[text]))
     result.say(f"{study}, preset {o.preset}: {net}")
     train(net, ids[:split], ids[split:], result)
     last = result.history.last

@@ -29,6 +29,7 @@ from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.errors import DataError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.ranks import Ranks
 from scratchnet.runs.run import Run
@@ -111,20 +112,20 @@ def prepare(images: Array, dtype: str) -> Array:
 def run(study: str, options: Options) -> int:
     """Load, train, test, write; returns the exit code."""
 
-    def load() -> tuple[None, tuple[Array, ...]]:
+    def load() -> tuple[dict[str, str], tuple[Array, ...]]:
         data = load_cifar10(options.data_dir)
         n = len(data.train_images)
         if n < 10:
             raise DataError(f"{study}: there are too few pictures to train on: {n}")
         order = np.random.default_rng([options.seed, 1]).permutation(n)
         x = prepare(data.train_images[order], options.dtype)
-        return None, (x, data.train_labels[order], data.test_images, data.test_labels)
+        return digests(**data._asdict()), (x, data.train_labels[order], data.test_images, data.test_labels)
 
-    _, (x, t, test_images, test_labels) = Ranks().once_per_host(load) if options.distributed else load()
+    read, (x, t, test_images, test_labels) = Ranks().once_per_host(load) if options.distributed else load()
     n, valid = len(x), len(x) // 10
     if not options.epochs:
         options = replace(options, epochs=max(1, round(options.images / (n - valid))))
-    net, loss, result = network(options), loss_of(options.preset), Run(study, options, study)
+    net, loss, result = network(options), loss_of(options.preset), Run(study, options, study, read)
     net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
     net.summary((3, 32, 32))
     if n < 50_000:

@@ -25,6 +25,7 @@ import numpy as np
 from scratchnet.engine.layers import LSTM, Linear, Sequential
 from scratchnet.engine.losses import Loss, MSELoss
 from scratchnet.errors import DataError, SettingError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run, optimiser_of
 
@@ -170,7 +171,7 @@ def run(study: str, o: Options) -> int:
     scaling, x, t = prepare(series, start, o)
     net = network(o)
     net.info |= {"series": {"unit": "thousand passengers", "window": o.window, **scaling._asdict()}}
-    result = Run(study, o, "flights")
+    result = Run(study, o, "flights", digests(series=series))
     result.say(f"{study}, preset {o.preset}: {net}; {len(x)} windows of {o.window} months before {o.year}")
     result.fit(net, MSELoss(), (x, t), shuffle=o.preset != "tutorial")
     truth, naive = series[start : start + YEAR], series[start - YEAR : start]

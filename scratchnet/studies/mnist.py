@@ -27,6 +27,7 @@ from scratchnet.engine.layers import (
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.errors import DataError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.ranks import Ranks
 from scratchnet.runs.run import Run
@@ -210,8 +211,9 @@ def run(study: str, options: Options) -> int:
     recipe = RECIPES[options.preset]
     net = network(options)
 
-    def load() -> tuple[str, tuple[Array, ...]]:
+    def load() -> tuple[tuple[str, dict[str, str]], tuple[Array, ...]]:
         dataset, data = load_images(study, options)
+        read = {} if dataset == "digits" else digests(**data._asdict())  # digits follow from the seed
         if len(data.train_images) < 2:
             raise DataError(f"{dataset}: there are too few images to train on: {len(data.train_images)}")
         order = np.random.default_rng([options.seed, 1]).permutation(len(data.train_images))
@@ -220,10 +222,11 @@ def run(study: str, options: Options) -> int:
             images = np.concatenate([images, *(turned(images[valid:], by) for by in (DEGREES, -DEGREES))])
             labels = np.concatenate([labels, labels[valid:], labels[valid:]])
         train = prepare(images, labels, recipe, options.dtype)
-        return dataset, (*train, data.test_images, data.test_labels, np.array([valid]))
+        return (dataset, read), (*train, data.test_images, data.test_labels, np.array([valid]))
 
-    dataset, (x, t, test_images, test_labels, split) = Ranks().once_per_host(load) if options.distributed else load()
-    result = Run(study, options, dataset)
+    about, (x, t, test_images, test_labels, split) = Ranks().once_per_host(load) if options.distributed else load()
+    dataset, read = about
+    result = Run(study, options, dataset, read)
     valid = int(split[0])
     net.info |= {
         "classes": list(CLASSES[dataset]),

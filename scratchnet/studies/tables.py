@@ -20,6 +20,7 @@ from scratchnet.engine.crossvalidation import CrossValidation, Standardiser
 from scratchnet.engine.layers import Layer, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, QuadraticCost
 from scratchnet.errors import DataError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
 from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, run_search, say_confusion
@@ -91,7 +92,7 @@ def run(study: str, o: Options) -> int:
             raise DataError(f"{study}: {many(n, 'example')} of {name}, too few for {o.folds} folds")
     if o.search:
         return run_search(study, o, study)
-    result = Run(study, o, study)
+    result = Run(study, o, study, digests(measurements=table.values, classes=table.labels))
     F, K = len(table.features), len(table.classes)
     net = network(layers_of(F, K, o), o)
     net.summary((F,))

@@ -29,6 +29,7 @@ from scratchnet.engine.layers import Layer, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.engine.metrics import accuracy, evaluate, outputs
 from scratchnet.errors import DataError, SettingError
+from scratchnet.runs.identity import digests
 from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
 from scratchnet.studies.small import (
@@ -133,7 +134,7 @@ def run(study: str, o: Options) -> int:
         train, test = stratified_split(tweets.labels, TEST_SHARE, o.seed)
     vocabulary = Vocabulary(take(words, train))
     V = len(vocabulary.word_dict)
-    result = Run(study, o, dataset)
+    result = Run(study, o, dataset, digests(tweets=tweets.texts, authors=[tweets.authors[k] for k in tweets.labels]))
     net = network(layers_of(V, K, o), o)
     net.info |= {
         "classes": tweets.authors,

@@ -1,0 +1,51 @@
+"""`python -m scratchnet COMMAND`, or `scratchnet COMMAND`: lists the commands, or runs one.
+
+`scratchnet train mnist` is `python -m scratchnet.train mnist`.
+"""
+
+import runpy
+import sys
+from collections.abc import Sequence
+
+from scratchnet.cli import guard, known
+
+COMMANDS = {
+    "train": "train one of the classic networks of the literature",
+    "predict": "ask a trained network about a picture or a text of your own",
+    "backquery": "what a trained network finds most typical of each class",
+    "export": "a trained network as ONNX, for the runtimes of others",
+    "shapes": "where the output size of a convolution or a pool comes from",
+    "filters": "a convolution of a picture, step by step",
+    "doctor": "what is installed and found here, and how to mend what is missing",
+}
+HELP = """\
+usage: scratchnet COMMAND [OPTIONS]
+
+Neural networks from scratch, to read, to prove and to race. The commands:
+
+{commands}
+
+`scratchnet COMMAND --help` shows the options of one. To begin:
+
+  scratchnet train mnist
+"""
+
+
+def main(args: Sequence[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print(HELP.format(commands="\n".join(f"  {name:<{width}}  {about}" for name, about in COMMANDS.items())))
+        return 0
+    command = known(args[0], list(COMMANDS), "command")
+    sys.argv = [f"scratchnet {command}", *args[1:]]
+    runpy.run_module(f"scratchnet.{command}", run_name="__main__", alter_sys=True)
+    return 0
+
+
+def console() -> None:
+    """The command `scratchnet`."""
+    guard(main)
+
+
+if __name__ == "__main__":
+    console()

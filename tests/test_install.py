@@ -31,7 +31,7 @@ def test_the_command_is_right_where_it_is_printed(tmp_path):
     elsewhere.mkdir()
     for folder in (clone, tmp_path / "site-packages", tmp_path / "vendored"):
         (folder / "scratchnet").mkdir(parents=True)
-        for name in ("__init__.py", "errors.py"):
+        for name in ("__init__.py", "__init__.pyi", "errors.py"):
             shutil.copy(ROOT / "scratchnet" / name, folder / "scratchnet")
     shutil.copy(ROOT / "pyproject.toml", clone)
     (tmp_path / "vendored" / "pyproject.toml").write_text('[project]\nname = "a-project-of-the-user"\n')

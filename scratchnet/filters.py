@@ -15,6 +15,7 @@ from scratchnet.cli import guard, known, parse
 from scratchnet.engine.layers import Conv2d, MaxPool2d, ReLU, Sequential
 from scratchnet.engine.layers.base import shape_text
 from scratchnet.errors import DataError, SettingError
+from scratchnet.files.reading import open_regular
 
 #: 3 x 3 kernels by name. Convolution here does not turn the kernel over: what is drawn is what meets the picture.
 KERNELS = {
@@ -66,7 +67,7 @@ def read_grey(path: Path) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             image.draft("L", (LARGEST, LARGEST))
             grey = image.convert("L")
             grey.thumbnail((LARGEST, LARGEST))

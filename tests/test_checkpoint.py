@@ -158,6 +158,7 @@ STRICT = {
     "0.bias is given as <U1": lambda d: d.update({"0.bias": np.array(list("abcd"))}),
     "0.bias is given as int64": lambda d: d.update({"0.bias": np.zeros(4, np.int64)}),
     "0.bias is given as bool": lambda d: d.update({"0.bias": np.zeros(4, bool)}),
+    "0.bias holds values that float32 cannot": lambda d: d.update({"0.bias": np.array([0, 0, 1e39, 0])}),
     "0.bias cannot be made an array": lambda d: d.update({"0.bias": [[1.0], [2.0, 3.0]]}),
 }
 
@@ -185,6 +186,15 @@ def test_every_flipped_bit_is_found(tmp_path, content):
         path.write_bytes(flipped)
         with pytest.raises(CheckpointError):
             scratchnet.load(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    net = small_net()
+    net.params["3.weight"].value[1, 2] = value
+    net.save(tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: parameter 3\.weight holds NaN or infinite values"):
+        scratchnet.load(tmp_path / "m.safetensors")
 
 
 def test_every_length_is_found(tmp_path, content):

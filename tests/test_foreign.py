@@ -1,8 +1,10 @@
 """Folders of .npy files and HDF5 files: read strictly, never with code, never more than is wanted."""
 
+import base64
 import os
 import re
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -207,7 +209,7 @@ def test_damaged_hdf5(tmp_path):
     pytest.importorskip("h5py")
     save_hdf5(make(1), tmp_path / "w.h5")
     content, rng = (tmp_path / "w.h5").read_bytes(), np.random.default_rng(0)
-    for k in range(300):
+    for k in range(15):  # a process each
         mutant = bytearray(content)
         for _ in range(rng.integers(1, 5)):
             mutant[rng.integers(len(mutant))] = rng.integers(256)
@@ -236,3 +238,64 @@ def test_hdf5_that_is_not_there_or_cannot_be_written(tmp_path):
         load_hdf5(make(), tmp_path / "none")
     with pytest.raises(OSError, match="No such file"):
         save_hdf5(make(), tmp_path / "none" / "w.h5")
+
+
+#: An HDF5 file of `save_hdf5` for Linear(1, 2), in zlib and base 85
+WHOLE = (
+    "c-"
+    "rlgJx{|h5Qc5HK!iZF5>g8b9a%t58auIs)FN8wfB*plBTi~l<|4s@SmAfDura}k*!Wi^X`Ipo3GpEY#68RTeCM;1d+(;x+MJzUoJ"
+    "KL0g^H+z#u*q&)vTY!kB!B~UK@Ky(tSLPnd7Kz>gV$g_uK6_dypf&hZYlSA>cpKX|M0a_Q?1(V_!%%kFK7p)05uWn;)FY{+mAiFW"
+    "!sMWO5d#{&HeTvO#kC&-;Z)`SH43TS7(i@`{BjS0+9YDLRf5k`%Peq!e%}^{nD&P}9_(Li16q-;)mG2rXbdoUGF5ZY%SSW-{Jmd-"
+    "Pj<IM~^3;pi*VdA^wVI6r-TtpFPSSXap(#W<@g@?#xY)!)()8SManmCO6*wUt}l*xK0L9`?9|-"
+    "t{|1^1xw2ht#FaW=i>r3&}Kdg(IB0tHWr)Torg)I!aNgw5vky1)eP(SMoZ^)f0ZGDAlgr_3Htn+E;-"
+    "sWS0jX)4DFC>j=+No^4A>xhEYFMj@(HH=vY@E=%9PHwQfg00000000000D#Z(Ncod|P>oj*RAwy"
+)
+
+
+@pytest.mark.parametrize("bit", [7753, 8030])
+def test_one_flipped_bit_neither_crashes_nor_hangs_us(tmp_path, monkeypatch, bit):
+    """HDF5 1.14 ends with a segmentation fault on the first, and never ends on the second."""
+    pytest.importorskip("h5py")
+    content = bytearray(zlib.decompress(base64.b85decode(WHOLE)))
+    path, net = tmp_path / "w.h5", sn.Sequential(sn.Linear(1, 2), seed=2)
+    path.write_bytes(content)
+    load_hdf5(net, path)
+    before = net.state_dict()
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    monkeypatch.setattr(foreign, "PATIENCE", 3.0)
+    with pytest.raises(CheckpointError, match=r"w\.h5: "):
+        load_hdf5(net, path)
+    assert all(np.array_equal(a, before[name]) for name, a in net.state_dict().items())
+
+
+# ------------------------------------------------------------------------------------------ no numbers
+
+
+def numbers(kind, folder, arrays):
+    """A folder of .npy or an HDF5 file with these arrays, and how to load it."""
+    if kind == "npy":
+        return lambda net: load_npy(net, write_npy(folder / "a", arrays))
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "w.h5", "w") as file:
+        for name, a in arrays.items():
+            file[name] = a
+    return lambda net: load_hdf5(net, folder / "w.h5")
+
+
+@pytest.mark.parametrize("kind", ["npy", "HDF5"])
+def test_what_is_no_number_or_too_large_is_refused(tmp_path, kind):
+    for value, reason in (
+        (np.nan, "0.bias holds NaN or infinite values"),
+        (np.inf, "0.bias holds NaN or infinite values"),
+        (-1e39, r"0.bias holds values that float32 cannot: give the network dtype='float64'"),
+    ):
+        arrays, net = make(1, "float64").state_dict(), make(2)
+        arrays["0.bias"][3] = value
+        (tmp_path / f"{value}").mkdir()
+        with pytest.raises(CheckpointError, match=reason):
+            numbers(kind, tmp_path / f"{value}", arrays)(net)
+        assert same(net, make(2))
+    net = make(2, "float64")
+    numbers(kind, tmp_path / "-1e+39", arrays)(net)
+    assert net.state_dict()["0.bias"][3] == -1e39

@@ -16,6 +16,7 @@ from scratchnet.data import Images
 from scratchnet.data.fetch import Remote, download, local_folder
 from scratchnet.data.inflate import inflate
 from scratchnet.errors import DataError
+from scratchnet.files.reading import open_regular
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD = 1 + 3 * 32 * 32
@@ -58,7 +59,7 @@ def load_cifar10(data_dir: str | Path | None = None) -> Images:
 def read_records(path: Path) -> np.ndarray:
     """The records (N, 3073) of one .bin file; their number follows from its size."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _records(f"{path}", file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -72,7 +73,7 @@ def read_archive(path: Path) -> Images:
     """
     found: dict[str, np.ndarray] = {}
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content: Any = _Budget(path, inflate(path, file))
             with tarfile.open(fileobj=content, mode="r|") as archive:
                 for count, member in enumerate(archive, 1):

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from scratchnet.errors import DataError
+from scratchnet.files.reading import open_regular
 
 SIZE, BOX = 28, 20
 LARGEST = 64_000_000  # pixels of a picture that is read; a telephone's has 50 million at most
@@ -35,7 +36,7 @@ def read_picture(path: str | Path) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path, formats=["PNG", "JPEG"]) as picture:
+        with open_regular(path) as file, Image.open(file, formats=["PNG", "JPEG"]) as picture:
             width, height = picture.size
             if width * height > LARGEST:  # known from the header: nothing has been unpacked
                 raise DataError(f"{path}: {width} x {height} pixels are too many: {LARGEST:,} at most")

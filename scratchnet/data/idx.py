@@ -13,6 +13,7 @@ import numpy as np
 
 from scratchnet.data.inflate import CHUNK, MAGIC, RATIO, inflate
 from scratchnet.errors import DataError
+from scratchnet.files.reading import open_regular
 
 LARGEST = 1 << 26  # bytes of values; the largest file that we know of, MNIST's training images, has 47 million
 
@@ -27,14 +28,14 @@ def read_idx(path: str | Path, shape: tuple[int | None, ...]) -> np.ndarray:
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             compressed = file.read(2) == MAGIC
             file.seek(0)
             chunks = inflate(path, file) if compressed else iter(lambda: file.read(CHUNK), b"")
             return _read(path, chunks, shape, size * RATIO if compressed else size)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 

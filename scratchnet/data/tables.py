@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.errors import DataError
+from scratchnet.files.reading import open_regular
 
 LARGEST = 1 << 24  # bytes; the tables that this project reads have a few thousand
 
@@ -26,11 +27,12 @@ def read_table(
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
-        if path.stat().st_size > LARGEST:
+        with open_regular(path) as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
             raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
-        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     return _parse(path, content, columns, classes or {}, delimiter)

@@ -23,6 +23,7 @@ import numpy as np
 
 from scratchnet.data.words import NAMES, STOP_WORDS
 from scratchnet.errors import DataError, ScratchnetError, install_command
+from scratchnet.files.reading import open_regular
 
 Words = list[str]
 
@@ -180,7 +181,8 @@ def read_tweets(path: str | Path) -> Tweets:
     missing columns, a row without an author, quotes that do not close, or fewer than two authors.
     """
     try:
-        content = Path(path).read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except OSError as e:

@@ -99,7 +99,23 @@ def check_names(wanted: Iterable[str], given: Iterable[str], where: str = "") ->
         raise CheckpointError(f"{where}the parameters do not belong to this network: {'; '.join(parts)}")
 
 
-def as_parameter(name: str, value: Any, shape: tuple[int, ...], xp: ModuleType) -> Array:
+def check_values(name: str, array: Array, dtype: np.dtype) -> None:
+    """Raise CheckpointError unless all values are finite and `dtype` can hold them."""
+    if array.size:
+        with np.errstate(invalid="ignore"):
+            low, high = float(array.min()), float(array.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise CheckpointError(f"parameter {name} holds NaN or infinite values")
+        if max(-low, high) > float(np.finfo(dtype).max):
+            raise too_large(name, dtype)
+
+
+def too_large(name: str, dtype: np.dtype) -> CheckpointError:
+    """The error for finite values that would become infinite."""
+    return CheckpointError(f"parameter {name} holds values that {dtype} cannot: give the network dtype='float64'")
+
+
+def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
     """`value` as an array for the parameter `name` of this shape; raises CheckpointError if it cannot be one."""
     try:
         array = value if type(value) is xp.ndarray else xp.asarray(value)
@@ -109,4 +125,9 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], xp: ModuleType) 
         raise CheckpointError(f"parameter {name} is given as {array.dtype}, but floating-point numbers are needed")
     if array.shape != shape:
         raise CheckpointError(f"parameter {name} has shape {shape}, but is given {array.shape}")
+    if array.dtype.itemsize > dtype.itemsize:
+        with np.errstate(over="ignore"):
+            wide, array = array, array.astype(dtype)
+        if bool((xp.isinf(array) & ~xp.isinf(wide)).any()):
+            raise too_large(name, dtype)
     return array

@@ -16,7 +16,6 @@ import contextlib
 import json
 import math
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 
 from scratchnet.errors import CheckpointError
 from scratchnet.files.atomic import atomic_write
+from scratchnet.files.reading import open_regular
 
 DTYPES: dict[Any, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -86,15 +86,11 @@ class TensorFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            if not stat.S_ISREG(self.path.stat().st_mode):  # a pipe would wait for ever
-                raise CheckpointError(f"{path}: this is not a file")
-            self.file = open(self.path, "rb")  # noqa: SIM115
-        except CheckpointError:
-            raise
+            self.file = open_regular(self.path)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: there is no such file") from None
-        except (OSError, ValueError) as e:
-            raise CheckpointError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e})") from None
+        except OSError as e:
+            raise CheckpointError(f"{path}: cannot be read ({e.strerror})") from None
         try:
             self._read_header()
         except BaseException:

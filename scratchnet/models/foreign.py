@@ -1,28 +1,33 @@
 """Weights in the files of others: a folder of .npy files, as the simplest tutorials write them, and HDF5.
 
-Both are read strictly, as everything: what is missing, left over, misshapen or no floating-point numbers is a
-CheckpointError that names it, and then nothing has been changed. Neither can carry code: no pickle is ever read.
+Both are read as strictly as everything else: what is missing, left over, misshapen or not a finite
+floating-point number is a CheckpointError that names it, and then nothing has been changed. Neither
+can carry code: no pickle is ever read.
 """
 
-import math
+import contextlib
+import json
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.layers.sequential import Sequential
-from scratchnet.engine.params import Param
+from scratchnet.engine.params import check_values
 from scratchnet.errors import CheckpointError, SettingError, install_command
 from scratchnet.files.atomic import atomic_file
-
-if TYPE_CHECKING:
-    import h5py
+from scratchnet.files.reading import open_regular
+from scratchnet.models import hdf5_reader
 
 PIECE = 16 * 2**20  # bytes that are in memory at a time
+PATIENCE = 30.0  # seconds that the reader of an HDF5 file may be silent
 
 
 # ------------------------------------------------------------------------------------------ .npy
@@ -33,7 +38,7 @@ def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
 
     The files are named as the parameters (0.weight.npy), or anyhow (wih.npy, b1.npy) if only one assignment fits their
     shapes; a weight (in, out), as x @ W has it, is then transposed, and a bias may be a row or a column.
-    Raises CheckpointError, before anything is changed, if they do not fit.
+    Raises CheckpointError, before anything is changed, if they do not fit or hold NaN or infinities.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -42,6 +47,9 @@ def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
     if set(arrays) != set(net.params) and len(arrays) == len(net.params) and not set(arrays) & set(net.params):
         arrays = _assigned(net, arrays, folder)
     try:
+        for name, a in arrays.items():
+            if name in net.params and a.dtype.kind == "f":
+                check_values(name, a, net.dtype)
         net.load_state_dict(arrays)
     except CheckpointError as e:
         raise CheckpointError(f"{folder}: {e}") from None
@@ -50,7 +58,10 @@ def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
 def _open_npy(path: Path) -> np.ndarray:
     """The array in a file, not yet read: only what fits a parameter will be."""
     try:
+        open_regular(path).close()
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot be read ({e.strerror or e})") from None
     except Exception as e:  # NumPy raises many kinds for damaged headers
         raise CheckpointError(f"{path}: not an array that can be read ({e})") from None
     if not isinstance(array, np.memmap) or array.offset + array.nbytes != path.stat().st_size:
@@ -96,7 +107,7 @@ def save_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
     with atomic_file(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         for name, p in net.params.items():
             data, digest = file.create_dataset(name, p.shape, str(net.dtype)), sha256()
-            for rows in _pieces(p.shape, net.dtype.itemsize):
+            for rows in hdf5_reader.pieces(p.shape, net.dtype.itemsize, PIECE):
                 piece = np.ascontiguousarray(to_numpy(p.value[rows]))
                 data[rows] = piece
                 digest.update(piece.data)
@@ -106,50 +117,93 @@ def save_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
 def load_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
     """Set all parameters of `net` from an HDF5 file with a data set for each, never more than 16 MB of it at a time.
 
-    Raises CheckpointError, before anything is changed, for a damaged file and data sets that do not fit; SettingError
-    if h5py is missing.
+    The file is read by another process: a damaged one can crash the HDF5 library, or hang it for ever.
+    Raises CheckpointError, before anything is changed, for a damaged file and data sets that do not
+    fit, and if nothing comes for PATIENCE seconds; SettingError if h5py is missing.
     """
-    from scratchnet.engine.params import as_parameter, check_names
-
-    h5py = _h5py()
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: there is no such file")
+    _h5py()
     try:
-        with h5py.File(path, "r") as file:
-            check_names(net.params, file)
-            sealed = any("sha256" in file[name].attrs for name in net.params)  # then all must be
-            for name, p in net.params.items():
-                _check_dataset(file, name, p, sealed)
-            for name, p in net.params.items():
-                data = file[name]
-                for rows in _pieces(p.shape, data.dtype.itemsize):
-                    p.value[rows] = as_parameter(name, net.xp.asarray(data[rows]), p.value[rows].shape, net.xp)
-    except CheckpointError as e:
-        raise CheckpointError(f"{path}: {e}") from None
-    except Exception as e:  # h5py raises six kinds for damaged files
-        raise CheckpointError(f"{path}: not an HDF5 file that can be read ({str(e).partition(chr(10))[0]})") from None
+        open_regular(path).close()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file") from None
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot be read ({e.strerror})") from None
+    asked = {
+        "path": os.path.abspath(path), "shapes": {name: p.shape for name, p in net.params.items()},
+        "dtype": str(net.dtype), "piece": PIECE,
+    }  # fmt: skip
+    with _Reader(path, asked) as reader:
+        for p in net.params.values():
+            for rows in hdf5_reader.pieces(p.shape, net.dtype.itemsize, PIECE):
+                p.value[rows] = net.xp.asarray(reader.array(p.value[rows].shape, net.dtype))
 
 
-def _check_dataset(file: "h5py.File", name: str, p: Param, sealed: bool) -> None:
-    """Raise CheckpointError unless this is a data set for `p`, in this file itself, and whole."""
-    import h5py
+class _Reader:
+    """The process that reads an HDF5 file (hdf5_reader.py); entering it waits until the file is known to be whole."""
 
-    data = file.get(name, getlink=True)
-    data = file[name] if isinstance(data, h5py.HardLink) else None  # no links into other files
-    if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
-        raise CheckpointError(f"{name} is not a data set of this file")
-    if data.dtype.kind != "f":
-        raise CheckpointError(f"parameter {name} is given as {data.dtype}, but floating-point numbers are needed")
-    if data.shape != p.shape:
-        raise CheckpointError(f"parameter {name} has shape {p.shape}, but is given {data.shape}")
-    if data.chunks and math.prod(data.chunks) * data.dtype.itemsize > max(PIECE, p.size * data.dtype.itemsize):
-        raise CheckpointError(f"parameter {name} is stored in pieces of {data.chunks}, larger than itself")
-    digest = sha256()
-    for rows in _pieces(p.shape, data.dtype.itemsize):  # read once before anything is changed, so that all of it can be
-        piece = data[rows]
-        digest.update(np.ascontiguousarray(piece, piece.dtype.newbyteorder("=")).data)
-    if sealed and data.attrs.get("sha256") != digest.hexdigest():
-        raise CheckpointError(f"parameter {name} is damaged, its SHA-256 is not the recorded one")
+    def __init__(self, path: str | os.PathLike[str], asked: dict[str, Any]) -> None:
+        self.path, self.asked, self.silent = path, asked, False
+
+    def __enter__(self) -> "_Reader":
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self.process = subprocess.Popen(
+            [sys.executable, hdf5_reader.__file__], env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()  # closes the pipes, and waits
+
+    def _begin(self) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; reading will tell
+            self.process.stdin.write(json.dumps(self.asked).encode() + b"\n")
+            self.process.stdin.flush()
+        line = b"\n"
+        while line == b"\n":
+            with self._patience():
+                line = self.process.stdout.readline()
+        if not line:
+            raise self._broken()
+        said = json.loads(line)
+        if "error" in said:
+            raise CheckpointError(f"{self.path}: {said['error']}")
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The next piece of the data."""
+        assert self.process.stdout is not None
+        a = np.empty(shape, dtype)
+        with self._patience():
+            n = self.process.stdout.readinto(a.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
+        if n < a.nbytes:
+            raise self._broken()
+        return a
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        """End the process if the block takes longer than PATIENCE."""
+
+        def end() -> None:
+            self.silent = True
+            self.process.kill()
+
+        timer = threading.Timer(PATIENCE, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _broken(self) -> CheckpointError:
+        what = f"nothing could be read for {PATIENCE:g} seconds" if self.silent else "the HDF5 library crashed on it"
+        return CheckpointError(f"{self.path}: damaged: {what}")
 
 
 def _h5py() -> Any:
@@ -158,10 +212,3 @@ def _h5py() -> Any:
     except ImportError:
         raise SettingError(f"HDF5 files need the package h5py: {install_command('hdf5')}") from None
     return h5py
-
-
-def _pieces(shape: tuple[int, ...], itemsize: int) -> Iterator[slice]:
-    """Slices along the first axis that cut an array into pieces of about 16 MB."""
-    n = max(1, PIECE // max(1, math.prod(shape[1:]) * itemsize))
-    for k in range(0, shape[0], n):
-        yield slice(k, min(k + n, shape[0]))

@@ -12,7 +12,7 @@ import numpy as np
 from scratchnet.engine import layers
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.layers.sequential import FORMAT, Sequential
-from scratchnet.engine.params import check_names
+from scratchnet.engine.params import check_names, check_values
 from scratchnet.errors import CheckpointError, DeviceError, ScratchnetError, SettingError
 from scratchnet.files.tensorfile import TensorFile, short
 
@@ -61,7 +61,15 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
 
 
 def _reader(file: TensorFile, name: str) -> Any:
-    return lambda rng, shape: file.read(name)
+    def read(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        a = file.read(name)
+        try:
+            check_values(name, a, a.dtype)
+        except CheckpointError as e:
+            raise file.error(str(e)) from None
+        return a
+
+    return read
 
 
 def _field(file: TensorFile, name: str, kind: type) -> Any:

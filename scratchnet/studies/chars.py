@@ -8,6 +8,7 @@ Source: A. Graves, Generating sequences with recurrent neural networks, arXiv:13
 after A. Karpathy, The unreasonable effectiveness of recurrent neural networks (2015).
 """
 
+import io
 import math
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from scratchnet.engine.losses import CrossEntropyLoss, Loss
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.sequences import run_with_state, step_with_state
 from scratchnet.errors import DataError, SettingError
+from scratchnet.files.reading import open_regular
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.progress import ProgressLines
@@ -73,7 +75,8 @@ PRESETS = {
 def read_text(path: Path) -> str:
     """The text of a file. Raises DataError if it cannot be read, is no UTF-8 or holds nothing to learn from."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8").read()
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror or e}") from None
     except UnicodeDecodeError as e:

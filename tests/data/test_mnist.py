@@ -153,5 +153,5 @@ def test_damage_is_named_with_its_place(tmp_path, content, message):
 def test_what_is_not_a_file(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_idx(tmp_path / "nowhere", (None,))
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="this is not a file"):
         read_idx(tmp_path, (None,))

@@ -100,5 +100,5 @@ def test_what_is_allowed(tmp_path):
     np.testing.assert_array_equal(columns["kind"], np.array([0, 1]), strict=True)
     path.write_bytes(b"1\t\t2 \n\n 3 4\n")
     np.testing.assert_array_equal(read_table(path, ["a", "b"])["b"], [2.0, 4.0])
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="this is not a file"):
         read_table(tmp_path, ["a"])

@@ -92,7 +92,9 @@ class Sequential:
         from scratchnet.engine.params import as_parameter, check_names
 
         check_names(self.params, state)
-        arrays = {name: as_parameter(name, state[name], p.shape, self.xp) for name, p in self.params.items()}
+        arrays = {
+            name: as_parameter(name, state[name], p.shape, self.dtype, self.xp) for name, p in self.params.items()
+        }
         for name, p in self.params.items():
             p.value[...] = arrays[name]
 

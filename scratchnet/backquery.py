@@ -12,6 +12,7 @@ import tyro
 from scipy.ndimage import gaussian_filter
 
 from scratchnet.backend.arrays import to_numpy
+from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.data.handwriting import SIZE
 from scratchnet.engine.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
@@ -46,7 +47,8 @@ def backquery(net: Sequential) -> tuple[np.ndarray, str]:
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
     if all(isinstance(layer, Linear) for layer in layers[::2]) and all(isinstance(la, Sigmoid) for la in layers[1::2]):
         return invert(net).reshape(-1, SIZE, SIZE), "every layer inverted, from the label to the pixels"
-    images = ascend(net, shape, scale, shift)
+    with blas_threads(1):  # for one image of each label
+        images = ascend(net, shape, scale, shift)
     return images, "found by gradient ascent on the label's probability, from an empty image"
 
 

@@ -16,7 +16,6 @@ from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.engine.training import work_of
 from scratchnet.errors import DeviceError
 
 LOSSES: dict[str, Loss] = {
@@ -72,7 +71,7 @@ def network(work: Workload, device: str) -> sn.Sequential:
 
 def threads_of(work: Workload, net: sn.Sequential) -> int:
     """The engine's own choice of BLAS threads."""
-    return choose_threads("auto", work_of(net, work.batches()[0][0], work.batch))
+    return choose_threads("auto", net.work(work.batches()[0][0]))
 
 
 def finish(net: sn.Sequential) -> None:

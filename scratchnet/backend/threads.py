@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 from scratchnet.errors import SettingError
 
 LARGE = 50_000_000  # multiplications from which on a product may have several threads, which NumPy has and SciPy not
+KEPT = 10.0  # seconds that a probe speaks for; it takes a tenth of one, and a machine may become busy
 
 
 class Library(NamedTuple):
@@ -43,7 +43,8 @@ def _library(found: Any) -> Library:
         # asked directly, because threadpoolctl obeys one Python thread alone, and takes ten times as long
         library = ctypes.PyDLL(found.filepath)
         for before, after in product(("", "scipy_"), ("", "64_", "_64")):
-            get, set_ = (getattr(library, f"{before}openblas_{verb}_num_threads{after}", None) for verb in ("get", "set"))
+            get = getattr(library, f"{before}openblas_get_num_threads{after}", None)
+            set_ = getattr(library, f"{before}openblas_set_num_threads{after}", None)
             if get is not None and set_ is not None:
                 set_.restype = None
                 return Library(get, set_, is_scipys, is_per_thread)
@@ -66,7 +67,7 @@ _before: list[int] = []  # what every library had when the first of them began
 
 
 class blas_threads:
-    """Run a block with this many BLAS threads, and restore what was before, after an exception too. It costs 2 µs.
+    """Run a block with this many BLAS threads, and restore what was before, after an exception too. It costs 2 to 5 µs.
 
     They are NumPy's: SciPy's BLAS, which changes weights in place, has one meanwhile. After their work threads look out
     for more for a while, and those of two libraries get in each other's way: a step of 784-2000-10 took 65 ms on four
@@ -128,20 +129,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def threads_for(operations: float) -> contextlib.AbstractContextManager[None]:
-    """Run one call from outside, such as a step, with as many BLAS threads as pay off for its largest product.
+def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractContextManager[None]:
+    """A block of one call from outside, such as a step, with as many BLAS threads as pay off for it.
 
-    A block of `blas_threads` around it, as in `fit`, has decided already. Never more than BLAS has now.
+    `work(x)` is the floating-point work of its largest product; what a probe of that size found is kept for KEPT
+    seconds. In a block of `blas_threads`, such as `fit`, this has been decided already.
     """
     if threading.get_ident() in _wanted:
         return contextlib.nullcontext()
+    operations = work(x)
     if operations < 2 * LARGE:
         return blas_threads(1)
-    return blas_threads(_probed_once(math.ceil(math.log2(operations)), _cores()))
+    return blas_threads(_probed(math.ceil(math.log2(operations)), _cores(), time.perf_counter() // KEPT))
 
 
-@functools.lru_cache(maxsize=256)
-def _probed_once(power: int, cores: int) -> int:
+@functools.lru_cache(maxsize=64)
+def _probed(power: int, cores: int, period: float) -> int:
     return _probe(2.0**power, cores)
 
 

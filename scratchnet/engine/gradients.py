@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import to_numpy
+from scratchnet.backend.threads import threads_for
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.base import shape_text
 from scratchnet.engine.layers.sequential import Sequential
@@ -91,7 +92,11 @@ def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int 
     wrong shape, NonFiniteError if C is not finite.
     Sources: W. Squire and G. Trapp, SIAM Review 40 (1998), for complex step; Nielsen, chapter 2, for the rest.
     """
-    check = _Check(net, x, target, loss)
+    with threads_for(net.work, to_numpy(x)):
+        return _compare(_Check(net, x, target, loss), samples, seed)
+
+
+def _compare(check: "_Check", samples: int, seed: int) -> GradientReport:
     report = GradientReport(no_complex_step=check.no_complex_step)
     rng = np.random.default_rng(seed)
     for name, g in check.gradients.items():

@@ -6,6 +6,7 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import length
+from scratchnet.backend.threads import threads_for
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
@@ -28,7 +29,9 @@ def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float,
     """(loss per example, outputs) over all examples, in inference."""
     total, parts = 0.0, []
     for k in range(0, length(x), CHUNK):
-        y, _ = net.forward(to_columns(net.as_input(x[k : k + CHUNK])))
+        piece = net.as_input(x[k : k + CHUNK])
+        with threads_for(net.work, piece):
+            y, _ = net.forward(to_columns(piece))
         n = y.shape[-1]
         value, _ = loss.forward(y, to_columns(loss.as_target(target[k : k + CHUNK], y)))
         total += float(value) * (n if loss.averages else 1)

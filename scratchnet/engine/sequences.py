@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from scratchnet.backend.arrays import Array
+from scratchnet.backend.threads import threads_for
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.recurrent import Recurrent, State
 from scratchnet.engine.layers.sequential import Sequential
@@ -27,7 +28,9 @@ def run_with_state(net: Sequential, x: Any, state: Carried | None = None, mask: 
     is true where a sequence has a value, false after its end: its state then stays as it is, so the output "last" is
     the one at its own end. Raises ShapeError, SettingError.
     """
-    y, final, _ = _forward(net, x, state, mask, None)
+    x = net.as_input(x)
+    with threads_for(net.work, x):
+        y, final, _ = _forward(net, x, state, mask, None)
     return to_rows(y), final
 
 
@@ -47,20 +50,22 @@ def step_with_state(
     Source: R. Williams and J. Peng, An efficient gradient-based algorithm for on-line training of recurrent network
     trajectories, Neural Computation 2 (1990): truncated backpropagation through time.
     """
-    optimiser.begin()
-    y, final, caches = _forward(net, x, state, mask, optimiser)
-    value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
-    if not math.isfinite(value):
-        raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
-    net.backward(delta, caches, optimiser)
-    optimiser.update()
+    x = net.as_input(x)
+    with threads_for(net.work, x):
+        optimiser.begin()
+        y, final, caches = _forward(net, x, state, mask, optimiser)
+        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        if not math.isfinite(value):
+            raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
+        net.backward(delta, caches, optimiser)
+        optimiser.update()
     return value, final
 
 
 def _forward(
-    net: Sequential, x: Any, state: Carried | None, mask: Any, learn: Learner | None
+    net: Sequential, x: Array, state: Carried | None, mask: Any, learn: Learner | None
 ) -> tuple[Array, Carried, list[Any]]:
-    a = to_columns(net.as_input(x))
+    a = to_columns(x)
     net.shapes_from(a.shape[:-1])
     if not any(isinstance(layer, Recurrent) for layer in net.layers):
         raise SettingError("a network without a recurrent layer has no state to carry")

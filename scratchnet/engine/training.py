@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import dense, is_sparse, length
-from scratchnet.backend.threads import blas_threads, choose_threads
+from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.kernels import kind_of_steps
 from scratchnet.engine.layers.sequential import Sequential
@@ -35,13 +35,15 @@ def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any)
     Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On a GPU nobody waits for
     the value here: it is returned as it is, on the device.)
     """
-    optimiser.begin()
-    y, caches = net.forward(to_columns(net.as_input(x)), optimiser)
-    value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
-    if net.xp is np and not math.isfinite(value):
-        raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
-    net.backward(delta, caches, optimiser)
-    optimiser.update()
+    x = net.as_input(x)
+    with threads_for(net.work, x):
+        optimiser.begin()
+        y, caches = net.forward(to_columns(x), optimiser)
+        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        if net.xp is np and not math.isfinite(value):
+            raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
+        net.backward(delta, caches, optimiser)
+        optimiser.update()
     return value
 
 
@@ -122,7 +124,7 @@ def fit(
     need_finite(net, x)
     history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)
-    threads = choose_threads(threads, work_of(net, x, batch_size))
+    threads = choose_threads(threads, net.work(x, batch_size))
     # steps are made many at a time where they can be
     kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps, threads) if ranks is None else None
     many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
@@ -197,12 +199,3 @@ def mean_loss(loss: Loss, losses: Array, n: int, batch_size: int) -> float:
     if loss.averages:
         weights[-1] = n - batch_size * (len(values) - 1)
     return float((values * weights).sum() / n)
-
-
-def work_of(net: Sequential, x: Array, batch_size: int) -> float:
-    """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
-    shapes = net.shapes_from(x.shape[1:])
-    work = [float(layer.operations(shape)) for layer, shape in zip(net.layers, shapes, strict=False)]
-    if is_sparse(x):
-        work[0] *= x.nnz / (x.shape[0] * x.shape[1])
-    return max(work) * min(batch_size, length(x))

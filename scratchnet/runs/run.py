@@ -23,7 +23,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, labels_of, outputs
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import History, fit, work_of
+from scratchnet.engine.training import History, fit
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile
 from scratchnet.runs.checkpoints import (
@@ -115,7 +115,7 @@ class Run:
             wanted = training_of(checkpoint)["environment"]["threads"]
         if self.ranks and wanted == "auto" and self.ranks.host.size > 1:  # the ranks share the cores
             wanted = "1"
-        threads = choose_threads(wanted, work_of(net, train[0], o.batch_size))
+        threads = choose_threads(wanted, net.work(train[0], o.batch_size))
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
         x, target = net.as_input(train[0]), net.xp.asarray(train[1])

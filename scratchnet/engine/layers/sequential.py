@@ -13,7 +13,8 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.devices import module_of, resolve_device
-from scratchnet.backend.sparse import is_sparse, is_wide
+from scratchnet.backend.sparse import is_sparse, is_wide, length
+from scratchnet.backend.threads import threads_for
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
 from scratchnet.engine.layers.conv import Convolution
@@ -56,6 +57,7 @@ class Sequential:
         self.store = Store(list(self.params.values()), np.random.default_rng(seed), self.dtype, self.xp)
         self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
         self._checked: set[Shape] = set()
+        self._work: dict[Shape, tuple[float, float]] = {}
         self._allow_in_place()
         self._without_effect = self._biases_without_effect()
         self._check_neighbours()
@@ -71,7 +73,9 @@ class Sequential:
 
     def __call__(self, x: Any) -> Array:
         """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""
-        y, _ = self.forward(to_columns(self.as_input(x)))
+        x = self.as_input(x)
+        with threads_for(self.work, x):
+            y, _ = self.forward(to_columns(x))
         return to_rows(y)
 
     def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
@@ -147,10 +151,30 @@ class Sequential:
     def run(self, x: Any, target: Any, loss: "Loss", learn: Learner) -> tuple[Any, Array]:
         """One pass forward and back; returns the loss and the output (in columns)."""
         learn.begin()
-        y, caches = self.forward(to_columns(self.as_input(x)), learn)
-        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
-        self.backward(delta, caches, learn)
+        x = self.as_input(x)
+        with threads_for(self.work, x):
+            y, caches = self.forward(to_columns(x), learn)
+            value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+            self.backward(delta, caches, learn)
         return value, y
+
+    def work(self, x: Array, batch_size: int | None = None) -> float:
+        """Floating-point operations of the largest product of a pass forward, of all examples x or of a batch of them.
+
+        The number of BLAS threads is chosen by it.
+        """
+        if x.ndim < 2:
+            return 0.0  # forward says what is wrong
+        shape = tuple(x.shape[1:])
+        if shape not in self._work:
+            shapes = self.shapes_from(shape)
+            each = [float(layer.operations(s)) for layer, s in zip(self.layers, shapes, strict=False)]
+            self._work[shape] = each[0], max(each[1:], default=0.0)
+        first, later = self._work[shape]
+        if is_sparse(x):
+            first *= x.nnz / (x.shape[0] * x.shape[1])
+        n = length(x)
+        return max(first, later) * (n if batch_size is None else min(batch_size, n))
 
     def as_input(self, x: Any) -> Array:
         """`x` as an array of this network's dtype and device, without a copy where it already is one."""

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,18 @@ from scratchnet.errors import Interrupted, ScratchnetError, SettingError
 RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
 
 Options = TypeVar("Options")
+
+
+def patience() -> float:
+    """Seconds to wait for a process that does not come, a rank or a worker: $SCRATCHNET_TIMEOUT, or a minute."""
+    text = os.environ.get("SCRATCHNET_TIMEOUT") or "60"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise SettingError(f"$SCRATCHNET_TIMEOUT must be a number of seconds above 0, not {text!r}")
+    return seconds
 
 
 def parse(kind: type[Options], args: Sequence[str], prog: str, default: Options | None = None) -> Options:

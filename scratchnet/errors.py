@@ -59,3 +59,11 @@ class NonFiniteError(ScratchnetError, ArithmeticError):
     """A loss became NaN or infinite; names the step and the layer. The weights are left as they were."""
 
     exit_code = 3
+
+
+class RanksError(ScratchnetError):
+    """The processes of a training differ, or one of them failed: every rank raises it, with the same words."""
+
+    def __init__(self, text: str, exit_code: int = 2) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code

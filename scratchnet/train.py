@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scratchnet.cli import guard, known, parse
+from scratchnet.cli import guard, known, parse, patience
 from scratchnet.runs.options import check_unchanged, recorded_options
 from scratchnet.studies.catalogue import STUDIES, study_module
+
+if TYPE_CHECKING:
+    from scratchnet.runs.ranks import Ranks
 
 HELP = """\
 usage: python -m scratchnet.train STUDY [OPTIONS]
@@ -26,6 +30,16 @@ def main(args: Sequence[str]) -> int:
         width = max(map(len, STUDIES))
         print(HELP.format(studies="\n".join(f"  {name:<{width}}  {about}" for name, (_, about) in STUDIES.items())))
         return 0
+    if "--distributed" not in args:
+        return train(args)
+    from scratchnet.runs.ranks import all_ranks
+
+    with all_ranks() as ranks, ranks.only_first_speaks():
+        return train(args, ranks)
+
+
+def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
+    """Train as the command line says, alone or as one of several ranks; returns the exit code."""
     study, rest = args[0], args[1:]
     module = study_module(study)
     resume = _value("--resume", rest)
@@ -39,11 +53,11 @@ def main(args: Sequence[str]) -> int:
     options.check()
     if resume is not None:
         check_unchanged(options, default)
-    if options.distributed:
-        from scratchnet.runs.ranks import Ranks
+    if ranks is not None:
+        from scratchnet.runs.agreement import of_options
 
-        with Ranks() as ranks, ranks.only_first_speaks():
-            return module.run(study, replace(options, plots=options.plots and ranks.rank == 0))
+        ranks.compare(of_options(study, options), "start all of them with the same command", limit=patience())
+        options = replace(options, plots=options.plots and ranks.rank == 0)
     return module.run(study, options)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -14,19 +15,10 @@ import numpy as np
 import pytest
 
 import scratchnet as sn
+from tests.mpi.commands import ENVIRONMENT, MPIEXEC, mpiexec
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
-
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
-
-
-def mpiexec(ranks, *args, cwd=None, timeout=300):
-    return subprocess.run(
-        [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, args)],
-        capture_output=True, text=True, timeout=timeout, env=ENVIRONMENT, cwd=cwd,
-    )  # fmt: skip
 
 
 def same_weights(ranks, what, *wanted):
@@ -265,7 +257,10 @@ def test_an_error_of_all_ranks_is_told_once(tmp_path):
     [
         (["iris", "--folds", "200"], "error: iris: 50 examples of setosa, too few for 200 folds"),
         (["flights", "--out", "file/x"], "error: file/x: Not a directory"),
-        (["cifar10", "--data-dir", "nowhere"], "error: --data-dir nowhere: no such folder"),  # rank 0 alone reads
+        (
+            ["cifar10", "--data-dir", "nowhere"],
+            f"error: rank 0 ({platform.node()}): --data-dir nowhere: no such folder",
+        ),  # rank 0 alone reads
     ],
 )
 def test_a_mistake_that_is_found_when_all_run_is_one_line(args, message, tmp_path):
@@ -347,9 +342,11 @@ def test_an_interrupt_before_the_training_is_one_line(tmp_path):
 def test_a_bug_on_one_rank_ends_all_with_its_traceback(tmp_path):
     code = "from scratchnet.runs.ranks import Ranks\nwith Ranks() as r:\n  r.rank == 1 and 1 / 0\n  r.comm.Barrier()"
     done = mpiexec(3, "-c", code, cwd=tmp_path)
-    assert done.returncode != 0 and "rank 1: Traceback" in done.stderr and "ZeroDivisionError" in done.stderr, (
-        done.stderr
-    )
+    assert (
+        done.returncode != 0
+        and f"error: rank 1 ({platform.node()}): Traceback" in done.stderr
+        and "ZeroDivisionError" in done.stderr
+    ), done.stderr
 
 
 def test_without_mpi4py_it_says_so(tmp_path):

@@ -121,6 +121,16 @@ def fit(
     x, target = net.as_input(x), net.xp.asarray(target)
     if length(x) != len(target) or length(x) == 0:
         raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {length(x)}")
+    if ranks is not None:
+        rates = [schedule(e) for e in range(min(epochs, 100))] if schedule is not None else optimiser.lr
+        settings = {
+            "epochs": epochs,
+            "batch size": batch_size,
+            "learning rate": rates,
+            "seed": seed,
+            "shuffle": shuffle,
+        }
+        ranks.compare_training(net, loss, optimiser, x, target, settings)
     need_finite(net, x)
     history = history or History()
     n, steps = length(x), -(-length(x) // batch_size)

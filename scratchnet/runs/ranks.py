@@ -10,52 +10,67 @@ SGD: training ImageNet in 1 hour (2017).
 """
 
 import contextlib
+import ctypes
+import functools
 import math
 import os
 import signal
+import stat
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
-from scratchnet.cli import RANK_VARIABLES
+from scratchnet.cli import RANK_VARIABLES, patience
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.training import describe_non_finite
-from scratchnet.errors import Interrupted, NonFiniteError, ScratchnetError, SettingError, install_command
+from scratchnet.errors import Interrupted, NonFiniteError, RanksError, ScratchnetError, SettingError, install_command
+from scratchnet.runs.agreement import Message, Said, judge, of_data, of_program, of_training, of_weights
 
 if TYPE_CHECKING:
     from scratchnet.engine.optim import Optimiser
     from scratchnet.runs.stop import Stop
 
 
+TAG = 7  # of the messages in which ranks are compared
+PAUSE = 0.005  # seconds between two looks whether one has come
+ALONE = 10.0  # seconds after which an error that no other rank answers is taken to be of this rank alone
+SAME_DATA = "put the same data on all machines (--data-dir, $SCRATCHNET_DATA)"
+MISSING = (
+    "of the processes that mpiexec started, not all have come within {:g} s: see that each of them is given "
+    "--distributed and finds Python, scratchnet and mpi4py; $SCRATCHNET_TIMEOUT sets another limit"
+)
+
+
 class Ranks:
     """All processes of one training run. A context manager: an error on one rank ends all of them.
 
-    Raises SettingError if mpi4py is missing or the process was not started by mpiexec.
+    Raises SettingError if mpi4py is missing or the process was not started by mpiexec, and RanksError if the versions
+    of the ranks differ. A rank that does not come within $SCRATCHNET_TIMEOUT seconds (else a minute) ends all.
     """
 
     def __init__(self) -> None:
         if not any(name in os.environ for name in RANK_VARIABLES):
             raise SettingError("--distributed needs mpiexec: mpiexec -n 4 python -m scratchnet.train ... --distributed")
-        try:
-            from mpi4py import MPI
-        except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is there, but no MPI library
-            raise SettingError(
-                f"--distributed needs mpi4py and an MPI library ({e}): {install_command('mpi')}"
-            ) from None
-        self.MPI, self.comm = MPI, MPI.COMM_WORLD
+        limit, begun = patience(), time.monotonic()
+        self.MPI = start_mpi(limit)
+        self.comm = self.MPI.COMM_WORLD
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
-        self.host: Any = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
+        self.machine = self.MPI.Get_processor_name()
         self.stop_asked = False  # on this rank; `step` tells it to all, so that all stop after the same step
         self.stop_agreed = False
         self.whole = False  # whether every rank does the whole of this step's batch
+        self.training = False  # once steps are made, the others wait for a sum and can be told nothing
         self._windows: list[Any] = []
+        self.compare(of_program(), "install the same versions on all machines", limit + begun - time.monotonic())
+        self.host: Any = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
 
     def __enter__(self) -> "Ranks":
         return self
@@ -64,26 +79,93 @@ class Ranks:
         """End all ranks if this one failed: they would wait for it in the next all-reduce for ever."""
         if error is None or (isinstance(error, SystemExit) and not error.code):
             return
+        if isinstance(error, RanksError):
+            self._end_together(error)
         if isinstance(error, (Interrupted, NonFiniteError)):  # every rank has the same one, after the same step
             self.comm.Barrier()  # so rank 0 has written its checkpoint
             if self.rank:
                 raise SystemExit(error.exit_code)
             return
-        if self.rank:
-            time.sleep(1.0)  # an error that all ranks have is told by rank 0, which ends them
-        who, code = f"error: {f'rank {self.rank}: ' if self.rank else ''}", 2
+        text, code, known = "", 2, not self.training
         if isinstance(error, KeyboardInterrupt):  # while loading or drawing: there is nothing to keep
             text, code = "stopped", 130
         elif isinstance(error, ScratchnetError):
-            text, code = f"{who}{' '.join(str(error).split())}", error.exit_code
+            text, code = " ".join(str(error).split()), error.exit_code
         elif isinstance(error, OSError) and error.filename:
-            text = f"{who}{error.filename}: {error.strerror}"
+            text = f"{error.filename}: {error.strerror}"
         else:
-            text = who + "".join(traceback.format_exception(error))
+            text, known = "".join(traceback.format_exception(error)), False
+        if known:
+            try:
+                self._exchange(Message(self.machine, {}, text, code), "", ALONE)
+            except RanksError as shared:
+                self._end_together(shared)
+            except TimeoutError:
+                pass
+        elif self.rank:
+            time.sleep(1.0)  # a bug that all ranks have is told by rank 0, which ends them
+        self._abort(text if code == 130 else f"error: rank {self.rank} ({self.machine}): {text}", code)
+
+    def _end_together(self, error: RanksError) -> NoReturn:
+        """Leave in order, as all ranks do, with what rank 0 says."""
+        if not self.rank:
+            print("error: " * (error.exit_code < 128) + str(error), file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+
+    def _abort(self, text: str, code: int) -> NoReturn:
+        """End all ranks, wherever they are."""
         print(text, file=sys.stderr, flush=True)
+        wait_until_read(sys.stderr.fileno())
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all is said: the library's own words would come on top
         self.comm.Abort(code)
         os._exit(code)  # it may come back before mpiexec has ended us
+
+    def compare(self, mine: Said, advice: str, limit: float = math.inf) -> None:
+        """Raise RanksError on all ranks, naming what differs and `advice`, unless all say the same of themselves.
+
+        Every rank calls this, or fails instead: then that is why all of them end. If one does neither within `limit`
+        seconds, all are ended from here.
+        """
+        try:
+            self._exchange(Message(self.machine, mine), advice, limit)
+        except TimeoutError:
+            self._abort(f"error: {MISSING.format(patience())}", 2)
+
+    def compare_training(
+        self, net: Sequential, loss: Loss, optimiser: "Optimiser", x: Array, target: Array, settings: dict[str, Any]
+    ) -> None:
+        """Raise RanksError on all ranks unless all are about to train the same network on the same examples."""
+        written = {name: str(value) for name, value in settings.items()}
+        self.compare(of_training(net, loss, optimiser, written), "give all of them the same settings")
+        self.compare(of_data(x, target), SAME_DATA)
+        self.compare(of_weights(net, optimiser), "begin with the same seed, or the same checkpoint, on all machines")
+
+    def _exchange(self, mine: Message, advice: str, limit: float) -> None:
+        """Tell rank 0, which tells all what it makes of it. Raises RanksError on all ranks, or TimeoutError.
+
+        The messages are found before they are received, so one may be of any size; and who waits leaves the processor
+        to others, where a collective call would spin.
+        """
+        deadline = time.monotonic() + limit + 5 * self.rank  # of several that wait, the first one speaks
+        if self.rank:
+            sent = self.comm.isend(mine, 0, TAG)
+            text, code = self._next(0, deadline)
+            sent.wait()
+        else:
+            others = [self._next(rank, deadline) for rank in range(1, self.size)]
+            text, code = judge([mine, *others], advice)
+            for rank in range(1, self.size):
+                self.comm.send((text, code), rank, TAG)
+        if code:
+            raise RanksError(text, code)
+
+    def _next(self, source: int, deadline: float) -> Any:
+        """The next message of another rank."""
+        while (message := self.comm.improbe(source, TAG)) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(PAUSE)
+        return message.recv()
 
     @contextlib.contextmanager
     def only_first_speaks(self) -> Iterator[None]:
@@ -129,6 +211,7 @@ class Ranks:
 
         The loss and the wish to stop travel at the end of the gradient vector, so that the step has one all-reduce.
         """
+        self.training = True
         first, last, share = self.share(len(batch))
         self.whole = len(batch) < self.size
         mine = batch[first:last]
@@ -155,6 +238,7 @@ class Ranks:
     ) -> tuple[Any, tuple[np.ndarray, ...]]:
         """What `load` returns, (anything small, arrays), read by one rank of a machine into memory that all share."""
         about, arrays = load() if self.host.rank == 0 else (None, ())
+        self.compare({}, "")  # a rank that could not load has failed instead, and all end
         about, kinds = self.host.bcast((about, [(a.shape, a.dtype.str) for a in arrays]))
         shared = []
         for i, (shape, dtype) in enumerate(kinds):
@@ -168,3 +252,54 @@ class Ranks:
             shared.append(array)
         self.host.Barrier()
         return about, tuple(shared)
+
+
+@functools.cache
+def all_ranks() -> Ranks:
+    """The ranks that this process is one of: made once, because every rank must take part in making them."""
+    return Ranks()
+
+
+def start_mpi(limit: float) -> Any:
+    """The module mpi4py.MPI, with MPI begun: that waits for all ranks, so it ends this process after `limit` seconds.
+
+    Raises SettingError if it cannot be had.
+    """
+    try:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is there, but no MPI library
+        raise SettingError(f"--distributed needs mpi4py and an MPI library ({e}): {install_command('mpi')}") from None
+    if MPI.Is_initialized():
+        return MPI
+
+    def too_late() -> None:
+        print(f"error: {MISSING.format(limit)}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    rank = next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), 0)
+    watch = threading.Timer(limit + 5 * rank, too_late)
+    watch.daemon = True
+    watch.start()
+    try:  # through ctypes, because mpi4py keeps Python's lock while it waits, so that no clock can run
+        begin = ctypes.CDLL(MPI.__file__).MPI_Init_thread
+    except (OSError, AttributeError):  # a build that hides the function; then nothing ends the wait
+        MPI.Init_thread()
+    else:
+        begin(None, None, MPI.THREAD_MULTIPLE, ctypes.byref(ctypes.c_int()))
+    watch.cancel()
+    return MPI
+
+
+def wait_until_read(fd: int, seconds: float = 5.0) -> None:
+    """Wait until what was written to a pipe has been read: mpiexec, told to end, would drop the rest."""
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return
+    import fcntl
+    import termios
+
+    deadline = time.monotonic() + seconds
+    while any(fcntl.ioctl(fd, termios.FIONREAD, bytes(4))) and time.monotonic() < deadline:
+        time.sleep(PAUSE)

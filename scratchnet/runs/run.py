@@ -38,7 +38,7 @@ from scratchnet.runs.checkpoints import (
 from scratchnet.runs.identity import changed
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.progress import ProgressLines, many, number
-from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.stop import Stop, stop_on_signal
 
 TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
@@ -78,11 +78,13 @@ class Run:
     def __init__(self, study: str, options: CommonOptions, dataset: str, data: Mapping[str, str] | None = None) -> None:
         """`data` are the digests of what was read from files; data that the program draws follow from the options.
 
-        Raises CheckpointError if the run is to go on from one with other data.
+        Raises CheckpointError if the run is to go on from one with other data, and RanksError if the ranks differ.
         """
         self.study, self.options, self.dataset, self.data = study, options, dataset, dict(data or {})
+        self.ranks = all_ranks() if options.distributed else None
+        if self.ranks:
+            self.ranks.compare({"data set": dataset}, SAME_DATA)
         self._need_same_data()
-        self.ranks = Ranks() if options.distributed else None
         self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
         self.out.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
-from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.ranks import all_ranks
 from scratchnet.runs.run import Run
 
 
@@ -121,7 +121,7 @@ def run(study: str, options: Options) -> int:
         x = prepare(data.train_images[order], options.dtype)
         return digests(**data._asdict()), (x, data.train_labels[order], data.test_images, data.test_labels)
 
-    read, (x, t, test_images, test_labels) = Ranks().once_per_host(load) if options.distributed else load()
+    read, (x, t, test_images, test_labels) = all_ranks().once_per_host(load) if options.distributed else load()
     n, valid = len(x), len(x) // 10
     if not options.epochs:
         options = replace(options, epochs=max(1, round(options.images / (n - valid))))

@@ -29,7 +29,7 @@ from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need, sizes
-from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.ranks import all_ranks
 from scratchnet.runs.run import Run
 
 
@@ -224,7 +224,7 @@ def run(study: str, options: Options) -> int:
         train = prepare(images, labels, recipe, options.dtype)
         return (dataset, read), (*train, data.test_images, data.test_labels, np.array([valid]))
 
-    about, (x, t, test_images, test_labels, split) = Ranks().once_per_host(load) if options.distributed else load()
+    about, (x, t, test_images, test_labels, split) = all_ranks().once_per_host(load) if options.distributed else load()
     dataset, read = about
     result = Run(study, options, dataset, read)
     valid = int(split[0])

@@ -1,0 +1,31 @@
+"""How the tests start several ranks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+
+
+def mpiexec(ranks, *args, cwd=None, timeout=300, **environment):
+    """`ranks` processes of one Python command, to their end."""
+    return several([ranks, *args], cwd=cwd, timeout=timeout, **environment)
+
+
+def several(*commands, cwd=None, timeout=300, **environment):
+    """Python commands (how many processes, argument, ...), all ranks of one MPI world, to their end.
+
+    A first argument that is a dictionary has environment variables of that command alone.
+    """
+    words = [MPIEXEC]
+    for ranks, *rest in commands:
+        own = rest.pop(0) if isinstance(rest[0], dict) else {}
+        words += [":"] if len(words) > 1 else []
+        words += ["-n", ranks, *(word for item in own.items() for word in ("-env", *item)), sys.executable, *rest]
+    return subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, timeout=timeout, env={**ENVIRONMENT, **environment},
+        cwd=cwd,
+    )  # fmt: skip

@@ -13,15 +13,17 @@ from scipy.ndimage import gaussian_filter
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.backend.threads import blas_threads
-from scratchnet.cli import guard, parse
+from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import SIZE
 from scratchnet.engine.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
-from scratchnet.models.network import load
+from scratchnet.errors import CheckpointError
+from scratchnet.models.network import check_work, load
 from scratchnet.predict import classes_of, image_input
 
+MOST_LABELS = 100
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
 BLUR = 1.0  # pixels
 #: Layers that are run as at inference; the others need a learner, to keep what their backward wants
@@ -45,7 +47,15 @@ def backquery(net: Sequential) -> tuple[np.ndarray, str]:
     """
     shape, scale, shift = image_input(net)
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
-    if all(isinstance(layer, Linear) for layer in layers[::2]) and all(isinstance(la, Sigmoid) for la in layers[1::2]):
+    K = net.shapes_from(shape)[-1][0]
+    if K > MOST_LABELS:
+        raise CheckpointError(f"this model has {K:,} labels; up to {MOST_LABELS} are drawn")
+    check_work(net, shape, K)
+    if (
+        layers
+        and all(isinstance(layer, Linear) for layer in layers[::2])
+        and all(isinstance(la, Sigmoid) for la in layers[1::2])
+    ):
         return invert(net).reshape(-1, SIZE, SIZE), "every layer inverted, from the label to the pixels"
     with blas_threads(1):  # for one image of each label
         images = ascend(net, shape, scale, shift)
@@ -110,13 +120,15 @@ def main(args: Sequence[str]) -> int:
 
     options = parse(Options, args, "python -m scratchnet.backquery")
     net = load(options.model)
-    images, how = backquery(net)
+    names = list(map(printable, classes_of(net, net.shapes_from(image_input(net)[0])[-1][0])))
+    with np.errstate(all="ignore"):
+        images, how = backquery(net)
+    if not np.isfinite(images).all():
+        raise CheckpointError(f"{options.model}: the images are NaN or infinite: this network cannot be run backwards")
     low, high = (a.reshape(-1, 1, 1) for a in (images.min(axis=(1, 2)), images.max(axis=(1, 2))))
     pixels = np.round(255 * (images - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     out = options.out or options.model.parent / "backquery.png"
-    plots.image_grid(
-        pixels, classes_of(net, len(pixels)), out, "What the network finds most typical", f"{how}".capitalize()
-    )
+    plots.image_grid(pixels, names, out, "What the network finds most typical", f"{how}".capitalize())
     print(f"{len(pixels)} images, {how}: {out}")
     return 0
 

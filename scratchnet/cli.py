@@ -84,6 +84,11 @@ def known(name: str, names: Sequence[str], what: str) -> str:
     raise SettingError(f"there is no {what} '{name}': {hint}there are {', '.join(names)}")
 
 
+def printable(text: str) -> str:
+    """`text` for a terminal: what would move its cursor, or is no character, is shown as its number (\\x1b)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def guard(main: Callable[[Sequence[str]], int | None]) -> None:
     """Run a command's `main` and leave: a user's mistake is one line on stderr and exit code 2 (or 3), no traceback."""
     try:
@@ -91,13 +96,13 @@ def guard(main: Callable[[Sequence[str]], int | None]) -> None:
     except ScratchnetError as e:
         kind = "" if isinstance(e, Interrupted) else "error: "
         if not any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):  # of several ranks, the first speaks
-            print(f"{kind}{' '.join(str(e).split())}", file=sys.stderr)
+            print(f"{kind}{printable(' '.join(str(e).split()))}", file=sys.stderr)
         code = e.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         code = 141
     except OSError as e:
-        print(f"error: {e.filename or 'input or output'}: {e.strerror or e}", file=sys.stderr)
+        print(printable(f"error: {e.filename or 'input or output'}: {e.strerror or e}"), file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -1,5 +1,6 @@
 """`python -m scratchnet.export MODEL model.onnx`: a network for the runtimes of others."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ def main(args: Sequence[str]) -> int:
     shape: Dims | None = None
     if options.shape is not None:
         parts = [part.strip() for part in options.shape.split(",")]
-        if not all(part.isidentifier() or (part.isdigit() and int(part) > 0) for part in parts):
+        if not all(part.isidentifier() or re.fullmatch(r"0*[1-9][0-9]{0,8}", part) for part in parts):
             raise SettingError(f"--shape must be sizes or names, such as 1,28,28 or T,7, not {options.shape}")
         shape = tuple(int(part) if part.isdigit() else part for part in parts)
     shape = example_shape(net) if shape is None else shape

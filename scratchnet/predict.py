@@ -11,14 +11,18 @@ import numpy as np
 import tyro
 
 from scratchnet.backend.arrays import to_numpy
-from scratchnet.cli import guard, parse
+from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import SIZE, read_digit
 from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.layers.activation import softmax
-from scratchnet.errors import CheckpointError, SettingError
-from scratchnet.models.network import load
+from scratchnet.engine.layers.base import shape_text
+from scratchnet.errors import CheckpointError, SettingError, ShapeError
+from scratchnet.files.tensorfile import short
+from scratchnet.models.network import check_work, load
 
 PROG = "python -m scratchnet.predict"
+LARGEST_INPUT = 1e6  # of a pixel after scale and shift; those of this project are from −1 to 1
+LONGEST_NAME = 100  # characters of a class's name
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,22 @@ def probabilities(net: Sequential, x: Any) -> np.ndarray:
     """The network's probabilities for every class (N, K), for inputs x (N, ...).
 
     What is not yet a probability is made one: logits by softmax, logarithms by eˣ, and sigmoid outputs, which are
-    independent of each other, by dividing them by their sum.
+    independent of each other, by dividing them by their sum. Raises CheckpointError for what is not finite.
     """
-    y = to_numpy(net(x))
     last = net.layers[-1]
-    if isinstance(last, Softmax):
-        return y
-    if isinstance(last, LogSoftmax):
-        return np.exp(y)
-    if isinstance(last, Sigmoid):
-        return y / y.sum(axis=1, keepdims=True)
-    return softmax(y.T).T
+    with np.errstate(all="ignore"):  # what comes of it is looked at below
+        y = to_numpy(net(x))
+        if isinstance(last, Softmax):
+            p = y
+        elif isinstance(last, LogSoftmax):
+            p = np.exp(y)
+        elif isinstance(last, Sigmoid):
+            p = y / y.sum(axis=1, keepdims=True)
+        else:
+            p = softmax(y.T).T
+    if not np.isfinite(p).all():
+        raise CheckpointError("this model's outputs are no probabilities: NaN or infinite")
+    return p
 
 
 def image_input(net: Sequential) -> tuple[tuple[int, ...], float, float]:
@@ -63,14 +72,26 @@ def image_input(net: Sequential) -> tuple[tuple[int, ...], float, float]:
     Raises CheckpointError if it takes something else.
     """
     given = net.info.get("input")
+    about: dict[str, Any] = given if isinstance(given, dict) else {}
+    shape: Any = about.get("shape")
+    scale: Any = about.get("scale")
+    shift: Any = about.get("shift")
+    fits = (
+        isinstance(shape, (list, tuple)) and len(shape) in (1, 3) and all(type(n) is int and n > 0 for n in shape)
+        and math.prod(shape) == SIZE * SIZE
+    )  # fmt: skip
+    if not fits or not all(type(v) in (int, float) for v in (scale, shift)):
+        raise CheckpointError(f"this model does not take grey images of {SIZE} x {SIZE} pixels: {describe_input(net)}")
+    if not (abs(scale) <= LARGEST_INPUT and abs(shift) <= LARGEST_INPUT):
+        raise CheckpointError(f"this model's scale {short(scale)} and shift {short(shift)} make no pixels: damaged?")
     try:
-        shape, scale, shift = tuple(given["shape"]), float(given["scale"]), float(given["shift"])  # type: ignore[index]
-        if len(shape) in (1, 3) and all(type(n) is int for n in shape) and math.prod(shape) == SIZE * SIZE:
-            net.shapes_from(shape)
-            return shape, scale, shift
-    except (TypeError, KeyError, ValueError):
-        pass
-    raise CheckpointError(f"this model does not take grey images of {SIZE} x {SIZE} pixels: {describe_input(net)}")
+        outputs = net.shapes_from(tuple(shape))[-1]
+    except ShapeError as e:
+        raise CheckpointError(f"this model does not take grey images of {SIZE} x {SIZE} pixels: {e}") from None
+    if len(outputs) != 1:
+        raise CheckpointError(f"this model gives {shape_text(outputs)}, and not one number for each class")
+    check_work(net, tuple(shape))
+    return tuple(shape), float(scale), float(shift)
 
 
 def as_inputs(net: Sequential, images: np.ndarray) -> np.ndarray:
@@ -87,15 +108,26 @@ def describe_input(net: Sequential) -> str:
     given = net.info.get("input")
     if not isinstance(given, dict):
         return "it does not say what it takes"
-    return "its input is " + ", ".join(f"{name} {value}" if name == "shape" else name for name, value in given.items())
+    return "its input is " + ", ".join(
+        f"{name} {short(value)}" if name == "shape" else name[:40] for name, value in list(given.items())[:10]
+    )
 
 
 def classes_of(net: Sequential, outputs: int) -> list[str]:
-    """The names of the classes, or their numbers if the model has none."""
+    """The names of the classes, or their numbers if the model has none.
+
+    Raises CheckpointError for names that cannot be told apart, or are no text.
+    """
     names = net.info.get("classes")
-    return (
-        [str(n) for n in names] if isinstance(names, list) and len(names) == outputs else list(map(str, range(outputs)))
-    )
+    if not isinstance(names, list) or len(names) != outputs:
+        return list(map(str, range(outputs)))
+    texts = [str(name) if type(name) is int and abs(name) < 2**63 else name for name in names]
+    for text in texts:
+        if not isinstance(text, str) or len(text) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in text):
+            raise CheckpointError(f"this model has a class whose name is no text to show: {short(text)}")
+        if texts.count(text) > 1:
+            raise CheckpointError(f"this model has {texts.count(text)} classes of one name: {short(text)}")
+    return texts
 
 
 def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -118,7 +150,7 @@ def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
 
 def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file") -> list[dict[str, Any]]:
     """For every input its source, the label and the probabilities."""
-    p = probabilities(net, x)
+    p = np.concatenate([probabilities(net, x[k : k + 1]) for k in range(len(sources))])  # one's memory, however many
     names = classes_of(net, p.shape[1])
     return [
         {
@@ -151,7 +183,7 @@ def main(args: Sequence[str]) -> int:
     else:
         image_input(net)
         images, found = predict_images(net, options.images)
-    print(json.dumps(found, indent=2) if options.json else "\n".join(map(line, found)))
+    print(json.dumps(found, indent=2, allow_nan=False) if options.json else "\n".join(map(printable, map(line, found))))
     if options.show is not None:
         show(images, found, options.show, options.model)
     return 0
@@ -161,7 +193,9 @@ def show(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Pat
     """The 28 x 28 pixels that the network saw of each picture, and what it said."""
     from scratchnet.plots import studies as plots
 
-    captions = [f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}" for v in found]
+    captions = [
+        printable(f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}") for v in found
+    ]
     plots.image_grid(images, captions, path, "What the network saw", f"28 x 28 pixels each; judged by {model.name}")
 
 

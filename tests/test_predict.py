@@ -308,3 +308,92 @@ def test_backquery_goes_through_convolution_and_batch_normalisation():
     images, _ = backquery.backquery(net)
     p = predict.probabilities(net, (images[:, None] * 255 * SCALE + SHIFT).astype(np.float32))
     assert (p.argmax(1) == np.arange(10)).all()
+
+
+# ------------------------------------------------------------------------------------------ hostile models
+
+
+def image_net(*layers, **info):
+    """These layers behind an image, with a right file around them."""
+    net = sn.Sequential(*layers, seed=0)
+    net.info |= {"classes": list("0123456789"), "input": {"shape": [1, 28, 28], "scale": SCALE, "shift": SHIFT}} | info
+    return net
+
+
+def scaled(scale, shift=SHIFT):
+    return image_net(sn.Flatten(), sn.Linear(784, 10), input={"shape": [784], "scale": scale, "shift": shift})
+
+
+def named(*names):
+    return image_net(sn.Flatten(), sn.Linear(784, 10), classes=list(names))
+
+
+def behind(layer, size=1):
+    """A layer of one channel, then what is left of it pooled down to one cell."""
+    return image_net(layer, sn.MaxPool2d(size), sn.Flatten(), sn.Linear(1, 10))
+
+
+GIB = r"layer 0, .* would need [\d,]+ GiB for [\d,]+ of \(N, 1, 28, 28\); a model may ask for 1 GiB"
+HOSTILE = {
+    "padding": (behind(sn.Conv2d(1, 1, 1, padding=30000), 60028), GIB),
+    "padding of 10^9": (behind(sn.Conv2d(1, 1, 1, padding=10**9), 2 * 10**9 + 28), GIB),
+    "stride": (behind(sn.ConvTranspose2d(1, 1, 1, stride=4000), 108001), GIB),
+    "pool": (behind(sn.MaxPool2d(10**6, padding=5 * 10**5), 1), GIB),
+    "all of it an output": (image_net(sn.Conv2d(1, 1, 1)), "not one number for each class"),
+    "scale of 10^400": (scaled(10**400), "this model's scale 1000"),
+    "scale of 1e308": (scaled(1e308), r"this model's scale 1e\+308 and shift -1.0 make no pixels"),
+    "scale in words": (scaled("nan"), "does not take grey images"),
+    "shift of 10^400": (scaled(1, -(10**400)), "this model's scale"),
+    "no text": (named(*"012345678", "\ud800"), r"name is no text to show: '\\ud800'"),
+    "no name": (named(*"012345678", None), "name is no text to show: None"),
+    "one name": (named(*["7"] * 10), "10 classes of one name: '7'"),
+    "long name": (named(*"012345678", "x" * 10**6), "name is no text to show"),
+}
+
+
+@pytest.mark.parametrize("reason", HOSTILE)
+def test_hostile_models_are_one_line(tmp_path, drawn, reason):
+    """A file of a kilobyte makes no command compute for gigabytes, and none ends with a traceback."""
+    net, expected = HOSTILE[reason]
+    net.save(tmp_path / "m.safetensors")
+    Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
+    model = str(tmp_path / "m.safetensors")
+    for command, args in ((predict, [model, str(tmp_path / "a.png")]), (backquery, [model])):
+        with pytest.raises(CheckpointError, match=expected) as e:
+            command.main(args)
+        assert len(str(e.value)) < 1000
+    if expected == GIB:
+        onnx = pytest.importorskip("scratchnet.export")
+        with pytest.raises(CheckpointError, match="GiB"):
+            onnx.main([model, str(tmp_path / "m.onnx")])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "m.safetensors"]
+
+
+def test_sizes_that_no_array_has_are_refused_at_load(tmp_path):
+    net = behind(sn.Conv2d(1, 1, 1, padding=10**400), 2 * 10**400 + 28)
+    net.save(tmp_path / "m")
+    with pytest.raises(CheckpointError, match="layer 0, Conv2d, cannot have these options"):
+        sn.load(tmp_path / "m")
+
+
+def test_outputs_that_are_no_numbers(tmp_path, drawn):
+    net = image_net(sn.Flatten(), sn.Linear(784, 10))
+    net.params["1.weight"].value[...] = 3e38
+    net.save(tmp_path / "m")
+    Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
+    with pytest.raises(CheckpointError, match="outputs are no probabilities: NaN or infinite"):
+        predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--json"])
+
+
+def test_names_move_no_cursor(tmp_path, drawn, capsys):
+    names = [f"{k}\x1b[2J\u202e\n" for k in range(10)]
+    net = named(*names)
+    net.save(tmp_path / "m")
+    Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
+    assert predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--show", str(tmp_path / "s.png")]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\u202e" not in out and r"\x1b[2J\u202e\n" in out and out.count("\n") == 1
+    assert predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and json.loads(out)[0]["label"] in names
+    assert backquery.main([str(tmp_path / "m")]) == 0

@@ -4,13 +4,17 @@ The weights stand under PyTorch's names, so `safetensors.torch.load_file` reads 
 travels with the network (`net.info`: preprocessing, class names, vocabulary, training summary) are JSON in the header.
 """
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 
 from scratchnet.engine import layers
-from scratchnet.engine.layers.base import Layer
+from scratchnet.engine.layers.base import Layer, shape_text
+from scratchnet.engine.layers.conv import Convolution
+from scratchnet.engine.layers.pool import Pool
+from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.layers.sequential import FORMAT, Sequential
 from scratchnet.engine.params import check_names, check_values
 from scratchnet.errors import CheckpointError, DeviceError, ScratchnetError, SettingError
@@ -22,6 +26,8 @@ LAYERS = {
     for name, kind in vars(layers).items()
     if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
 }
+#: Memory that a file may make one layer work with, where a command runs it; see `check_work`
+MOST_BYTES = 2**30
 #: Arrays of this prefix belong to an unfinished training (see runs/checkpoints.py), not to the network
 TRAINING = "training."
 
@@ -60,6 +66,28 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
     return net
 
 
+def check_work(net: Sequential, shape: tuple[int, ...], examples: int = 1) -> None:
+    """Raise CheckpointError if examples of this shape would make a layer work with more than MOST_BYTES at once.
+
+    A file of a kilobyte can describe an output of any size: a padding or a stride is one number.
+    """
+    shapes = net.shapes_from(shape)
+    for i, (layer, before, after) in enumerate(zip(net.layers, shapes, shapes[1:], strict=False)):
+        cells = max(math.prod(before), math.prod(after))
+        if isinstance(layer, Convolution):
+            cells = max(cells, layer.unrolled_bytes(before, 1, itemsize=1))
+        elif isinstance(layer, Pool):
+            cells = max(cells, math.prod(after) * math.prod(w.k for w in layer.window))
+        elif isinstance(layer, Recurrent):
+            cells = max(cells, before[0] * max(p.shape[0] for p in layer.params()))
+        size = cells * examples * net.dtype.itemsize
+        if size > MOST_BYTES:
+            raise CheckpointError(
+                f"layer {i}, {layer}, would need {-(-size // 2**30):,} GiB for {examples} of {shape_text(shape)}; "
+                f"a model may ask for {MOST_BYTES // 2**30} GiB"
+            )
+
+
 def _reader(file: TensorFile, name: str) -> Any:
     def read(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         a = file.read(name)
@@ -87,6 +115,8 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}
     del options["type"]
     try:
+        if any(type(n) is int and abs(n) >= 2**63 for v in options.values() for n in (v if type(v) is tuple else (v,))):
+            raise SettingError("one is a number that no array has as a size")
         if options.get("num_layers", 0) > len(file.entries):  # every one has arrays of its own
             raise SettingError("num_layers is more than there are arrays")
         return LAYERS[kind](**options)

@@ -18,10 +18,13 @@ from scratchnet.engine import layers as la
 from scratchnet.engine.layers import Layer, Sequential
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.layers.recurrent import Recurrent
-from scratchnet.errors import SettingError, ShapeError, install_command
+from scratchnet.errors import CheckpointError, SettingError, ShapeError, install_command
+from scratchnet.files.tensorfile import short
+from scratchnet.models.network import check_work
 
 OPSET, IR = 21, 10  # what every current runtime understands
 TOLERANCE = 1e-5
+EXAMPLES = 8  # that are run in both
 Dims = tuple[int | str, ...]  # of one example; a name stands for any size
 
 
@@ -189,7 +192,10 @@ def example_shape(net: Sequential) -> Dims:
     """The shape of one example that a network takes, with names for the sizes that may vary. Raises SettingError."""
     given = net.info.get("input")
     if isinstance(given, dict) and isinstance(given.get("shape"), list):
-        return tuple(given["shape"])
+        shape = tuple(given["shape"])
+        if not all(n > 0 if type(n) is int else isinstance(n, str) and n.isidentifier() for n in shape):
+            raise CheckpointError(f"the model's input has a shape that cannot be: {short(given['shape'])}")
+        return shape
     for layer in net.layers:
         if isinstance(layer, Recurrent):
             return ("T", layer.input_size)
@@ -221,6 +227,7 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
     except ImportError:
         raise SettingError(f"export needs the package onnx: {install_command('onnx')}") from None
     shape = example_shape(net) if shape is None else shape
+    check_work(net, sizes_of(shape), EXAMPLES)
     small, large = (net.shapes_from(sizes_of(shape, n))[-1] for n in (32, 64))
     out = [n if n == m else f"output{k}" for k, (n, m) in enumerate(zip(small, large, strict=True))]
     g = Graph()
@@ -246,7 +253,7 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
     return model
 
 
-def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: int = 8) -> float | None:
+def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: int = EXAMPLES) -> float | None:
     """The largest difference between onnxruntime's outputs and the engine's in float32, relative to the largest output.
 
     On random inputs; None if onnxruntime is not installed.

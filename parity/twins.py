@@ -124,6 +124,7 @@ class Pair:
         return layer(**options)
 
 
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, MedianPool2d)
 _CONVOLUTION = {"groups": (1,), "padding_mode": ("zeros",)}
 _RECURRENT: dict[str, tuple[Any, ...]] = {
     "bidirectional": (False,), "bias": (True,), "dropout": (0.0,), "batch_first": (None, True), "proj_size": (None, 0),
@@ -135,7 +136,7 @@ PAIRS = (
     Pair("Sigmoid", nn.Sigmoid),
     Pair("Tanh", nn.Tanh),
     Pair("ReLU", nn.ReLU),
-    Pair("Softmax", nn.Softmax, {"dim": (-1, 1)}),
+    Pair("Softmax", nn.Softmax, {"dim": (-1, 1)}),  # 1 where the output is (N, K); see _check_axis
     Pair("LogSoftmax", nn.LogSoftmax, {"dim": (-1, 1)}),
     Pair("Dropout", Dropout, takes=(nn.Dropout,)),
     Pair("CropFlip", CropFlip),
@@ -184,7 +185,8 @@ def load(twin: nn.Module, net: Sequential) -> None:
 def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
     """The same network in scratchnet, from an nn.Sequential (also nested) or a single layer of PyTorch.
 
-    Weights are copied; the dtype is the module's (float32 if it has no parameters). Raises SettingError, naming the
+    Weights are copied; the dtype is the module's (float32 if it has no parameters). Softmax over axis 1
+    is taken where the output is (N, K). Raises SettingError, naming the
     module and option, for what has no counterpart.
     """
     leaves = list(_leaves(module, ""))
@@ -197,6 +199,8 @@ def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
             known = ", ".join(pair.ours for pair in PAIRS if hasattr(ours, pair.ours))
             raise SettingError(f"module '{name}', {leaf}, has no counterpart in scratchnet, which has: {known}")
         try:
+            if isinstance(leaf, (nn.Softmax, nn.LogSoftmax)):
+                _check_axis(leaf, [before for _, before in leaves[:k]])
             layers.append(pair.layer(leaf))
         except SettingError as e:
             raise SettingError(f"module '{name}', {leaf}: {e}") from None
@@ -211,6 +215,24 @@ def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
              if not key.endswith("num_batches_tracked")}  # fmt: skip
     net.load_state_dict(state)
     return net
+
+
+def _check_axis(module: nn.Softmax | nn.LogSoftmax, before: list[nn.Module]) -> None:
+    """Raise SettingError where axis 1 of PyTorch is not the last one, which ours always is.
+
+    It is the last of vectors (N, K); of images it is the channels, of sequences the times. What a
+    network takes that begins with Linear only its input tells: there vectors are meant.
+    """
+    if module.dim == -1:
+        return
+    for leaf in reversed(before):
+        if isinstance(leaf, nn.Flatten) or (isinstance(leaf, _Recurrent) and leaf.output == "last"):
+            return
+        if isinstance(leaf, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.RNNBase, *_POOLS)):
+            raise SettingError(
+                f"dim={module.dim} after {leaf} is not the last axis, and scratchnet's is always the last: "
+                "flatten first, or give dim=-1 where that is meant"
+            )
 
 
 def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:

@@ -77,6 +77,32 @@ def test_what_has_no_counterpart_is_named(module, message: str) -> None:
         from_torch(torch.nn.Sequential(torch.nn.Linear(2, 2), module))
 
 
+@pytest.mark.parametrize("kind", [torch.nn.Softmax, torch.nn.LogSoftmax])
+@pytest.mark.parametrize(
+    ("before", "shape"),
+    [
+        ([torch.nn.Conv2d(2, 3, 2)], (4, 2, 5, 6)),
+        ([torch.nn.Conv2d(2, 3, 2), torch.nn.ReLU(), torch.nn.Dropout()], (4, 2, 5, 6)),
+        ([torch.nn.MaxPool2d(2)], (4, 2, 6, 6)),
+        ([torch.nn.RNN(3, 5, batch_first=True), torch.nn.Linear(5, 4)], (4, 7, 3)),
+        ([torch.nn.Conv2d(2, 3, 2), torch.nn.Flatten()], (4, 2, 5, 6)),
+        ([torch.nn.Linear(5, 3), torch.nn.ReLU()], (4, 5)),
+    ],
+    ids=lambda v: "-".join(type(m).__name__ for m in v) if isinstance(v, list) else None,
+)
+def test_the_axis_of_softmax_is_right_or_refused(kind, before: list, shape: tuple) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for dim in (1, -1, 2):
+        module = torch.nn.Sequential(*before, kind(dim=dim)).eval()
+        vectors = isinstance(before[-1], torch.nn.Flatten) or len(shape) == 2
+        if dim == 2 or (dim == 1 and not vectors):
+            with pytest.raises(SettingError, match=f"dim={dim}"):
+                from_torch(module)
+        elif not isinstance(before[0], torch.nn.RNN):  # whose output is a pair in PyTorch
+            with torch.no_grad():
+                np.testing.assert_allclose(from_torch(module)(x.numpy()), module(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_a_module_that_stands_there_twice() -> None:
     """Without weights it is two layers; with weights they would be shared."""
     linear, relu = torch.nn.Linear(3, 3), torch.nn.ReLU()

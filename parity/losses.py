@@ -6,20 +6,15 @@ import torch
 from torch.nn import functional as F
 
 from scratchnet import SettingError
-from scratchnet.engine.losses import Loss, MSELoss
+from scratchnet.engine.losses import ClassLoss, Loss, MSELoss
 
 Tensor = torch.Tensor
 
 
-def _classes_second(y: Tensor) -> Tensor:
-    """(N, T, K) → (N, K, T), where PyTorch's losses look for the classes."""
-    return y.movedim(-1, 1)
-
-
 _TWINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "QuadraticCost": lambda a, t: F.mse_loss(a, t, reduction="sum") / (2 * len(a)),
-    "NLLLoss": lambda y, t: F.nll_loss(_classes_second(y), t.long()),
-    "CrossEntropyLoss": lambda y, t: F.cross_entropy(_classes_second(y), t.long()),
+    "NLLLoss": lambda y, t: F.nll_loss(y, t.long()),
+    "CrossEntropyLoss": lambda y, t: F.cross_entropy(y, t.long()),
 }
 
 
@@ -29,4 +24,9 @@ def loss_twin(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda y, t: F.mse_loss(y, t, reduction=loss.reduction)
     if type(loss).__name__ not in _TWINS:
         raise SettingError(f"{loss!r} has no counterpart in PyTorch that parity knows: add it to parity/losses.py")
-    return _TWINS[type(loss).__name__]
+    twin = _TWINS[type(loss).__name__]
+    if isinstance(loss, ClassLoss) and loss.classes == "last":
+        return lambda y, t: twin(
+            y.movedim(-1, 1).contiguous(), t
+        )  # (N, T, K) → (N, K, T), where PyTorch has the classes
+    return twin

@@ -109,7 +109,9 @@ def fitting_loss(net: Sequential, target: Any) -> Loss:
     """The loss that goes with these targets and this network's last layer."""
     if np.asarray(as_array(target)).dtype.kind == "f":
         return MSELoss()
-    return NLLLoss() if isinstance(net.layers[-1], LogSoftmax) else CrossEntropyLoss()
+    over_time = np.ndim(as_array(target)) > 1 and any(layer.over_time for layer in net.layers)
+    kind = NLLLoss if isinstance(net.layers[-1], LogSoftmax) else CrossEntropyLoss
+    return kind(classes="last" if over_time else "first")
 
 
 def optimiser_twin(optimiser: Optimiser, twin: nn.Module) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what the losses are comp
 
 from parity.errors import difference  # noqa: E402
 from parity.losses import loss_twin  # noqa: E402
-from scratchnet import (  # noqa: E402  # noqa: E402
+from scratchnet import (  # noqa: E402
     CrossEntropyLoss,
     DataError,
     LogSoftmax,
@@ -18,17 +18,21 @@ from scratchnet import (  # noqa: E402  # noqa: E402
     SettingError,
     ShapeError,
 )
-from scratchnet.engine.losses import Loss  # noqa: E402
+from scratchnet.engine.losses import ClassLoss, Loss  # noqa: E402
 
-LOSSES: tuple[Loss, ...] = (CrossEntropyLoss(), NLLLoss(), MSELoss(), MSELoss("sum"), QuadraticCost())
-SHAPES = ((1, 1), (1, 3), (4, 1), (5, 10), (64, 7), (3, 4, 5), (1, 2, 3), (6, 1, 2))
+LOSSES: tuple[Loss, ...] = (
+    CrossEntropyLoss(), NLLLoss(), CrossEntropyLoss(classes="last"), NLLLoss(classes="last"), MSELoss(), MSELoss("sum"),
+    QuadraticCost(),
+)  # fmt: skip
+SHAPES = ((1, 1), (1, 3), (4, 1), (5, 10), (64, 7), (3, 4, 5), (1, 2, 3), (6, 1, 2), (3, 3, 3), (2, 5, 4, 3))
 
 
 def batch(loss: Loss, shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     y = (2 * rng.standard_normal(shape)).astype(dtype)
-    if loss.takes_labels:
-        return y, rng.integers(0, shape[-1], shape[:-1])
+    if isinstance(loss, ClassLoss):
+        axis = 1 if loss.classes == "first" else len(shape) - 1
+        return y, rng.integers(0, shape[axis], shape[:axis] + shape[axis + 1 :])
     return y, rng.standard_normal(shape).astype(dtype)
 
 
@@ -134,8 +138,71 @@ def test_unknown_reduction() -> None:
         MSELoss("none")
 
 
+def test_the_classes_are_on_axis_1_as_in_pytorch() -> None:
+    """Where every axis has three places, only the convention tells which one holds the classes."""
+    rng = np.random.default_rng(5)
+    y, t = rng.standard_normal((3, 3, 3)), rng.integers(0, 3, (3, 3))
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(y), torch.tensor(t)).item()
+    assert CrossEntropyLoss()(y, t)[0] == pytest.approx(theirs, rel=1e-12)
+    assert CrossEntropyLoss(classes="last")(y.swapaxes(1, 2), t)[0] == pytest.approx(theirs, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropyLoss, NLLLoss])
+def test_sequences_are_told_of_their_option(kind: type) -> None:
+    with pytest.raises(ShapeError, match=rf'for sequences .* take {kind.__name__}\(classes="last"\)'):
+        kind()(np.zeros((2, 5, 4)), np.zeros((2, 5), int))
+    with pytest.raises(SettingError, match="classes must be first or last, not 'middle'"):
+        kind(classes="middle")
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", ">i2", "<u2", ">i4", "<i4", ">u4", "<i8", ">i8", "<u8", ">u8"])
+def test_labels_of_any_whole_type_and_byte_order(dtype: str) -> None:
+    y, t = batch(CrossEntropyLoss(), (8, 3))
+    assert CrossEntropyLoss()(y, t.astype(dtype))[0] == CrossEntropyLoss()(y, t)[0]
+    with pytest.raises(DataError, match="label 3 is out of range"):
+        CrossEntropyLoss()(y, np.full(8, 3, dtype))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("convert", [lambda a: a.tolist(), lambda a: tuple(a.tolist()), torch.tensor,
+                                     lambda a: a.astype(a.dtype.newbyteorder(">"))],
+                         ids=["list", "tuple", "tensor", "other byte order"])  # fmt: skip
+def test_outputs_and_targets_of_other_kinds(loss: Loss, convert) -> None:
+    y, t = batch(loss, (4, 3))
+    value, delta = loss(y, t)
+    other_value, other_delta = loss(convert(y), convert(t))
+    assert other_value == value and np.array_equal(other_delta, delta)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_whole_numbers_and_half_precision_as_outputs(loss: Loss) -> None:
+    y, t = batch(loss, (4, 3))
+    whole = np.round(y).astype(int)
+    assert loss(whole, t)[0] == loss(whole.astype(float), t)[0]
+    assert loss(y.astype(np.float16), t)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("output", [np.float64(3), 2.0, np.zeros(()), np.zeros((0, 3)), []], ids=repr)
+def test_an_output_without_a_batch(loss: Loss, output: object) -> None:
+    with pytest.raises(ShapeError, match="needs at least one example"):
+        loss(output, output if not loss.takes_labels else np.zeros(np.shape(output)[:1], int))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("bad", [np.zeros((2, 3), complex), np.ma.masked_array(np.zeros((2, 3))), [["a"] * 3] * 2,
+                                 None, np.zeros((2, 3), "M8[D]"), np.zeros((2, 3), "m8[s]"), [[1.0, None, 2.0]] * 2,
+                                 "text", np.zeros((2, 3), [("a", float)]), [[1.0], [2.0, 3.0]], {"a": 1}],
+                         ids=repr)  # fmt: skip
+def test_what_is_no_array_of_numbers_is_refused_by_name(loss: Loss, bad: object) -> None:
+    with pytest.raises(DataError, match="the output must be an array of numbers, not"):
+        loss(bad, np.zeros(2, int))
+    with pytest.raises(DataError, match="must be an array of numbers, not"):
+        loss(np.zeros((2, 3)), bad)
+
+
 def test_only_means_combine_by_shares() -> None:
-    assert [loss.averages for loss in LOSSES] == [True, True, True, False, True]
+    assert [loss.averages for loss in LOSSES] == [True, True, True, True, True, False, True]
 
 
 def test_delta_of_the_cross_entropy_adds_up_as_exactly_as_pytorchs() -> None:

@@ -161,7 +161,7 @@ ODD = {
     "every time a class": (
         Sequential(LSTM(2, 3, output="sequence"), Linear(3, 4), dtype="float64"),
         (2, 5, 2),
-        CrossEntropyLoss(),
+        CrossEntropyLoss(classes="last"),
     ),
 }
 

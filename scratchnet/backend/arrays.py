@@ -23,6 +23,11 @@ def xp_of(x: Array) -> ModuleType:
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
+def is_on_gpu(x: Any) -> bool:
+    """Whether x is a CuPy array; asked without importing CuPy."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
 def to_numpy(x: Array) -> np.ndarray:
     """A NumPy array of the values of `x`; waits for the GPU where there is one."""
     return x.get() if hasattr(x, "get") else np.asarray(x)

@@ -4,12 +4,20 @@ Letters: y output of the network (K, N), t target (K, N) or labels (N,), K class
 columns; `loss(output, target)` takes and gives PyTorch's shapes, batch first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from scratchnet.backend.arrays import Array, xp_of
+import numpy as np
+
+from scratchnet.backend.arrays import Array, is_on_gpu, xp_of
+from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
-from scratchnet.errors import DataError, SettingError, ShapeError
+from scratchnet.errors import DataError, ShapeError
+
+#: The precisions that the engine computes in
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+#: The unsigned type of the same size, by type of label, in the machine's byte order
+UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" for size in (1, 2, 4, 8)}
 
 
 class Loss:
@@ -22,35 +30,72 @@ class Loss:
         """Whether C is a mean over the examples, so that the losses of parts combine by their shares."""
         return True
 
-    def __call__(self, output: Array, target: Any) -> tuple[Array, Array]:
-        """(C, ∂C/∂output) for an output and a target with the batch first."""
-        value, delta = self.forward(to_columns(output), to_columns(self.as_target(target, to_columns(output))))
+    def __call__(self, output: Any, target: Any) -> tuple[Array, Array]:
+        """(C, ∂C/∂output) for an output and a target with the batch first.
+
+        Raises ShapeError or DataError for an output or a target that cannot be right.
+        """
+        y = to_columns(self._as_output(output))
+        value, delta = self.forward(y, to_columns(self.as_target(target, y)))
         return value, to_rows(delta)
 
     def forward(self, y: Array, t: Array) -> tuple[Array, Array]:
         raise NotImplementedError
 
+    def _as_output(self, output: Any) -> Array:
+        """The output as an array of float32, or of float64 where float32 does not hold its type of number."""
+        if type(output) is np.ndarray and output.dtype in FLOATS:
+            return output
+        y = checks.array(type(self).__name__, "the output", output, xp_of(output) if is_on_gpu(output) else np)
+        return y if y.dtype in FLOATS else y.astype("f4" if np.can_cast(y.dtype, "f4") else "f8")
+
     def as_target(self, target: Any, y: Array) -> Array:
         """The target as an array beside y (columns); raises ShapeError or DataError if it cannot belong to it."""
         xp = xp_of(y)
-        expected = (y.shape[-1], *y.shape[:-1])
+        if y.ndim == 0 or y.size == 0:
+            raise ShapeError(f"{type(self).__name__}: a batch needs at least one example and one output")
         if self.takes_labels:
-            t = target if type(target) is xp.ndarray else xp.asarray(target)
-            expected = expected[:-1]
-            if t.shape != expected or t.dtype.kind not in "iu":
-                raise ShapeError(
-                    f"{type(self).__name__} takes whole-number labels of shape {expected} for an output of "
-                    f"{(y.shape[-1], *y.shape[:-1])}, but is given {t.dtype} of shape {t.shape}"
-                )
-            # seen as unsigned, a negative label is a huge one: one comparison instead of two
-            if xp.__name__ == "numpy" and t.size and t.view(f"u{t.itemsize}").max() >= y.shape[-2]:
-                wrong = t[(t < 0) | (t >= y.shape[-2])].flat[0]
-                raise DataError(f"label {wrong} is out of range: the network has {y.shape[-2]} outputs")
-            return t
-        t = target if type(target) is xp.ndarray and target.dtype == y.dtype else xp.asarray(target, dtype=y.dtype)
+            return self._as_labels(target, y, xp)
+        t = target
+        if type(t) is not xp.ndarray or t.dtype != y.dtype:
+            t = checks.examples(type(self).__name__, "the target", target, y.real.dtype, xp)
+        expected = (y.shape[-1], *y.shape[:-1])
         if t.shape != expected:
             raise ShapeError(f"{type(self).__name__}: the target has shape {t.shape}, the output {expected}")
         return t
+
+    def axis(self, y: Array) -> int:
+        """The axis of y (columns) that holds one value for each class."""
+        return 0
+
+    def _as_labels(self, target: Any, y: Array, xp: Any) -> Array:
+        t = target
+        if type(t) is not xp.ndarray or t.dtype not in UNSIGNED:
+            t = checks.array(type(self).__name__, "the labels", target, xp)
+            t = t.astype(np.uint8) if t.dtype.kind == "b" else t
+        if y.ndim < 2:
+            raise ShapeError(f"{type(self).__name__} takes an output (N, K) with K classes, but is given {y.shape}")
+        axis = self.axis(y)
+        if t.dtype.kind not in "iu" or t.shape != (y.shape[-1], *y.shape[:axis], *y.shape[axis + 1 : -1]):
+            raise self._unfit(t, y)
+        # seen as unsigned, a negative label is a huge one: one comparison instead of two
+        if xp is np and t.view(UNSIGNED[t.dtype]).max() >= y.shape[axis]:
+            wrong = t[(t < 0) | (t >= y.shape[axis])].flat[0]
+            raise DataError(f"label {wrong} is out of range: the network has {y.shape[axis]} outputs")
+        return t
+
+    def _unfit(self, t: Array, y: Array) -> ShapeError:
+        """The error for labels that do not belong to y: of another shape, or no whole numbers."""
+        name, shape = type(self).__name__, (y.shape[-1], *y.shape[:-1])
+        axis = 1 + self.axis(y)
+        expected = shape[:axis] + shape[axis + 1 :]
+        text = (
+            f"{name} takes whole-number labels of shape {expected} for an output of {shape}, "
+            f"but is given {t.dtype} of shape {t.shape}"
+        )
+        if axis == 1 and y.ndim > 2 and t.shape == shape[:-1]:
+            text += f'; for sequences (N, T, K), with the classes last, take {name}(classes="last")'
+        return ShapeError(text)
 
 
 def _square(delta: Array) -> Array:
@@ -66,8 +111,7 @@ class MSELoss(Loss):
     reduction: Literal["mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
-        if self.reduction not in ("mean", "sum"):
-            raise SettingError(f"MSELoss: reduction must be mean or sum, not {self.reduction!r}")
+        checks.choice("MSELoss", "reduction", self.reduction, ("mean", "sum"))
 
     @property
     def averages(self) -> bool:
@@ -93,22 +137,44 @@ class QuadraticCost(Loss):
         return value, delta
 
 
-def _pick(y: Array, t: Array) -> tuple[Any, ...]:
-    """The index of each example's own class in y: (K, N) and labels (N,), or (T, K, N) and (T, N)."""
-    xp = xp_of(y)
-    if y.ndim == 2:
-        return t, xp.arange(t.shape[0])
-    return xp.arange(t.shape[0])[:, None], t, xp.arange(t.shape[1])
-
-
 @dataclass(frozen=True)
-class NLLLoss(Loss):
-    """C = −mean of y[t], the negative log likelihood, for log-probabilities y; ∂C/∂y = −1/N at the true class."""
+class ClassLoss(Loss):
+    """A loss of classes: of every example, or of every place of it, the target is the number of its class.
+
+    The classes are on axis 1 of the output, as in PyTorch: (N, K) with labels (N,), images (N, K, H, W) with labels
+    (N, H, W). With classes="last" they are on the last axis: sequences (N, T, K), as recurrent layers and a Linear
+    give them, with labels (N, T). Raises SettingError for another word.
+    """
+
+    classes: Literal["first", "last"] = field(default="first", kw_only=True)
 
     takes_labels: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        checks.choice(type(self).__name__, "classes", self.classes, ("first", "last"))
+
+    def axis(self, y: Array) -> int:
+        return 0 if self.classes == "first" else y.ndim - 2
+
+    def own(self, y: Array, t: Array) -> tuple[Any, ...]:
+        """The index of the true classes in y (columns): of each example, and of each place, its own."""
+        xp, n = xp_of(y), t.ndim
+        if n == 1:
+            return t, xp.arange(t.shape[0])
+        index = [xp.arange(size).reshape(-1, *(1,) * (n - 1 - k)) for k, size in enumerate(t.shape)]
+        index.insert(self.axis(y), t)
+        return tuple(index)
+
+
+@dataclass(frozen=True)
+class NLLLoss(ClassLoss):
+    """C = −mean of y[t], the negative log likelihood, for log-probabilities y; ∂C/∂y = −1/N at the true class.
+
+    Where the classes are is said in `ClassLoss`.
+    """
+
     def forward(self, y: Array, t: Array) -> tuple[Array, Array]:
-        xp, own = xp_of(y), _pick(y, t)
+        xp, own = xp_of(y), self.own(y, t)
         value = y[own].sum() * (-1.0 / t.size)
         delta = xp.zeros_like(y)
         delta[own] = -1.0 / t.size
@@ -116,19 +182,18 @@ class NLLLoss(Loss):
 
 
 @dataclass(frozen=True)
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(ClassLoss):
     """C = −mean of ln softmax(z)[t], for logits z; ∂C/∂z = (softmax(z) − onehot(t))/N. The σ′ has cancelled.
 
-    Equal to NLLLoss of LogSoftmax. Source: C. Bishop, Pattern Recognition and Machine Learning (2006), eq. 4.109.
+    Equal to NLLLoss of LogSoftmax. Where the classes are is said in `ClassLoss`.
+    Source: C. Bishop, Pattern Recognition and Machine Learning (2006), eq. 4.109.
     """
 
-    takes_labels: ClassVar[bool] = True
-
     def forward(self, z: Array, t: Array) -> tuple[Array, Array]:
-        xp, own = xp_of(z), _pick(z, t)
-        shifted = z - z.max(axis=-2, keepdims=True)
+        xp, own, axis = xp_of(z), self.own(z, t), self.axis(z)
+        shifted = z - z.max(axis=axis, keepdims=True)
         delta = xp.exp(shifted)
-        total = delta.sum(axis=-2, keepdims=True)
+        total = delta.sum(axis=axis, keepdims=True)
         mean = 1.0 / t.size
         value = (xp.log(total).sum() - shifted[own].sum()) * mean
         total /= mean  # rounded as below, so that what softmax(z) and onehot(t) have in common cancels in sums of δ

@@ -111,13 +111,13 @@ def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
     nets: dict[str, tuple[Sequential, tuple[int, ...], Loss]] = {}
     for name, o in PRESETS.items():
         net = Sequential(LSTM(10, o.hidden, output="sequence"), Linear(o.hidden, 10), dtype="float64")
-        nets[name] = (net, (o.length, 10), CrossEntropyLoss())
+        nets[name] = (net, (o.length, 10), CrossEntropyLoss(classes="last"))
     return nets
 
 
 def read_on(net: Sequential, eye: np.ndarray, ids: np.ndarray) -> float:
     """The mean cross entropy, in nats per character, of a text (n,) read from its second character on."""
-    total, state, loss = 0.0, None, CrossEntropyLoss()
+    total, state, loss = 0.0, None, CrossEntropyLoss(classes="last")
     for k in range(0, len(ids) - 1, 200):
         piece = ids[k : k + 201]
         y, state = run_with_state(net, eye[piece[None, :-1]], state)
@@ -141,7 +141,7 @@ def write(net: Sequential, vocabulary: list[str], prompt: str, n: int, temperatu
 
 def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> None:
     """All epochs of truncated backpropagation; fills the run's history."""
-    o, loss, lstm = result.options, CrossEntropyLoss(), net.layers[0]
+    o, loss, lstm = result.options, CrossEntropyLoss(classes="last"), net.layers[0]
     assert isinstance(o, Options) and isinstance(lstm, LSTM)
     eye = net.xp.eye(lstm.input_size, dtype=net.dtype)
     optimiser, rate = optimiser_of(net, o), parse_schedule(o.schedule, o.lr, o.epochs)

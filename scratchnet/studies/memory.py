@@ -103,7 +103,7 @@ def network(study: str, layer: str, o: Options) -> Sequential:
 
 
 def loss_of(study: str) -> Loss:
-    return MSELoss() if study == "adding" else CrossEntropyLoss()
+    return MSELoss() if study == "adding" else CrossEntropyLoss(classes="last")
 
 
 def networks(study: str = "adding") -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:

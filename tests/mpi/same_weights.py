@@ -147,8 +147,8 @@ def studies() -> Iterator[Case]:
                         memory.loss_of(task), o, x, t)  # fmt: skip
     [(_, o)] = options(chars)
     text = np.cumsum(rng.integers(0, 3, (100, o.length + 1)), axis=1) % 10
-    yield study("chars", lambda: chars.networks()["default"][0], sn.CrossEntropyLoss(), o, np.eye(10)[text[:, :-1]],
-                text[:, 1:])  # fmt: skip
+    yield study("chars", lambda: chars.networks()["default"][0], sn.CrossEntropyLoss(classes="last"), o,
+                np.eye(10)[text[:, :-1]], text[:, 1:])  # fmt: skip
 
 
 class Training:

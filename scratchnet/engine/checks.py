@@ -1,0 +1,202 @@
+"""What callers pass, checked in one place: every message says what was expected and what came.
+
+Numbers may be Python's or NumPy's, or an array or tensor of no axes. Arrays may be NumPy's
+(any number type, any byte order), lists, tuples, pandas tables and columns, or PyTorch
+tensors. Everything else is refused by name, where NumPy alone would convert it without a
+word: a complex number loses its imaginary part, a date becomes a count of days, a masked
+value reappears, None becomes NaN.
+"""
+
+import math
+import numbers
+import sys
+from typing import Any, TypeVar
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array
+from scratchnet.errors import DataError, SettingError, ShapeError
+
+T = TypeVar("T")
+
+MOST = 2**63 - 1  # what NumPy's whole numbers can hold
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: its repr, cut short."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a repr of somebody else's that fails must not hide the mistake
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# ------------------------------------------------------------------------------ options
+
+
+def whole(who: str, name: str, value: Any, least: int = 0, most: int = MOST) -> int:
+    """A whole number in this range as Python's int. Raises SettingError."""
+    scalar = _scalar(value)
+    n = int(scalar) if isinstance(scalar, numbers.Integral) else None
+    if n is None or n < least:
+        raise SettingError(f"{who}: {name} must be a whole number from {least}, not {shown(value)}")
+    if n > most:
+        raise SettingError(f"{who}: {name} may be at most {most:,}, not {shown(value)}")
+    return n
+
+
+def number(who: str, name: str, value: Any, least: float = 0.0, most: float = math.inf, below: bool = False) -> float:
+    """A finite number from `least` to `most` (or below it) as Python's float. Raises SettingError.
+
+    A NumPy float64 would turn float32 parameters into float64 (NEP 50).
+    """
+    try:
+        scalar = _scalar(value)
+        found = float(scalar) if isinstance(scalar, numbers.Real) else math.nan
+    except OverflowError:
+        found = math.inf
+    if least <= found < math.inf and (found < most or (found == most and not below)):
+        return found
+    begin = "finite number" if least == -math.inf else f"number from {least:g}"
+    end = "" if most == math.inf else f" to {'below ' if below else ''}{most:g}"
+    raise SettingError(f"{who}: {name} must be a {begin}{end}, not {shown(value)}")
+
+
+def _scalar(value: Any) -> Any:
+    """Python's number of a NumPy number or of an array or tensor without axes; None for True and False."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, bool) else value
+
+
+def flag(who: str, name: str, value: Any) -> bool:
+    """True or False. Raises SettingError: the word "no" would count as true."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise SettingError(f"{who}: {name} must be True or False, not {shown(value)}")
+
+
+def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of these words. Raises SettingError."""
+    if isinstance(value, str) and value in choices:
+        return value
+    raise SettingError(f"{who}: {name} must be {' or '.join(choices)}, not {shown(value)}")
+
+
+def function(who: str, name: str, value: Any, call: str) -> None:
+    """Raises SettingError unless `value` can be called; `call` shows how."""
+    if not callable(value) or isinstance(value, type):
+        raise SettingError(f"{who}: {name} must be a function, {call}, not {shown(value)}")
+
+
+def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
+    """An object of this class. Raises SettingError, also for the class itself; `example` shows one."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, type) and issubclass(value, kind):
+        raise SettingError(
+            f"{who}: {name} must be an object such as {example}, not the class {value.__name__}: make one of it"
+        )
+    a = "an" if kind.__name__[0] in "AEIOU" else "a"
+    raise SettingError(f"{who}: {name} must be {a} {kind.__name__} such as {example}, not {shown(value)}")
+
+
+def shape(who: str, name: str, value: Any) -> tuple[int, ...]:
+    """The shape of one example, such as (784,). Raises SettingError."""
+    if not isinstance(value, (tuple, list)):
+        raise SettingError(f"{who}: {name} must be the shape of one example, such as (784,), not {shown(value)}")
+    return tuple(whole(who, name, size) for size in value)
+
+
+# ------------------------------------------------------------------------------ arrays
+
+
+def array(who: str, name: str, value: Any, xp: Any = np) -> Array:
+    """`value` as an array of numbers, bools among them, without a copy where it is one. Raises DataError."""
+    if type(value) is xp.ndarray and value.dtype.kind in "biuf" and value.dtype.isnative:
+        return value
+    try:
+        found = _to_numpy(value)
+        if found.dtype.kind == "O":
+            found = _numbers_of(found)
+    except DataError as e:
+        raise DataError(f"{who}: {name} must be an array of numbers, not {e}") from None
+    except Exception as e:  # the array protocols of other libraries raise whatever they like
+        raise DataError(
+            f"{who}: {name} must be an array of numbers, but {_kind(value)} cannot be made one "
+            f"({' '.join(str(e).split())[:120]})"
+        ) from None
+    kind = found.dtype.kind
+    if kind not in "biuf":
+        words = {"c": "complex numbers", "M": "dates", "m": "spans of time", "U": "text", "T": "text", "S": "bytes",
+                 "V": "a structured array"}  # fmt: skip
+        raise DataError(f"{who}: {name} must be an array of numbers, not {words.get(kind, 'objects')} ({found.dtype})")
+    if not found.dtype.isnative:
+        found = found.astype(found.dtype.newbyteorder("="))
+    return xp.asarray(found)
+
+
+def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = np) -> Array:
+    """`value` as an array of `dtype` on the device of `xp`, without a copy where it is one. Raises DataError."""
+    found = array(who, name, value, xp)
+    if found.dtype == dtype:
+        return found
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, as in PyTorch
+        return found.astype(dtype)
+
+
+def same_number(who: str, examples_: int, targets: int) -> None:
+    """Raises ShapeError unless there is a target for every example, and at least one."""
+    if examples_ != targets or examples_ == 0:
+        raise ShapeError(
+            f"{who}: there must be as many targets as examples, and at least one: {targets} and {examples_}"
+        )
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    """Any array, table or nested list as a NumPy array; raises DataError with the kind of what is none."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise DataError("a masked array: give .filled(value) or only the rows without masked values")
+    if isinstance(value, (str, bytes, dict, set, frozenset, type)) or value is None or callable(value):
+        raise DataError(f"{_kind(value)}, {shown(value)}" if value is not None else "None")
+    if hasattr(value, "tocsr"):
+        raise DataError("a sparse array: give .toarray()")
+    module = type(value).__module__.partition(".")[0]
+    if module == "torch":
+        return value.detach().cpu().numpy()
+    if module == "cupy":
+        return value.get()
+    if isinstance(value, (list, tuple)):
+        return _of_list(value)
+    found = np.asarray(value)
+    if found.ndim == 0 and found.dtype.kind == "O":
+        raise DataError(f"{_kind(value)}, {shown(value)}")
+    return found
+
+
+def _of_list(value: Any) -> np.ndarray:
+    """A nested list as an array. Its tensors are converted first: NumPy would ask each for its elements."""
+    if "torch" in sys.modules or "cupy" in sys.modules:
+        value = [_to_numpy(v) if hasattr(v, "detach") or hasattr(v, "get") else v for v in value]
+    if any(isinstance(v, np.ma.MaskedArray) for v in value):
+        raise DataError("a list of masked arrays: give .filled(value)")
+    try:
+        return np.asarray(value)
+    except ValueError as e:
+        if "inhomogeneous" in str(e):
+            raise DataError("rows of unequal length") from None
+        raise
+
+
+def _numbers_of(found: np.ndarray) -> np.ndarray:
+    """An array of Python objects that all are numbers, such as a table of bools and floats, as one of numbers."""
+    for place, value in np.ndenumerate(found):
+        if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+            at = f"[{', '.join(map(str, place))}]"
+            raise DataError(f"objects, of which {at} is {shown(value)}")
+    simple = np.array(found.tolist())
+    return simple if simple.dtype.kind in "biuf" else found.astype(np.float64)

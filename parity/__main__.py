@@ -15,7 +15,7 @@ import torch
 from parity.report import STEPS, Line, all_networks, choose, lines
 from scratchnet.backend.devices import resolve_device
 from scratchnet.backend.threads import blas_threads
-from scratchnet.cli import guard, parse
+from scratchnet.cli import console, guard, parse
 from scratchnet.errors import DeviceError, SettingError
 
 
@@ -61,12 +61,15 @@ def main(args: Sequence[str]) -> int:
     networks = choose(all_networks(), options.network)
     dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
     torch.set_num_threads(1)
-    start, found = time.perf_counter(), []
+    start, found, said = time.perf_counter(), [], []
     with blas_threads(1):
         for line in lines(networks, dtypes, options.device, options.steps):
             found.append(line)
             if sys.stderr.isatty():
                 print(f"\r\033[K{len(found)} rows, {line.network} {line.dtype}", end="", file=sys.stderr, flush=True)
+            elif not said or (line.network, line.dtype) != said[-1]:  # a file is read while it is being written, too
+                said.append((line.network, line.dtype))
+                print(f"comparing {line.network} {line.dtype}", flush=True)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     show(found, time.perf_counter() - start)
@@ -78,11 +81,10 @@ def main(args: Sequence[str]) -> int:
 
 def show(found: list[Line], seconds: float) -> None:
     """The table, and its verdict in one line."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    out = console(width=None if sys.stdout.isatty() else 150, highlight=False)
     table = Table(title="scratchnet against PyTorch", title_justify="left")
     numbers = ("arrays", "worst error", "tolerance", "ours", "PyTorch")
     for name in ("network", "", "compared", *numbers[:3], "where the worst is", *numbers[3:], ""):
@@ -99,7 +101,7 @@ def show(found: list[Line], seconds: float) -> None:
             f"{line.theirs:.6g}", "[green]ok" if line.ok else "[bold red]FAIL",
         )  # fmt: skip
         last = line
-    console.print(table)
+    out.print(table)
     bad = sum(not line.ok for line in found)
     device = found[0].device
     arrays, networks = sum(line.compared for line in found), len({line.network for line in found})

@@ -1,17 +1,23 @@
 """What all commands share: options from a dataclass, and errors as one line on stderr."""
 
+import codecs
 import contextlib
 import dataclasses
 import difflib
 import io
 import os
 import re
+import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scratchnet.errors import Interrupted, ScratchnetError, SettingError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: What mpiexec of MPICH, Open MPI, Intel MPI and Slurm's srun tell every process: its rank
 RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
@@ -59,8 +65,8 @@ def _check_names(kind: type, args: Sequence[str], prog: str) -> None:
         name = arg.partition("=")[0].replace("_", "-")
         if name.startswith("--") and name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingError(f"there is no option {name}{hint} See {prog} --help".replace("? See", "? See"))
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise SettingError(f"there is no option {name}{hint} See {prog} --help")
 
 
 def _first_words(box: str) -> str:
@@ -91,20 +97,99 @@ def printable(text: str) -> str:
 
 def guard(main: Callable[[Sequence[str]], int | None]) -> None:
     """Run a command's `main` and leave: a user's mistake is one line on stderr and exit code 2 (or 3), no traceback."""
+    _prepare_streams()
     try:
         code = main(sys.argv[1:]) or 0
+        sys.stdout.flush()
     except ScratchnetError as e:
         kind = "" if isinstance(e, Interrupted) else "error: "
         if not any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):  # of several ranks, the first speaks
-            print(f"{kind}{printable(' '.join(str(e).split()))}", file=sys.stderr)
+            _last_words(f"{kind}{e}")
         code = e.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        sys.stderr.close()
         code = 141
     except OSError as e:
-        print(printable(f"error: {e.filename or 'input or output'}: {e.strerror or e}"), file=sys.stderr)
+        _last_words(f"error: {e.filename or 'input or output'}: {e.strerror or e}")
+        code = 2
+    except MemoryError as e:
+        _last_words(f"error: there is not enough memory for this ({str(e) or 'nothing could be allocated'})")
         code = 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _last_words("stopped")
         code = 130
+    _drop_unwritten()
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process in this block, which imports modules: some of them swallow a KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        _last_words("stopped")
+        os._exit(128 + number)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def console(**options: Any) -> "Console":
+    """A console of Rich that leaves a closed pipe to `guard`; Rich itself would end the program with 1."""
+    from rich.console import Console
+
+    class Lines(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Lines(**options)
+
+
+# ------------------------------------------------------------------------------------------ streams of a command
+
+#: What stands for a character that the output's encoding does not have; any other is a question mark
+GLYPHS = {"→": "->", "×": "x", "·": ".", "µ": "u", "±": "+-", "≤": "<=", "≥": ">=", "≈": "~", "…": "...", "‖": "||",
+          "∂": "d", "δ": "d", "σ": "s", "✓": "+", "✗": "x", "²": "^2", "³": "^3", "√": "sqrt",
+          **dict.fromkeys("─━═–—−", "-"), **dict.fromkeys("│┃║", "|"), **dict.fromkeys("“”„", '"'),
+          **dict.fromkeys("‘’", "'"), **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇┳┠┨", "+")}  # fmt: skip
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """For `codecs.register_error`: the glyph, the letter without its accent, or a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    glyphs = [GLYPHS.get(c) or unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?"
+              for c in error.object[error.start : error.end]]  # fmt: skip
+    return "".join(glyphs), error.end
+
+
+def _prepare_streams() -> None:
+    """Let output go nowhere where a stream is closed (`>&-`), and what its encoding lacks be written otherwise."""
+    codecs.register_error("scratchnet", _replaced)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="scratchnet")
+
+
+def _last_words(text: str) -> None:
+    """One line on stderr; nobody may be there any more to read it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
+
+
+def _drop_unwritten() -> None:
+    """Let nothing be left in a closed pipe or terminal, which Python would complain about when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import scratchnet
+from scratchnet.cli import console, guard
 from scratchnet.errors import install_command
 
 REQUIRED = {
@@ -265,7 +266,6 @@ def verdict(report: dict[str, list[Line]]) -> str:
 def show(report: dict[str, list[Line]]) -> None:
     """Print the report: in colour where rich is installed, plainly where it is not."""
     try:
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
     except ImportError:
@@ -278,13 +278,13 @@ def show(report: dict[str, list[Line]]) -> None:
                 )
         print(f"\n{verdict(report)}")
         return
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = 120
+    out = console(highlight=False, soft_wrap=False)
+    if not out.is_terminal:
+        out.width = 120
     width = max(len(line.name) for lines in report.values() for line in lines)
     colours = {GOOD: "green", BAD: "bold red", NOTE: "yellow"}
     for title, lines in report.items():
-        console.print(Text(f"\n{title}", style="bold"))
+        out.print(Text(f"\n{title}", style="bold"))
         table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
         table.add_column(width=3, justify="right")
         table.add_column(width=width, no_wrap=True)
@@ -294,16 +294,14 @@ def show(report: dict[str, list[Line]]) -> None:
             if line.mend:
                 finding.append(f"\n→ {line.mend}", style=colours[line.mark])
             table.add_row(Text(line.mark, style=colours[line.mark]), line.name, finding)
-        console.print(table)
-    console.print(Text(f"\n{verdict(report)}", style="bold"))
+        out.print(table)
+    out.print(Text(f"\n{verdict(report)}", style="bold"))
 
 
 def main() -> int:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no ✓ shows a ?
     show({title: examine(probe) for title, probe in SECTIONS.items()})
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guard(lambda args: main())

@@ -47,6 +47,10 @@ class SettingError(ScratchnetError, ValueError):
     """An option or argument outside its range."""
 
 
+class NotWrittenError(ScratchnetError, OSError):
+    """A result that could not be written; says which, and where the trained weights are."""
+
+
 class Interrupted(ScratchnetError):
     """The user asked for an end, by signal `number`; says how to go on."""
 

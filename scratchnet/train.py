@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scratchnet.cli import guard, known, parse, patience
+from scratchnet.cli import guard, known, parse, patience, stopped_at_once
 from scratchnet.runs.options import check_unchanged, recorded_options
 from scratchnet.studies.catalogue import STUDIES, study_module
 
@@ -41,7 +41,8 @@ def main(args: Sequence[str]) -> int:
 def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
     """Train as the command line says, alone or as one of several ranks; returns the exit code."""
     study, rest = args[0], args[1:]
-    module = study_module(study)
+    with stopped_at_once():
+        module = study_module(study)
     resume = _value("--resume", rest)
     if resume is None:
         default = module.PRESETS[

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -208,9 +209,11 @@ def test_training_goes_on_when_checkpoints_fail(tmp_path, monkeypatch, name):
         with monkeypatch.context() as patch:
             patch.setattr(files.os, name, failing)
             patch.setattr(pytest, "fail", said.append)
+            patch.setattr(tempfile, "tempdir", str(tmp_path))
             result = training(folder, "plain", "adam", "none")
         assert bits(*result) == wanted
-        assert said and all("No space left on device" in text and "training goes on" in text for text in said)
+        assert said and all("No space left on device" in text for text in said)
+        assert all("training goes on" in text for text in said[:-1])  # the last may be about the last checkpoint
         assert not list(folder.glob(f".*{SUFFIX}"))
         for path in folder.iterdir():
             sn.load(path)

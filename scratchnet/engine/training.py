@@ -1,9 +1,10 @@
 """Training: one step, and the loop around it."""
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,9 @@ class History:
 
     @property
     def last(self) -> dict[str, float]:
+        """The row of the last epoch. Raises SettingError if there is none yet."""
+        if not self.epochs:
+            raise SettingError("the history has no epoch yet, so there is no last one: train for one at least")
         return self.epochs[-1]
 
 
@@ -80,6 +84,20 @@ class History:
 OnStep = Callable[[int, int, int, Any], None]
 #: Called after every epoch with its row of the history
 OnEpoch = Callable[[dict[str, float]], None]
+
+
+@contextlib.contextmanager
+def _history_on_error(history: History) -> Iterator[None]:
+    """Give what leaves the block, such as a KeyboardInterrupt, the history up to there, as its attribute `history`."""
+    try:
+        yield
+    except BaseException as error:
+        if history.running is not None:  # an epoch is unfinished: keep the losses of the steps that were made
+            made = to_numpy(history.running)
+            history.step_losses += made[: np.isnan(made).argmax() if np.isnan(made).any() else None].tolist()
+            history.running = None
+        error.history = history  # type: ignore[attr-defined]
+        raise
 
 
 def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
@@ -115,6 +133,15 @@ def fit(
     BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where they are made many at a
     time (see engine/kernels): it then sees those whose number is a multiple. With `history`, that training is
     continued where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
+
+    Ctrl-C raises KeyboardInterrupt as everywhere in Python. What leaves `fit` that way, and every other
+    error of the training, has the attribute `history`: the epochs and steps that were made before it. The
+    network keeps what it has learnt up to there.
+
+    >>> try:
+    ...     history = sn.fit(net, loss, optimiser, x, target, epochs=1000)
+    ... except KeyboardInterrupt as stopped:
+    ...     history = stopped.history
     """
     if epochs < 0 or batch_size < 1:
         raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
@@ -140,7 +167,7 @@ def fit(
     many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
     optimiser.prepare(epochs * steps)
     together = together if on_step is not None else steps
-    with blas_threads(threads), np.errstate(**QUIET):
+    with blas_threads(threads), np.errstate(**QUIET), _history_on_error(history):
         for epoch in range(len(history.epochs), epochs):
             done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
             del history.step_losses[epoch * steps :]
@@ -148,7 +175,7 @@ def fit(
             if schedule is not None:
                 optimiser.lr = float(schedule(epoch))
             order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
-            losses = history.running = net.xp.empty(steps, net.dtype)
+            losses = history.running = net.xp.full(steps, math.nan, net.dtype)
             losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
             k = len(done)
             if many is not None:
@@ -172,6 +199,7 @@ def fit(
             row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
             row["seconds"] = time.perf_counter() - start
             history.step_losses += to_numpy(losses).tolist()
+            history.running = None
             if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
                 number = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
                 bad = describe_non_finite(net, x[:batch_size], history.step_losses[number], number + 1)

@@ -12,6 +12,7 @@ import json
 import math
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -191,38 +192,83 @@ class Checkpoints:
         if self.every or time.monotonic() - self.last_time > PAUSE:
             self.write(0)
 
-    def end(self) -> None:
-        """The training is over: keep its end, so that it can be continued with more epochs."""
-        self.write(0)
+    def end(self) -> Path | None:
+        """The training is over: keep its end. Returns the path where the trained weights are, if they could be kept."""
+        kept = self.keep(0)
         if self.stop.number:
             self.interrupt(0, "after the last epoch")
+        return kept
 
     def write(self, k: int) -> bool:
         """Write a checkpoint `k` steps into the running epoch, and remove the oldest. Tells whether that succeeded."""
         if not self.writes:
             return True
         self.last_time = time.monotonic()
-        path = self.folder / f"step-{self.optimiser.steps}.safetensors"
+        problem = self._write(self.folder, k)
+        if problem is None:
+            return True
+        self.say(f"warning: no checkpoint: {problem}; the training goes on")
+        return False
+
+    def keep(self, k: int) -> Path | None:
+        """Write a checkpoint after which nothing is computed any more, so that it is not to be lost.
+
+        Where there is no room for it, it takes that of the older ones, and if nothing can be written here
+        it goes into the system's temporary folder. Returns its path, or None if it is nowhere.
+        """
+        path = self.folder / self._name()
+        if not self.writes:
+            return path
+        problem = self._write(self.folder, k)
+        if problem is not None and len(checkpoints_in(self.folder)) > 1:
+            with contextlib.suppress(OSError):
+                for old in checkpoints_in(self.folder)[:-1]:
+                    old.unlink(missing_ok=True)
+            first, problem = problem, self._write(self.folder, k)
+            if problem is None:
+                self.say(f"warning: {first}; older checkpoints made room for the last one")
+        if problem is None:
+            return path
+        self.best = None  # there is no room for it either
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            elsewhere = Path(tempfile.mkdtemp(prefix="scratchnet-"))
+        except OSError:
+            elsewhere = self.folder
+        if self._write(elsewhere, k) is None:
+            self.say(f"warning: {problem}; so the weights are in {elsewhere / self._name()}")
+            return elsewhere / self._name()
+        with contextlib.suppress(OSError):
+            elsewhere.rmdir()  # if it is empty
+        self.say(f"warning: {problem}; the weights are not kept yet")
+        return None
+
+    def _name(self) -> str:
+        return f"step-{self.optimiser.steps}.safetensors"
+
+    def _write(self, folder: Path, k: int) -> str | None:
+        """Write the best network and a checkpoint into the folder, and remove the oldest. Returns what went wrong."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             if self.best is not None:
-                write_tensors(self.folder / BEST, self.best, describe(self.net))
+                write_tensors(folder / BEST, self.best, describe(self.net))
                 self.best = None
-            write_checkpoint(path, self.net, self.optimiser, self.history, k, self.about)
-            for old in checkpoints_in(self.folder)[:-KEPT]:
+            write_checkpoint(folder / self._name(), self.net, self.optimiser, self.history, k, self.about)
+            for old in checkpoints_in(folder)[:-KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as e:
-            self.say(f"warning: no checkpoint: {e.filename or self.folder}: {e.strerror}; the training goes on")
-            return False
-        return True
+            return f"{e.filename or folder}: {e.strerror}"
+        return None
 
     def interrupt(self, k: int, where: str) -> None:
         name = signal.Signals(self.stop.number).name
-        kept = self.write(k)
-        text = f"stopped by {name} {where}; " + (
-            f"go on with --resume {self.folder.parent}" if kept else "this point could not be kept"
-        )
-        raise Interrupted(text, self.stop.number)
+        kept = self.keep(k)
+        if kept is None:
+            then = "this point could not be kept"
+        elif kept.parent == self.folder:
+            then = f"go on with --resume {self.folder.parent}"
+        else:
+            then = f"to go on, make room, move {kept} into {self.folder} and give --resume {self.folder.parent}"
+        raise Interrupted(f"stopped by {name} {where}; {then}", self.stop.number)
 
 
 def score_of(row: dict[str, float]) -> float:

@@ -1,5 +1,6 @@
 """The progress of a run in words: a bar on a terminal, and a line per epoch elsewhere."""
 
+import contextlib
 import sys
 import time
 from typing import Any
@@ -39,7 +40,8 @@ class ProgressLines:
 
     def __exit__(self, *exc: object) -> None:
         if self.bar:
-            self.bar.stop()
+            with contextlib.suppress(OSError):  # the terminal may be closed
+                self.bar.stop()
 
     def step(self, epoch: int, k: int, steps: int, loss: Any) -> None:
         now = time.perf_counter()

@@ -5,18 +5,19 @@ import io
 import json
 import math
 import platform
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import scratchnet
 from scratchnet.backend.devices import cuda_problem
 from scratchnet.backend.sparse import length
 from scratchnet.backend.threads import choose_threads
+from scratchnet.cli import console
 from scratchnet.engine.kernels import kind_of_steps
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
@@ -24,6 +25,7 @@ from scratchnet.engine.metrics import accuracy, labels_of, outputs
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import History, fit
+from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile
 from scratchnet.runs.checkpoints import (
@@ -36,6 +38,7 @@ from scratchnet.runs.checkpoints import (
     training_of,
 )
 from scratchnet.runs.identity import changed
+from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.progress import ProgressLines, many, number
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
@@ -69,16 +72,20 @@ def versions() -> dict[str, str]:
 class Run:
     """A folder, a console and the metrics that are filled in on the way.
 
-    >>> run = Run("mnist", options, dataset="mnist")
-    >>> run.fit(net, loss, train, valid)
-    >>> run.metrics["test_accuracy"] = ...
-    >>> run.finish(net)
+    >>> with Run("mnist", options, dataset="mnist") as run:
+    ...     run.fit(net, loss, train, valid)
+    ...     run.metrics["test_accuracy"] = ...
+    ...     run.finish(net)
+
+    Within the block the folder belongs to this process alone. An error after the training says where the
+    trained weights are.
     """
 
     def __init__(self, study: str, options: CommonOptions, dataset: str, data: Mapping[str, str] | None = None) -> None:
         """`data` are the digests of what was read from files; data that the program draws follow from the options.
 
-        Raises CheckpointError if the run is to go on from one with other data, and RanksError if the ranks differ.
+        Raises CheckpointError if the run is to go on from one with other data, RanksError if the ranks differ, and
+        SettingError if another process is writing to the same folder.
         """
         self.study, self.options, self.dataset, self.data = study, options, dataset, dict(data or {})
         self.ranks = all_ranks() if options.distributed else None
@@ -87,10 +94,11 @@ class Run:
         self._need_same_data()
         self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.console = Console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
+        self.lock = take(self.out) if self.leads else None
+        self.console = console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
         self.history = History()
         self.fits = 0
+        self.kept: Path | None = None  # where the weights of the last training are
         self.pictures: list[Path] = []
         self.metrics: dict[str, Any] = {
             "study": study,
@@ -100,6 +108,20 @@ class Run:
             "dtype": options.dtype,
             "epochs": options.epochs,
         }
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if self.lock is not None:
+            self.lock.release()
+        if self.kept is None or isinstance(error, BrokenPipeError):
+            return
+        where = f"the trained weights are in {self.kept}; --resume {self.out} goes on from there"
+        if isinstance(error, OSError) and error.filename:
+            raise NotWrittenError(f"{error.filename}: {error.strerror}; {where}") from error
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"stopped after the training: {where}", signal.SIGINT) from error
 
     def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
@@ -147,11 +169,13 @@ class Run:
             y = outputs(net, sample[0])
             if y.ndim == 2 and y.shape[1] > 1:
                 row["train_accuracy"] = accuracy(y, sample[1])
-            progress.epoch(row)
+            if not asked.number:  # at SIGHUP there is no terminal any more to write to
+                progress.epoch(row)
             checkpoints.on_epoch(row)
 
         def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
-            progress.step(epoch, k, steps, value)
+            if not asked.number:
+                progress.step(epoch, k, steps, value)
             if self.ranks:
                 self.ranks.agree(asked, stop)
             checkpoints.on_step(epoch, k, steps, value)
@@ -176,7 +200,7 @@ class Run:
                 ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
                 together=math.gcd(o.checkpoint_every, TOGETHER),
             )  # fmt: skip
-            checkpoints.end()
+            self.kept = checkpoints.end()
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),
@@ -244,6 +268,7 @@ class Run:
         net.save(self.out / "model.safetensors")
         atomic_write(self.out / "history.csv", history_csv(self.history).encode())
         atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
+        self.kept = None  # the model is safe
         self.console.print(self._table())
         names = ["metrics.json", "history.csv", "model.safetensors", *(p.name for p in self.pictures)]
         self.say(f"written to {self.out}/: {', '.join(names)}")

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Ctrl-C, a polite kill, and the terminal that is closed (which Windows does not know)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class Stop:
@@ -17,22 +18,24 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """Let the first SIGINT or SIGTERM only be noted, to be looked at between two steps; a second one ends at once.
+    """Let the first signal only be noted, to be looked at between two steps; a second one ends at once.
 
     Not an `except KeyboardInterrupt`: CPython may skip it when a loop is the first thing in a `try`, and SIGTERM raises
-    nothing at all.
+    nothing at all. A SIGHUP that is ignored, as under nohup, stays so.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield stop
         return
 
+    ours = [n for n in SIGNALS if n in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(n) != signal.SIG_IGN]
+
     def note(number: int, frame: Any) -> None:
         stop.number = number
-        for n in SIGNALS:
+        for n in ours:
             signal.signal(n, signal.SIG_DFL)
 
-    before = {n: signal.signal(n, note) for n in SIGNALS}
+    before = {n: signal.signal(n, note) for n in ours}
     try:
         yield stop
     finally:

@@ -183,27 +183,27 @@ def run(study: str, o: Options) -> int:
     streams(ids[:split], o.batch_size, o.length)  # raises before anything is written
     for c in o.prompt:
         need(c in vocabulary, "--prompt", "of characters that the text has", repr(c))
-    result = Run(study, o, o.text.name, digests(text=[text]))
-    result.say(f"{study}, preset {o.preset}: {net}")
-    train(net, ids[:split], ids[split:], result)
-    last = result.history.last
-    place = int(np.random.default_rng([o.seed, 3]).integers(0, max(1, split - 50)))
-    prompt = o.prompt or text[place : place + 50]
-    written = write(net, vocabulary, prompt, o.sample, o.temperature, o.seed)
-    result.metrics |= {
-        "characters": len(text),
-        "vocabulary": len(vocabulary),
-        "train_seconds": round(sum(row["seconds"] for row in result.history.epochs), 3),
-        "train_loss": last["train_loss"],
-        "valid_loss": last["valid_loss"],
-        "valid_bits_per_character": last["valid_loss"] / math.log(2),
-        "sample": written,
-    }
-    if o.plots:
-        from scratchnet.plots import studies as plots
+    with Run(study, o, o.text.name, digests(text=[text])) as result:
+        result.say(f"{study}, preset {o.preset}: {net}")
+        train(net, ids[:split], ids[split:], result)
+        last = result.history.last
+        place = int(np.random.default_rng([o.seed, 3]).integers(0, max(1, split - 50)))
+        prompt = o.prompt or text[place : place + 50]
+        written = write(net, vocabulary, prompt, o.sample, o.temperature, o.seed)
+        result.metrics |= {
+            "characters": len(text),
+            "vocabulary": len(vocabulary),
+            "train_seconds": round(sum(row["seconds"] for row in result.history.epochs), 3),
+            "train_loss": last["train_loss"],
+            "valid_loss": last["valid_loss"],
+            "valid_bits_per_character": last["valid_loss"] / math.log(2),
+            "sample": written,
+        }
+        if o.plots:
+            from scratchnet.plots import studies as plots
 
-        plots.loss_and_accuracy(result.history, result.out / "training.png")
-        result.pictures.append(result.out / "training.png")
-    result.say(f"\nafter “{prompt}” it writes, at temperature {o.temperature:g}:\n\n{written}\n")
-    result.finish(net)
-    return 0
+            plots.loss_and_accuracy(result.history, result.out / "training.png")
+            result.pictures.append(result.out / "training.png")
+        result.say(f"\nafter “{prompt}” it writes, at temperature {o.temperature:g}:\n\n{written}\n")
+        result.finish(net)
+        return 0

@@ -125,23 +125,26 @@ def run(study: str, options: Options) -> int:
     n, valid = len(x), len(x) // 10
     if not options.epochs:
         options = replace(options, epochs=max(1, round(options.images / (n - valid))))
-    net, loss, result = network(options), loss_of(options.preset), Run(study, options, study, read)
-    net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
-    net.summary((3, 32, 32))
-    if n < 50_000:
-        result.say(f"This is a part of CIFAR-10, {n:,} of its 50,000 training pictures: accuracies are not comparable "
-                   f"with published ones.")  # fmt: skip
-    result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
-    test_loss, y = evaluate(net, loss, prepare(test_images, options.dtype), test_labels)
-    table = confusion(y.argmax(1), test_labels, 10)
-    per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
-    result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
-                       "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
-    result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
-    if options.plots:
-        draw(result, net, test_images, test_labels, y, table)
-    result.finish(net)
-    return 0
+    net, loss = network(options), loss_of(options.preset)
+    with Run(study, options, study, read) as result:
+        net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
+        net.summary((3, 32, 32))
+        if n < 50_000:
+            result.say(
+                f"This is a part of CIFAR-10, {n:,} of its 50,000 training pictures: accuracies are not "
+                "comparable with published ones."
+            )
+        result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
+        test_loss, y = evaluate(net, loss, prepare(test_images, options.dtype), test_labels)
+        table = confusion(y.argmax(1), test_labels, 10)
+        per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
+        result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
+                           "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
+        result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
+        if options.plots:
+            draw(result, net, test_images, test_labels, y, table)
+        result.finish(net)
+        return 0
 
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:

@@ -171,28 +171,29 @@ def run(study: str, o: Options) -> int:
     scaling, x, t = prepare(series, start, o)
     net = network(o)
     net.info |= {"series": {"unit": "thousand passengers", "window": o.window, **scaling._asdict()}}
-    result = Run(study, o, "flights", digests(series=series))
-    result.say(f"{study}, preset {o.preset}: {net}; {len(x)} windows of {o.window} months before {o.year}")
-    result.fit(net, MSELoss(), (x, t), shuffle=o.preset != "tutorial")
-    truth, naive = series[start : start + YEAR], series[start - YEAR : start]
-    f = forecast(net, scaling, series, start, o.window)
-    result.metrics |= {
-        "year": str(o.year),
-        "rmse_recursive": rmse(f.recursive, truth),
-        "rmse_known": rmse(f.known, truth),
-        "rmse_seasonal_naive": rmse(naive, truth),
-        "forecast_recursive": f.recursive.tolist(),
-        "forecast_known": f.known.tolist(),
-    }
-    if o.plots:
-        draw(result, o, series, start, f)
-    result.finish(net)
-    m = result.metrics
-    result.say(
-        f"{o.year} in thousand passengers, root mean squared error: {m['rmse_recursive']:.1f} from its own forecasts, "
-        f"{m['rmse_known']:.1f} from the known months, {m['rmse_seasonal_naive']:.1f} by repeating {o.year - 1}"
-    )
-    return 0
+    with Run(study, o, "flights", digests(series=series)) as result:
+        result.say(f"{study}, preset {o.preset}: {net}; {len(x)} windows of {o.window} months before {o.year}")
+        result.fit(net, MSELoss(), (x, t), shuffle=o.preset != "tutorial")
+        truth, naive = series[start : start + YEAR], series[start - YEAR : start]
+        f = forecast(net, scaling, series, start, o.window)
+        result.metrics |= {
+            "year": str(o.year),
+            "rmse_recursive": rmse(f.recursive, truth),
+            "rmse_known": rmse(f.known, truth),
+            "rmse_seasonal_naive": rmse(naive, truth),
+            "forecast_recursive": f.recursive.tolist(),
+            "forecast_known": f.known.tolist(),
+        }
+        if o.plots:
+            draw(result, o, series, start, f)
+        result.finish(net)
+        m = result.metrics
+        result.say(
+            f"{o.year} in thousand passengers, root mean squared error: {m['rmse_recursive']:.1f} from its own "
+            f"forecasts, {m['rmse_known']:.1f} from the known months, {m['rmse_seasonal_naive']:.1f} by repeating "
+            f"{o.year - 1}"
+        )
+        return 0
 
 
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:

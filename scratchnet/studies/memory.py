@@ -127,21 +127,22 @@ def run(study: str, o: Options) -> int:
     length = o.length or LENGTHS[study]
     x, t = TASKS[study](o.examples, length, rng)
     test_x, test_t = TASKS[study](TEST, length, rng)
-    result, histories = Run(study, o, study), {}
-    guess = {"test_mse": 1 / 6} if study == "adding" else {"recall_accuracy": 1 / KINDS}
-    result.metrics |= {"length": x.shape[1], **{f"guess_{name}": value for name, value in guess.items()}}
-    for layer in o.layers.split(","):
-        net = network(study, layer, o)
-        result.say(f"{study}: {net}; sequences of {x.shape[1]} steps")
-        histories[layer] = result.fit(net, loss_of(study), (x.astype(o.dtype), t))
-        found = judge(study, outputs(net, test_x.astype(o.dtype)), test_t)
-        result.metrics |= {f"{layer.lower()}_{name}": value for name, value in found.items()}
-        result.metrics |= {f"{layer.lower()}_train_seconds": result.metrics.pop("train_seconds")}
-    if o.plots:
-        draw(result, histories, study, x.shape[1], result.out / "memory.png")
-        result.pictures.append(result.out / "memory.png")
-    result.finish(net)
-    return 0
+    histories: dict[str, History] = {}
+    with Run(study, o, study) as result:
+        guess = {"test_mse": 1 / 6} if study == "adding" else {"recall_accuracy": 1 / KINDS}
+        result.metrics |= {"length": x.shape[1], **{f"guess_{name}": value for name, value in guess.items()}}
+        for layer in o.layers.split(","):
+            net = network(study, layer, o)
+            result.say(f"{study}: {net}; sequences of {x.shape[1]} steps")
+            histories[layer] = result.fit(net, loss_of(study), (x.astype(o.dtype), t))
+            found = judge(study, outputs(net, test_x.astype(o.dtype)), test_t)
+            result.metrics |= {f"{layer.lower()}_{name}": value for name, value in found.items()}
+            result.metrics |= {f"{layer.lower()}_train_seconds": result.metrics.pop("train_seconds")}
+        if o.plots:
+            draw(result, histories, study, x.shape[1], result.out / "memory.png")
+            result.pictures.append(result.out / "memory.png")
+        result.finish(net)
+        return 0
 
 
 def draw(result: Run, histories: dict[str, History], study: str, T: int, path: Path) -> None:

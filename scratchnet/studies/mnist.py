@@ -226,31 +226,33 @@ def run(study: str, options: Options) -> int:
 
     about, (x, t, test_images, test_labels, split) = all_ranks().once_per_host(load) if options.distributed else load()
     dataset, read = about
-    result = Run(study, options, dataset, read)
-    valid = int(split[0])
-    net.info |= {
-        "classes": list(CLASSES[dataset]),
-        "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
-    }
-    net.summary(recipe.shape)
-    loss = recipe.loss()
-    result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)
-    test_loss, y = evaluate(net, loss, *prepare(test_images, test_labels, recipe, options.dtype))
-    table = confusion(y.argmax(1), test_labels, 10)
-    result.metrics |= {
-        "test_loss": test_loss,
-        "test_accuracy": accuracy(y, test_labels),
-        "per_class_accuracy": {
-            name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES[dataset])
-        },
-    }
-    if options.plots:
-        draw(result, net, test_images, test_labels, y, table, list(CLASSES[dataset]))
-    result.finish(net)
-    if dataset != study:
-        result.say("These results are for `digits`, NOT for MNIST. To get MNIST: run again with a network connection, "
-                   "or put its four files into a folder mnist/ and name the folder above with --data-dir.")  # fmt: skip
-    return 0
+    with Run(study, options, dataset, read) as result:
+        valid = int(split[0])
+        net.info |= {
+            "classes": list(CLASSES[dataset]),
+            "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
+        }
+        net.summary(recipe.shape)
+        loss = recipe.loss()
+        result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)
+        test_loss, y = evaluate(net, loss, *prepare(test_images, test_labels, recipe, options.dtype))
+        table = confusion(y.argmax(1), test_labels, 10)
+        result.metrics |= {
+            "test_loss": test_loss,
+            "test_accuracy": accuracy(y, test_labels),
+            "per_class_accuracy": {
+                name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES[dataset])
+            },
+        }
+        if options.plots:
+            draw(result, net, test_images, test_labels, y, table, list(CLASSES[dataset]))
+        result.finish(net)
+        if dataset != study:
+            result.say(
+                "These results are for `digits`, NOT for MNIST. To get MNIST: run again with a network connection, or "
+                "put its four files into a folder mnist/ and name the folder above with --data-dir."
+            )
+        return 0
 
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:

@@ -110,26 +110,28 @@ def run_search(study: str, o: SmallOptions, dataset: str) -> int:
     """Cross-validate every combination that --search names; prints and writes them, best first."""
     prog = f"python -m scratchnet.train {study}"
     grid = parse_grid(o.search, o, prog)
-    run = Run(study, o, dataset)
-    run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
+    with Run(study, o, dataset) as run:
+        run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
 
-    def tell(found: list[Found]) -> None:
-        atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())  # what is done is not lost
-        run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
+        def tell(found: list[Found]) -> None:
+            atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())  # what is done is not lost
+            run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
 
-    results = search(study, o, grid, tell, o.scheduler)
-    table = Table(*results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left")
-    for column in table.columns:
-        column.justify = "right"
-    for found in results:
-        figures = ("failed", "") if found.problem else (f"{found.accuracy:.2%}", f"{found.std:.2%}")
-        table.add_row(*found.settings.values(), *figures, f"{found.seconds:.1f}")
-    run.console.print(table)
-    run.say(f"written to {run.out}/: search.csv")
-    if results[0].problem:
-        raise SettingError(f"--search: no combination could be trained; the first: {results[0].problem}")
-    run.say(f"to train with the best, put {' '.join(arguments(results[0].settings))} in the place of --search")
-    return 0
+        results = search(study, o, grid, tell, o.scheduler)
+        table = Table(
+            *results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left"
+        )
+        for column in table.columns:
+            column.justify = "right"
+        for found in results:
+            figures = ("failed", "") if found.problem else (f"{found.accuracy:.2%}", f"{found.std:.2%}")
+            table.add_row(*found.settings.values(), *figures, f"{found.seconds:.1f}")
+        run.console.print(table)
+        run.say(f"written to {run.out}/: search.csv")
+        if results[0].problem:
+            raise SettingError(f"--search: no combination could be trained; the first: {results[0].problem}")
+        run.say(f"to train with the best, put {' '.join(arguments(results[0].settings))} in the place of --search")
+        return 0
 
 
 def _words(found: Found) -> str:

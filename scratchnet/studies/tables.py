@@ -92,34 +92,34 @@ def run(study: str, o: Options) -> int:
             raise DataError(f"{study}: {many(n, 'example')} of {name}, too few for {o.folds} folds")
     if o.search:
         return run_search(study, o, study)
-    result = Run(study, o, study, digests(measurements=table.values, classes=table.labels))
-    F, K = len(table.features), len(table.classes)
-    net = network(layers_of(F, K, o), o)
-    net.summary((F,))
-    judged = crossvalidate(study, o, result, table).outputs.argmax(1)
-    counts = say_confusion(
-        result, judged, table.labels, table.classes, "every example, by the network not trained on it"
-    )
-    result.metrics["per_class_accuracy"] = {
-        name: float(counts[k, k] / counts[k].sum()) for k, name in enumerate(table.classes)
-    }
-    result.say("\nThe network that is kept is trained on all examples; its own accuracy on them would say little.")
-    standardise = Standardiser(table.values)
-    net.info |= {
-        "classes": list(table.classes),
-        "input": {
-            "features": list(table.features), "mean": standardise.mean.tolist(), "std": standardise.std.tolist(),
-        },
-    }  # fmt: skip
-    loss = loss_of(o)
-    target = table.labels if loss.takes_labels else np.eye(K)[table.labels]
-    result.fit(net, loss, (standardise(table.values), target))
-    if o.plots:
-        from scratchnet.plots import studies as plots
+    with Run(study, o, study, digests(measurements=table.values, classes=table.labels)) as result:
+        F, K = len(table.features), len(table.classes)
+        net = network(layers_of(F, K, o), o)
+        net.summary((F,))
+        judged = crossvalidate(study, o, result, table).outputs.argmax(1)
+        counts = say_confusion(
+            result, judged, table.labels, table.classes, "every example, by the network not trained on it"
+        )
+        result.metrics["per_class_accuracy"] = {
+            name: float(counts[k, k] / counts[k].sum()) for k, name in enumerate(table.classes)
+        }
+        result.say("\nThe network that is kept is trained on all examples; its own accuracy on them would say little.")
+        standardise = Standardiser(table.values)
+        net.info |= {
+            "classes": list(table.classes),
+            "input": {
+                "features": list(table.features), "mean": standardise.mean.tolist(), "std": standardise.std.tolist(),
+            },
+        }  # fmt: skip
+        loss = loss_of(o)
+        target = table.labels if loss.takes_labels else np.eye(K)[table.labels]
+        result.fit(net, loss, (standardise(table.values), target))
+        if o.plots:
+            from scratchnet.plots import studies as plots
 
-        paths = [result.out / "training.png", result.out / "confusion.png"]
-        plots.loss_and_accuracy(result.history, paths[0])
-        plots.confusion(counts, table.classes, paths[1])
-        result.pictures += paths
-    result.finish(net)
-    return 0
+            paths = [result.out / "training.png", result.out / "confusion.png"]
+            plots.loss_and_accuracy(result.history, paths[0])
+            plots.confusion(counts, table.classes, paths[1])
+            result.pictures += paths
+        result.finish(net)
+        return 0

@@ -134,33 +134,35 @@ def run(study: str, o: Options) -> int:
         train, test = stratified_split(tweets.labels, TEST_SHARE, o.seed)
     vocabulary = Vocabulary(take(words, train))
     V = len(vocabulary.word_dict)
-    result = Run(study, o, dataset, digests(tweets=tweets.texts, authors=[tweets.authors[k] for k in tweets.labels]))
-    net = network(layers_of(V, K, o), o)
-    net.info |= {
-        "classes": tweets.authors,
-        "input": {"words": list(vocabulary.word_dict), "drop_links": not o.keep_links},  # see `text_to_input`
-    }
-    net.summary((V,))
-    if not tutorial:
-        _cross_validate(take(words, train), tweets.labels[train], K, o, result)
-    loss = loss_of(o)
-    target = tweets.labels if loss.takes_labels else np.eye(K)[tweets.labels]
-    result.fit(net, loss, (vocabulary(take(words, train)), target[train]))
-    value, y = evaluate(net, loss, vocabulary(take(words, test)), target[test])
-    right = accuracy(y, tweets.labels[test])
-    if tutorial:
-        first, last = (result.history.epochs[k]["train_loss"] for k in (0, -1))
-        result.say(
-            f"\nLoss from {first:.2f} in the first epoch to {last:.2f} in the last. What follows is about the tweets\n"
-            "that it was trained on: it shows that the network learns, not that it knows a new tweet."
-        )
-        result.metrics |= {"first_epoch_loss": first, "train_accuracy": right}
-    else:
-        result.metrics |= {"test_loss": value, "test_accuracy": right}
-    result.metrics["vocabulary"] = V
-    tell(result, net, y.argmax(1), tweets.labels[test], tweets.authors, list(vocabulary.word_dict))
-    result.finish(net)
-    return 0
+    with Run(
+        study, o, dataset, digests(tweets=tweets.texts, authors=[tweets.authors[k] for k in tweets.labels])
+    ) as result:
+        net = network(layers_of(V, K, o), o)
+        net.info |= {
+            "classes": tweets.authors,
+            "input": {"words": list(vocabulary.word_dict), "drop_links": not o.keep_links},  # see `text_to_input`
+        }
+        net.summary((V,))
+        if not tutorial:
+            _cross_validate(take(words, train), tweets.labels[train], K, o, result)
+        loss = loss_of(o)
+        target = tweets.labels if loss.takes_labels else np.eye(K)[tweets.labels]
+        result.fit(net, loss, (vocabulary(take(words, train)), target[train]))
+        value, y = evaluate(net, loss, vocabulary(take(words, test)), target[test])
+        right = accuracy(y, tweets.labels[test])
+        if tutorial:
+            first, last = (result.history.epochs[k]["train_loss"] for k in (0, -1))
+            result.say(
+                f"\nLoss from {first:.2f} in the first epoch to {last:.2f} in the last. What follows is about the "
+                "tweets\nthat it was trained on: it shows that the network learns, not that it knows a new tweet."
+            )
+            result.metrics |= {"first_epoch_loss": first, "train_accuracy": right}
+        else:
+            result.metrics |= {"test_loss": value, "test_accuracy": right}
+        result.metrics["vocabulary"] = V
+        tell(result, net, y.argmax(1), tweets.labels[test], tweets.authors, list(vocabulary.word_dict))
+        result.finish(net)
+        return 0
 
 
 def tell(

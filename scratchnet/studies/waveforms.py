@@ -274,28 +274,28 @@ def running_mean(x: np.ndarray, k: int) -> np.ndarray:
 
 def run(study: str, o: Options) -> int:
     """Train and judge the three; returns the exit code."""
-    result = Run(study, o, "simulated")
-    land, counts = train_classifier(result, o)
-    height = train_height(result, o)
-    history, kept = (
-        result.history,
-        {k: result.metrics[k] for k in ("train_seconds", "train_loss", "examples_per_second")},
-    )
-    test = sea(stream(o, 5), o.judged)
-    ways = judge(o, height, test)
-    tell_heights(result, ways, test.swh)
-    along = train_tracker(result, o, height)
-    tell_passes(result, o, height, along)
-    result.history = history  # of the network that is the model of this run
-    result.metrics |= {"tracker_train_seconds": result.metrics["train_seconds"], **kept}
-    if result.leads:
-        land.save(result.out / "classifier.safetensors")
-        along.save(result.out / "tracker.safetensors")
-    if o.plots:
-        draw(result, o, ways, test.swh, counts, height, along)
-    result.finish(height)
-    result.say(f"and {result.out}/classifier.safetensors, tracker.safetensors")
-    return 0
+    with Run(study, o, "simulated") as result:
+        land, counts = train_classifier(result, o)
+        height = train_height(result, o)
+        history, kept = (
+            result.history,
+            {k: result.metrics[k] for k in ("train_seconds", "train_loss", "examples_per_second")},
+        )
+        test = sea(stream(o, 5), o.judged)
+        ways = judge(o, height, test)
+        tell_heights(result, ways, test.swh)
+        along = train_tracker(result, o, height)
+        tell_passes(result, o, height, along)
+        result.history = history  # of the network that is the model of this run
+        result.metrics |= {"tracker_train_seconds": result.metrics["train_seconds"], **kept}
+        if result.leads:
+            land.save(result.out / "classifier.safetensors")
+            along.save(result.out / "tracker.safetensors")
+        if o.plots:
+            draw(result, o, ways, test.swh, counts, height, along)
+        result.finish(height)
+        result.say(f"and {result.out}/classifier.safetensors, tracker.safetensors")
+        return 0
 
 
 def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts: np.ndarray, height: Sequential,

@@ -120,7 +120,8 @@ def cpu_name() -> str:
 
 
 def blas() -> Iterator[Line]:
-    import scipy.linalg.blas  # noqa: F401  (loads its BLAS, so that it can be seen)
+    import numpy  # noqa: F401  (both load their BLAS, so that it can be seen)
+    import scipy.linalg.blas  # noqa: F401
     from threadpoolctl import threadpool_info
 
     libraries = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
@@ -205,7 +206,7 @@ def data() -> Iterator[Line]:
     else:
         mend = "export SCRATCHNET_DATA=DIR with a folder that exists, or unset it"
         yield Line(BAD, "data folder", f"{chosen}: no such folder ($SCRATCHNET_DATA)", mend)
-    from scratchnet.data.fetch import cache_folder
+    from scratchnet.files.folders import cache_folder
 
     cache = cache_folder()
     parent = next((folder for folder in (cache, *cache.parents) if folder.exists()), Path("/"))

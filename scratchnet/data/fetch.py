@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from scratchnet.errors import DataError
+from scratchnet.files.folders import cache_folder
 
 FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "wheat-seeds", "iris", "flights")
 CONNECT_SECONDS = 5.0  # an unreachable network is noticed soon
@@ -75,16 +76,6 @@ def local_folder(dataset: str, names: Sequence[str], data_dir: str | Path | None
     if root and (Path(root) / dataset).is_dir():
         return Path(root) / dataset
     return None
-
-
-def cache_folder() -> Path:
-    """$SCRATCHNET_CACHE, or the platform's folder for caches."""
-    chosen = os.environ.get("SCRATCHNET_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("scratchnet"))
 
 
 def download(dataset: str, files: Sequence[Remote]) -> list[Path]:

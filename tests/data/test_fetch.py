@@ -20,6 +20,7 @@ from misbehaving import BAD, BODY, GOOD, Server
 from scratchnet.data import fetch
 from scratchnet.data.fetch import NotAvailable, Remote
 from scratchnet.errors import DataError
+from scratchnet.files.folders import cache_folder
 
 CHECKSUM = "sha256:" + hashlib.sha256(BODY).hexdigest()
 
@@ -208,7 +209,7 @@ def test_a_data_root_without_this_set_goes_on_to_the_cache(server, cache, tmp_pa
 
 def test_the_platform_has_a_cache_folder(monkeypatch):
     monkeypatch.delenv("SCRATCHNET_CACHE", raising=False)
-    assert fetch.cache_folder().name == "scratchnet"
+    assert cache_folder().name == "scratchnet"
 
 
 # ------------------------------------------------------------------------------- many processes, killed processes

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from scratchnet.engine.kernels.kept import KeptCode
 from scratchnet.engine.kernels.reference import RELU, SIGMOID, TANH
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -26,10 +27,9 @@ def compiled(function: Callable[..., Any], fastmath: Any = REORDER) -> Callable[
 
     Numba finds the types of each call, float32 or float64, so what it compiles has no annotations.
     """
-    try:
-        return njit(cache=True, fastmath=fastmath, **OPTIONS)(function)
-    except RuntimeError:
-        return njit(fastmath=fastmath, **OPTIONS)(function)
+    dispatcher = njit(fastmath=fastmath, **OPTIONS)(function)
+    dispatcher._cache = KeptCode(function)
+    return dispatcher
 
 
 def compiled_exactly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,124 @@
+"""Compiled code that is kept: it is found again, and no damage or missing room for it ends a training."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
+
+ROOT = Path(__file__).parents[1]
+TRAINING = """
+import sys
+import numpy as np
+from scratchnet.engine.kernels import adam, kept
+limit = sys.argv[1:] and sys.argv[1]
+if limit == "disk":  # every write finds the disk full
+    import errno, os
+    def full(file, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.write = full
+g, m, v = (np.full(5, x) for x in (1.0, 2.0, 3.0))
+adam.direction(g, m, v, 0.5, 0.5, 0.0)
+adam.direction(*(np.full(5, x, "f4") for x in (1.0, 2.0, 3.0)), 0.5, 0.5, 0.0)
+np.testing.assert_allclose(g, 2 / np.sqrt(2.5))
+print(sum(adam.direction.stats.cache_hits.values()))
+"""
+
+
+def run(folder, *args, **environment):
+    """How many of the two functions were found compiled, and the lines of warnings of a program of its own."""
+    env = {**os.environ, "SCRATCHNET_CACHE": str(folder), **environment}
+    env.pop("NUMBA_CACHE_DIR", None) if "NUMBA_CACHE_DIR" not in environment else None
+    done = subprocess.run([sys.executable, "-c", TRAINING, *args], capture_output=True, text=True, cwd=ROOT, env=env)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout), [line for line in done.stderr.splitlines() if "Warning: " in line]
+
+
+def files(folder):
+    return sorted(folder.rglob("*.code"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("full")
+    assert run(folder) == (0, [])
+    assert len(files(folder)) == 2
+    return folder
+
+
+@pytest.fixture
+def cache(full, tmp_path):
+    return shutil.copytree(full, tmp_path / "cache")
+
+
+def test_code_is_found_again_in_a_folder_of_the_users_own(cache):
+    assert run(cache) == (2, [])
+    for file in files(cache):
+        assert file.parent.stat().st_mode & 0o777 == 0o700 or os.name != "posix"
+
+
+def test_the_folder_that_numba_is_told(tmp_path):
+    assert run(tmp_path / "ours", NUMBA_CACHE_DIR=str(tmp_path / "numbas")) == (0, [])
+    assert len(files(tmp_path / "numbas")) == 2 and not (tmp_path / "ours").exists()
+
+
+def empty(content):
+    return b""
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def garbled(content):
+    noise = np.random.default_rng(0).integers(0, 256, len(content) - 64, np.uint8).tobytes()
+    return content[:64] + noise
+
+
+def one_bit(content):
+    at = len(content) * 2 // 3
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [empty, cut, garbled, one_bit], ids=lambda damage: damage.__name__)
+def test_damaged_code_is_compiled_again_with_one_warning(damage, cache):
+    for file in files(cache):
+        file.write_bytes(damage(file.read_bytes()))
+    hits, warned = run(cache)
+    assert hits == 0 and len(warned) == 1 and ".code cannot be used (it is damaged): it is compiled again" in warned[0]
+    assert run(cache) == (2, [])
+
+
+def test_code_of_other_sources_is_compiled_again_without_a_word(cache):
+    for file in files(cache):
+        content = file.read_bytes()
+        file.write_bytes(bytes(32) + content[32:])
+    assert run(cache) == (0, [])
+    assert run(cache) == (2, [])
+
+
+def test_a_full_disk_is_one_warning(tmp_path):
+    hits, warned = run(tmp_path, "disk")
+    assert hits == 0 and len(warned) == 1 and "compiled code is not kept" in warned[0]
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path):
+    (tmp_path / "file").touch()
+    hits, warned = run(tmp_path / "file")
+    assert hits == 0 and len(warned) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_code_in_a_folder_that_others_can_write_is_not_run(cache):
+    (folder,) = {file.parent for file in files(cache)}
+    folder.chmod(0o770)
+    before = [file.read_bytes() for file in files(cache)]
+    hits, warned = run(cache)
+    assert hits == 0 and len(warned) == 1 and "others can write to it" in warned[0]
+    assert [file.read_bytes() for file in files(cache)] == before

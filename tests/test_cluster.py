@@ -55,8 +55,9 @@ def start_worker(processes, scheduler, cwd):
     return p
 
 
-def train(*args, cwd):
-    return subprocess.Popen([sys.executable, "-m", "scratchnet.train", *args], cwd=cwd, env=ENVIRONMENT, text=True,
+def train(*args, cwd, **environment):
+    return subprocess.Popen([sys.executable, "-m", "scratchnet.train", *args], cwd=cwd, text=True,
+                            env={**ENVIRONMENT, **environment},
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
 
@@ -120,6 +121,17 @@ def test_a_scheduler_that_is_lost_is_one_line_and_what_was_done_is_kept(processe
     processes[0].kill()
     _, err = p.communicate()
     assert p.returncode == 2 and "the connection to the scheduler is lost" in err and len(err.splitlines()) == 1, err
+    assert rows_of(tmp_path / "out")
+
+
+def test_the_only_worker_that_ends_is_one_line_and_what_was_done_is_kept(processes, scheduler, tmp_path):
+    worker = start_worker(processes, scheduler, tmp_path)
+    p = train(*SEARCH, "--epochs", "100", "--scheduler", scheduler, cwd=tmp_path, SCRATCHNET_TIMEOUT="2")
+    assert any("lr=" in line for line in p.stdout)
+    worker.kill()
+    _, err = p.communicate(timeout=300)
+    assert p.returncode == 2 and "its last worker has ended and none has come for 2 s" in err, err
+    assert len(err.splitlines()) == 1, err
     assert rows_of(tmp_path / "out")
 
 

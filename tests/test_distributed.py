@@ -93,22 +93,34 @@ FLIGHTS = [
     "--no-plots",
 ]
 TELL = """\
-import os, pathlib
+import os, pathlib, sys, time
 from scratchnet.cli import guard
+from scratchnet.runs.ranks import Ranks
 from scratchnet.train import main
-pathlib.Path(f"pid-{os.environ['PMI_RANK']}").write_text(str(os.getpid()))
+rank, holding, awaited = os.environ["PMI_RANK"], sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+pathlib.Path(f"pid-{rank}").write_text(str(os.getpid()))
+agree = Ranks.agree
+def hold(self, asked, stop):
+    while rank == holding and awaited.exists() and not asked.number:
+        time.sleep(0.005)
+    agree(self, asked, stop)
+Ranks.agree = hold
 guard(main)
 """
 
 
-def begin(ranks, folder, args=FLIGHTS, checkpoint="checkpoints/step-20.safetensors"):
-    """A training of several ranks in `folder`, of which a few steps are done; every rank's pid is in a file."""
+def begin(ranks, folder, holding, args=FLIGHTS, checkpoint="checkpoints/step-20.safetensors"):
+    """A training of several ranks in `folder`, of which a few steps are done; every rank's pid is in a file.
+
+    It goes no further than a step or two after the checkpoint: there the rank `holding` waits for a signal.
+    """
     p = subprocess.Popen(
-        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, *args, "--distributed", "--out", "out",
-         "--checkpoint-every", "5"],
+        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, str(holding), f"out/{checkpoint}", *args,
+         "--distributed", "--out", "out", "--checkpoint-every", "5"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder,
     )  # fmt: skip
-    while p.poll() is None and not (folder / "out" / checkpoint).exists():
+    while not (folder / "out" / checkpoint).exists():
+        assert p.poll() is None, p.communicate()
         time.sleep(0.01)
     return p
 
@@ -146,7 +158,7 @@ def same_model(folder, net):
 def test_a_signal_stops_all_after_the_same_step_and_another_number_of_ranks_goes_on(
     whom, number, then, tmp_path, uninterrupted
 ):
-    p = begin(3, tmp_path)
+    p = begin(3, tmp_path, 0 if whom == "mpiexec" else whom[-1])
     os.kill(p.pid if whom == "mpiexec" else int((tmp_path / f"pid-{whom[-1]}").read_text()), number)
     _, err = p.communicate(timeout=60)
     assert p.returncode in (130, 143), (p.returncode, err)
@@ -167,14 +179,16 @@ def test_a_signal_stops_all_after_the_same_step_and_another_number_of_ranks_goes
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_rank_that_is_killed_ends_all_and_the_last_checkpoint_is_good(rank, tmp_path, uninterrupted):
-    p = begin(3, tmp_path)
+    p = begin(3, tmp_path, rank)
     pids = [int((tmp_path / f"pid-{r}").read_text()) for r in range(3)]
     os.kill(pids[rank], signal.SIGKILL)
     out, err = p.communicate(timeout=60)
     assert p.returncode != 0 and ("Killed (signal 9)" in out + err or "Abort" in out + err), out + err
     for pid in pids:
         with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+            while True:  # until the system has let go of it
+                os.kill(pid, 0)
+                time.sleep(0.01)
     done = mpiexec(
         2, "-m", "scratchnet.train", "flights", "--resume", "out", "--no-plots", "--distributed", cwd=tmp_path
     )
@@ -208,7 +222,7 @@ def test_other_studies_end_and_go_on_too(study, number, then, tmp_path, pictures
     args = [study, "--dtype", "float64", "--threads", "1", "--no-plots", *more]
     if study == "cifar10":
         args += ["--data-dir", str(pictures)]
-    p = begin(3, tmp_path, args, checkpoint)
+    p = begin(3, tmp_path, 1, args, checkpoint)
     os.kill(int((tmp_path / "pid-1").read_text()), number)
     out, err = p.communicate(timeout=60)
     if number == signal.SIGKILL:

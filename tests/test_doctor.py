@@ -188,3 +188,31 @@ def test_the_data_sets_that_are_downloaded_are_those_of_the_loaders():
     assert [f"{n}.gz" for n in doctor.DATASETS["cifar-10"][0]] == [cifar.ARCHIVE.name]
     assert doctor.DATASETS["cifar-10"][2][0].startswith(f"{cifar.FOLDER}/")
     assert doctor.DATASETS["wheat-seeds"] == [[wheat.FILE.name]]
+
+
+def test_lesser_kernels_of_openblas_are_named_with_their_cost():
+    if doctor.speed_of_products({"OPENBLAS_CORETYPE": None}) is None:
+        pytest.skip("this BLAS does not say which kernels it has")
+    lines = by_name(doctor.kernels())["BLAS kernels"]
+    assert "GFLOP/s" in lines.finding
+    if doctor.speed_of_products({"OPENBLAS_CORETYPE": "Nehalem"})[0] != "Nehalem":
+        pytest.skip("this OpenBLAS has the kernels of one processor")
+    code, out, _ = run_doctor(OPENBLAS_CORETYPE="Nehalem")
+    text = " ".join(out.split())
+    assert code == 0 and "for Nehalem: " in text and "OPENBLAS_CORETYPE=Nehalem; without it for " in text
+    assert "→ unset OPENBLAS_CORETYPE" in out
+
+
+@pytest.mark.parametrize(
+    ("architecture", "flags", "wanted"),
+    [
+        ("SkylakeX", {"avx2", "avx512f"}, None),
+        ("Haswell", {"avx2", "avx512f"}, "AVX-512"),
+        ("Zen", {"avx2"}, None),
+        ("Prescott", {"avx2"}, "AVX2"),
+        ("Prescott", {"sse3"}, None),
+        ("ARMV8", set(), None),
+    ],
+)
+def test_what_the_processor_has_and_the_kernels_do_not_use(architecture, flags, wanted):
+    assert doctor.unused(architecture, flags) == wanted

@@ -28,6 +28,8 @@ class Options:
 
 def main(args: Sequence[str]) -> int:
     options = parse(Options, args, "python -m scratchnet.export")
+    if options.onnx.suffix != ".onnx":
+        raise SettingError(f"{options.onnx}: the ending names another format than ONNX, which is what there is: .onnx")
     net = load(options.model)
     shape: Dims | None = None
     if options.shape is not None:

@@ -57,8 +57,8 @@ def test_round_trip(tmp_path, dtype):
 @pytest.mark.parametrize("case", cases.CASES, ids=str)
 def test_every_layer_comes_back(tmp_path, case):
     net = case.net(seed=4)
-    net.save(tmp_path / "m")
-    again = scratchnet.load(tmp_path / "m")
+    net.save(tmp_path / "m.safetensors")
+    again = scratchnet.load(tmp_path / "m.safetensors")
     assert again.layers[0].options() == net.layers[0].options()
     assert np.array_equal(again.forward(case.x())[0], net.forward(case.x())[0])
 
@@ -130,15 +130,37 @@ def test_info_that_is_no_json(tmp_path, info):
     net = small_net()
     net.info = info
     with pytest.raises(CheckpointError, match="plain JSON"):
-        net.save(tmp_path / "m")
+        net.save(tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m", "m.safetensors.gz", "m.h5", ".", "/"])
+def test_the_ending_says_what_is_written(tmp_path, name):
+    with pytest.raises(
+        scratchnet.SettingError, match=r"net.save writes .safetensors files alone: call it .*\.safetensors"
+    ):
+        small_net().save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batch_normalisation_from_pytorch():
+    """Its state_dict counts batches, which nothing here needs; of another layer such a name is unexpected."""
+    torch = pytest.importorskip("torch")
+    twin = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    twin(torch.randn(5, 3))
+    net = scratchnet.Sequential(scratchnet.Linear(3, 4), scratchnet.BatchNorm1d(4))
+    net.load_state_dict(twin.state_dict())
+    for name, a in net.state_dict().items():
+        assert np.array_equal(a, twin.state_dict()[name].numpy())
+    with pytest.raises(CheckpointError, match=r"unexpected '0\.num_batches_tracked'"):
+        net.load_state_dict({**net.state_dict(), "0.num_batches_tracked": np.array(1)})
 
 
 def test_too_much_info(tmp_path):
     net = small_net()
     net.info["vocabulary"] = "x" * tensorfile.HEADER_LIMIT
     with pytest.raises(CheckpointError, match="there is room for 8,388,608"):
-        net.save(tmp_path / "m")
+        net.save(tmp_path / "m.safetensors")
 
 
 # ------------------------------------------------------------------------------------------ strict
@@ -374,11 +396,11 @@ def test_memory_of_a_large_network(tmp_path):
     size = 4 * net.size
     tracemalloc.start()
     try:
-        net.save(tmp_path / "m")
+        net.save(tmp_path / "m.safetensors")
         assert tracemalloc.get_traced_memory()[1] < 2 * size + 16 * 2**20
         del net
         tracemalloc.reset_peak()
-        scratchnet.load(tmp_path / "m")
+        scratchnet.load(tmp_path / "m.safetensors")
         # the vector of gradients is zeros that take no memory until they are written, but are counted here
         assert tracemalloc.get_traced_memory()[1] < 3 * size + 16 * 2**20
     finally:

@@ -84,12 +84,12 @@ def test_networks_by_the_command(tmp_path, capsys, name, dtype):
 
 def test_the_models_own_description_gives_the_shape(tmp_path):
     net = sn.Sequential(layers.Flatten(), layers.Linear(784, 3))
-    net.save(tmp_path / "m")
+    net.save(tmp_path / "m.safetensors")
     with pytest.raises(SettingError, match="give --shape"):
-        export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx")])
+        export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")])
     net.info["input"] = {"shape": [1, 28, 28]}
-    net.save(tmp_path / "m")
-    assert export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx")]) == 0
+    net.save(tmp_path / "m.safetensors")
+    assert export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,40 @@ def test_the_models_own_description_gives_the_shape(tmp_path):
     ],
 )
 def test_bad_shapes(tmp_path, args, reason):
-    sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m")
+    sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m.safetensors")
     with pytest.raises(sn.ScratchnetError, match=reason):
-        export.main([str(tmp_path / "m"), str(tmp_path / "m.onnx"), *args])
-    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+        export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx"), *args])
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["book.h5", "m", "m.npz", "m.pt"])
+def test_the_ending_says_what_is_written(tmp_path, name):
+    sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m.safetensors")
+    with pytest.raises(
+        SettingError, match=r"the ending names another format than ONNX, which is what there is: \.onnx"
+    ):
+        export.main([str(tmp_path / "m.safetensors"), str(tmp_path / name)])
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_transposed_convolutions_run_in_onnx_s_own_evaluator():
+    """Forty drawn ones: no Pad cuts anything off, which that evaluator cannot."""
+    from onnx.reference import ReferenceEvaluator
+
+    (space,) = (space for space in cases.SPACES if space.layer == "ConvTranspose2d")
+    rng, padded, done = random.Random(0), 0, 0
+    while done < 40:
+        case = space.draw(rng.choice)
+        if case is None:
+            continue
+        net = case.net("float32", seed=done)
+        content = onnx_.to_onnx(net, case.shape)
+        x = np.random.default_rng(done).normal(size=(case.batch, *case.shape)).astype(np.float32)
+        (theirs,) = ReferenceEvaluator(content).run(None, {"input": x})
+        np.testing.assert_allclose(theirs, net(x), rtol=1e-4, atol=1e-5)
+        padded += any(node.op_type == "Pad" for node in content.graph.node)
+        done += 1
+    assert 0 < padded < 20  # output_padding below the dilation alone is there too
 
 
 def test_without_onnx(tmp_path, monkeypatch):

@@ -129,8 +129,8 @@ def test_every_study(cupy, study, tmp_path):
 
 
 def three_steps(cupy, here, shape, loss, tmp_path):
-    here.save(tmp_path / "model")
-    there = scratchnet.load(tmp_path / "model", device="cuda")
+    here.save(tmp_path / "model.safetensors")
+    there = scratchnet.load(tmp_path / "model.safetensors", device="cuda")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, *shape))
     y = here(x).shape

@@ -214,3 +214,13 @@ def test_delta_of_the_cross_entropy_adds_up_as_exactly_as_pytorchs() -> None:
         for found, delta in ((ours, CrossEntropyLoss()(y, t)[1]), (theirs, torch_result(CrossEntropyLoss(), y, t)[1])):
             found.append(np.linalg.norm(delta.sum(0, dtype=np.float64) - exact) / np.linalg.norm(exact))
     assert np.linalg.norm(ours) <= 1.5 * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropyLoss, NLLLoss])
+def test_the_reduction_of_losses_of_labels(kind) -> None:
+    loss = kind(reduction="mean")
+    y, t = batch(loss, (5, 10))
+    assert loss == kind() and loss(y, t)[0] == kind()(y, t)[0]
+    for other in ("sum", "none", None):
+        with pytest.raises(SettingError, match=f"{kind.__name__}: reduction must be mean"):
+            kind(reduction=other)

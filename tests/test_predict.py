@@ -258,10 +258,12 @@ def test_models_that_take_no_images(tmp_path, drawn):
         ({"input": {"shape": ["a"]}}, "."),
     ):
         net.info = info
-        net.save(tmp_path / "m")
+        net.save(tmp_path / "m.safetensors")
         for command in (predict, backquery):
             with pytest.raises(CheckpointError, match=reason):
-                command.main([str(tmp_path / "m"), *([str(tmp_path / "a.png")] if command is predict else [])])
+                command.main(
+                    [str(tmp_path / "m.safetensors"), *([str(tmp_path / "a.png")] if command is predict else [])]
+                )
 
 
 def test_what_is_missing(tmp_path, model):
@@ -371,29 +373,31 @@ def test_hostile_models_are_one_line(tmp_path, drawn, reason):
 
 def test_sizes_that_no_array_has_are_refused_at_load(tmp_path):
     net = behind(sn.Conv2d(1, 1, 1, padding=10**400), 2 * 10**400 + 28)
-    net.save(tmp_path / "m")
+    net.save(tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match="layer 0, Conv2d, cannot have these options"):
-        sn.load(tmp_path / "m")
+        sn.load(tmp_path / "m.safetensors")
 
 
 def test_outputs_that_are_no_numbers(tmp_path, drawn):
     net = image_net(sn.Flatten(), sn.Linear(784, 10))
     net.params["1.weight"].value[...] = 3e38
-    net.save(tmp_path / "m")
+    net.save(tmp_path / "m.safetensors")
     Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
     with pytest.raises(CheckpointError, match="outputs are no probabilities: NaN or infinite"):
-        predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--json"])
+        predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--json"])
 
 
 def test_names_move_no_cursor(tmp_path, drawn, capsys):
     names = [f"{k}\x1b[2J\u202e\n" for k in range(10)]
     net = named(*names)
-    net.save(tmp_path / "m")
+    net.save(tmp_path / "m.safetensors")
     Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
-    assert predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--show", str(tmp_path / "s.png")]) == 0
+    assert (
+        predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--show", str(tmp_path / "s.png")]) == 0
+    )
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out and r"\x1b[2J\u202e\n" in out and out.count("\n") == 1
-    assert predict.main([str(tmp_path / "m"), str(tmp_path / "a.png"), "--json"]) == 0
+    assert predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--json"]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and json.loads(out)[0]["label"] in names
-    assert backquery.main([str(tmp_path / "m")]) == 0
+    assert backquery.main([str(tmp_path / "m.safetensors")]) == 0

@@ -143,15 +143,17 @@ class ClassLoss(Loss):
 
     The classes are on axis 1 of the output, as in PyTorch: (N, K) with labels (N,), images (N, K, H, W) with labels
     (N, H, W). With classes="last" they are on the last axis: sequences (N, T, K), as recurrent layers and a Linear
-    give them, with labels (N, T). Raises SettingError for another word.
+    give them, with labels (N, T). The only reduction is "mean". Raises SettingError for another word.
     """
 
     classes: Literal["first", "last"] = field(default="first", kw_only=True)
+    reduction: Literal["mean"] = field(default="mean", kw_only=True)
 
     takes_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.choice(type(self).__name__, "classes", self.classes, ("first", "last"))
+        checks.choice(type(self).__name__, "reduction", self.reduction, ("mean",))
 
     def axis(self, y: Array) -> int:
         return 0 if self.classes == "first" else y.ndim - 2

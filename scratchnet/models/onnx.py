@@ -79,13 +79,23 @@ def convolution(g: Graph, layer: la.Conv2d) -> None:
 
 
 def transposed_convolution(g: Graph, layer: la.ConvTranspose2d) -> None:
-    """Uncut, then cut by the padding and lengthened by output_padding: runtimes want that smaller than the stride."""
-    rows, cols = layer.window
-    g.node("ConvTranspose", g.array("weight", layer.W.value), **{**_window(layer), "pads": [0, 0, 0, 0]},
-           dilations=[rows.d, cols.d])  # fmt: skip
-    ends = [more - w.p for more, w in zip(layer.more, layer.window, strict=True)]
-    if rows.p or cols.p or any(ends):
-        g.node("Pad", g.array("pads", [0, 0, -rows.p, -cols.p, 0, 0, *ends], np.int64))
+    """One node where output_padding is smaller than the stride, which is what runtimes take.
+
+    Otherwise (it may also be smaller than the dilation alone) the output is not cut at its end, as far
+    as output_padding goes, and lengthened by zeros, where no place of the window reaches.
+    """
+    ends = [w.p - more for more, w in zip(layer.more, layer.window, strict=True)]
+    within = all(more < w.s for more, w in zip(layer.more, layer.window, strict=True))
+    options = _window(layer) | {"dilations": [w.d for w in layer.window]}
+    if within:
+        arrays = [layer.W, *([layer.b] if layer.b is not None else [])]
+        names = [g.array(name, p.value) for name, p in zip(("weight", "bias"), arrays, strict=False)]
+        g.node("ConvTranspose", *names, **options, output_padding=list(layer.more))
+        return
+    options["pads"] = [*options["pads"][:2], *(max(0, end) for end in ends)]
+    g.node("ConvTranspose", g.array("weight", layer.W.value), **options)
+    if min(ends) < 0:
+        g.node("Pad", g.array("pads", [0] * 6 + [max(0, -end) for end in ends], np.int64))
     if layer.b is not None:
         g.node("Add", g.array("bias", to_numpy(layer.b.value)[:, None, None]))
 

@@ -7,6 +7,7 @@ import copy
 import itertools
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,6 +96,8 @@ class Sequential:
         """Set all parameters. Raises CheckpointError, before any is changed, if a name, shape or type does not fit."""
         from scratchnet.engine.params import as_parameter, check_names
 
+        counters = {f"{i}.num_batches_tracked" for i, la in enumerate(self.layers) if isinstance(la, BatchNorm)}
+        state = {name: value for name, value in state.items() if name not in counters}  # which only PyTorch keeps
         check_names(self.params, state)
         arrays = {
             name: as_parameter(name, state[name], p.shape, self.dtype, self.xp) for name, p in self.params.items()
@@ -115,7 +118,7 @@ class Sequential:
         print("\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to one self-describing safetensors file; see `scratchnet.load`."""
+        """Write the network to one self-describing file, whose name ends in .safetensors; see `scratchnet.load`."""
         from scratchnet.engine.layers.sequential import save
 
         save(self, path)
@@ -258,5 +261,15 @@ def describe(net: Sequential) -> dict[str, Any]:
 
 
 def save(net: Sequential, path: str | os.PathLike[str]) -> None:
-    """Write `net` to `path`, atomically. Raises CheckpointError for a `net.info` that is not JSON, and OSError."""
+    """Write `net` to `path`, atomically.
+
+    Raises SettingError for a name that does not end in .safetensors, CheckpointError for a
+    `net.info` that is not JSON, and OSError.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise SettingError(
+            f"{path}: net.save writes .safetensors files alone: call it {Path(path).stem or 'model'}.safetensors "
+            "(PyTorch reads it with safetensors.torch.load_file); sn.save_hdf5 writes HDF5, and "
+            "python -m scratchnet.export ONNX"
+        )
     write_tensors(path, net.state_dict(), describe(net))

@@ -13,12 +13,28 @@ from hypothesis import HealthCheck, settings
 
 from tests import fake_cupy
 
-# `ci` is the same on every run; `nightly` draws anew and prints how to repeat what failed:
-#   HYPOTHESIS_PROFILE=nightly pytest -m "nightly or not nightly"
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("ci", derandomize=True, max_examples=500, **_COMMON)
-settings.register_profile("nightly", max_examples=5000, **_COMMON)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.register_profile("quick", derandomize=True, max_examples=25, **_COMMON)
+settings.register_profile("full", derandomize=True, max_examples=500, **_COMMON)
+settings.register_profile("nightly", max_examples=5000, **_COMMON)  # draws anew, prints how to repeat what failed
+#: The tests that a profile runs, where no -m says otherwise
+TESTS = {"quick": "not slow and not nightly and not gpu", "full": "not nightly and not gpu", "nightly": "not gpu"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--profile", choices=list(TESTS), default="quick", help="how thorough the tests are")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    profile = config.getoption("profile")
+    settings.load_profile(profile)
+    config.option.markexpr = config.option.markexpr or TESTS[profile]
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that repeats something may do so thousands of times."""
+    return request.config.getoption("profile") != "quick"
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rival", ["scratchnet compiled", "textbook NumPy", "PyTorch eager", "JAX jit"])
 @pytest.mark.parametrize(
     "workload", ["book 200", "zero-to-gans", "two-hidden", "fcn2", "cnn", "lstm batch 1", "tweets"]

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import scratchnet
@@ -95,7 +95,6 @@ LAYOUTS = {
 }
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.data())
 def test_every_memory_layout(tmp_path_factory, data):
     shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
@@ -200,9 +199,9 @@ def test_state_dict_is_strict(reason):
 # ------------------------------------------------------------------------------------------ damage
 
 
-def test_every_flipped_bit_is_found(tmp_path, content):
+def test_every_flipped_bit_is_found(tmp_path, content, thorough):
     path = tmp_path / "m"
-    for k in range(8 * len(content)):
+    for k in range(0, 8 * len(content), 1 if thorough else 29):  # 29: all bits of a byte in turn
         flipped = bytearray(content)
         flipped[k // 8] ^= 1 << k % 8
         path.write_bytes(flipped)
@@ -219,8 +218,8 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
         scratchnet.load(tmp_path / "m.safetensors")
 
 
-def test_every_length_is_found(tmp_path, content):
-    for n in range(len(content)):
+def test_every_length_is_found(tmp_path, content, thorough):
+    for n in range(0, len(content), 1 if thorough else 7):
         with pytest.raises(CheckpointError, match="bytes"):
             load_bytes(tmp_path, content[:n])
     with pytest.raises(CheckpointError, match="something was added"):
@@ -232,10 +231,11 @@ def test_a_damaged_array_is_named(tmp_path, content):
         load_bytes(tmp_path, content[:-1] + bytes([content[-1] ^ 1]))
 
 
-def test_ten_thousand_mutants(tmp_path, content):
+def test_ten_thousand_mutants(tmp_path, content, thorough):
     """Only CheckpointError, naming the file; memory at most twice the file and 16 MB."""
     rng, refused = random.Random(0), 0
-    for k in range(10_000):
+    count = 10_000 if thorough else 500
+    for k in range(count):
         changed = mutant(content, rng)
         watched = k % 10 == 0  # watching the memory takes time
         if watched:
@@ -251,7 +251,7 @@ def test_ten_thousand_mutants(tmp_path, content):
             if watched:
                 tracemalloc.stop()
         assert most < 2 * len(changed) + 16 * 2**20
-    assert 9_000 < refused < 10_000  # a changed class name, sealed again, is a right file
+    assert 0.9 * count < refused < count  # a changed class name, sealed again, is a right file
 
 
 # ------------------------------------------------------------------------------------------ hostile, rightly sealed

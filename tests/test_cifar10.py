@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_run_from_end_to_end(preset: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     plots = preset == "cnn"  # drawing takes most of the time

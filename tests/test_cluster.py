@@ -66,6 +66,7 @@ def rows_of(folder):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
+@pytest.mark.slow
 def test_search_goes_on_when_a_worker_is_killed(processes, scheduler, tmp_path):
     workers = [start_worker(processes, scheduler, tmp_path) for _ in range(2)]
     p = train(*SEARCH, "--scheduler", scheduler, cwd=tmp_path)
@@ -84,6 +85,7 @@ def test_search_goes_on_when_a_worker_is_killed(processes, scheduler, tmp_path):
     assert rows_of(tmp_path / "out" / "out") == there, "the same figures as on the cores of this machine"
 
 
+@pytest.mark.slow
 def test_folds(processes, scheduler, tmp_path):
     start_worker(processes, scheduler, tmp_path)
     lines = []
@@ -114,6 +116,7 @@ def test_tls_without_certificates_is_one_line(tmp_path):
     assert p.returncode == 2 and "name the certificates" in err and len(err.splitlines()) == 1, err
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_is_one_line_and_what_was_done_is_kept(processes, scheduler, tmp_path):
     start_worker(processes, scheduler, tmp_path)
     p = train(*SEARCH, "--epochs", "100", "--scheduler", scheduler, cwd=tmp_path)

@@ -230,6 +230,7 @@ def test_the_command_takes_them(cupy, tmp_path, monkeypatch):
             np.testing.assert_allclose(scratchnet.load(there).state_dict()[name], w, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, 211, 1003])
 def test_the_benchmarks_engine_takes_them(cupy, steps):
     here, there = (build(f"scratchnet {name}", book(20)) for name in ("numpy", "cupy"))

@@ -427,6 +427,7 @@ def states(run):
     return found
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_points(tmp_path, whole):
     kill_at_random_points(tmp_path, whole, 6, seed=0)
 
@@ -456,6 +457,7 @@ guard(train.main)
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["write", "fsync", "replace"])
 def test_kill_9_during_a_save(tmp_path, whole, name):
     """Killed just before call number n of the write, the fsync, the rename of a checkpoint."""

@@ -299,6 +299,7 @@ def begin_search(folder):
 needs_pgrep = pytest.mark.skipif(shutil.which("pgrep") is None, reason="pgrep is missing")
 
 
+@pytest.mark.slow
 @needs_pgrep
 def test_a_search_goes_on_when_one_of_its_processes_is_killed(tmp_path):
     p, workers = begin_search(tmp_path)
@@ -309,6 +310,7 @@ def test_a_search_goes_on_when_one_of_its_processes_is_killed(tmp_path):
     assert len(rows) == 6 and not any(row["problem"] for row in rows)
 
 
+@pytest.mark.slow
 @needs_pgrep
 @pytest.mark.parametrize(("number", "whom", "code"), [(signal.SIGTERM, "main", -15), (signal.SIGKILL, "main", -9),
                                                       (signal.SIGINT, "all", 130)])  # fmt: skip

@@ -229,6 +229,7 @@ def start(server, path):
     return subprocess.Popen(command, cwd=Path(__file__).parents[2])
 
 
+@pytest.mark.slow
 def test_sixteen_processes_make_one_download(server, cache):
     server.gate.clear()
     server.half_way.clear()

@@ -117,12 +117,14 @@ def run(path, content, reader, said, count, seed):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(("count", "seed"), [(2_500, 0), pytest.param(20_000, 1, marks=pytest.mark.nightly)])
-def test_mutated_files(tmp_path, name, count, seed):
+def test_mutated_files(tmp_path, name, count, seed, thorough):
+    count = count if thorough else count // 10
     content, reader, said = FORMATS[name]
     read, refused = run(tmp_path / name, content, reader, said, count, seed)
     assert read + refused == count and refused > count / 10 and read > 0
 
 
+@pytest.mark.slow
 def test_mutated_archives(tmp_path):
     content = archive(tmp_path / "whole.tar.gz", PUBLISHED).read_bytes()
     refused = run(tmp_path / "a.tar.gz", content, read_tar, "", 500, 0)[1]

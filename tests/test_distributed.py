@@ -20,26 +20,6 @@ from tests.mpi.commands import ENVIRONMENT, MPIEXEC, mpiexec
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
-<<<<<<< HEAD
-=======
-# A rank of MPICH that waits keeps its core busy. Where there are more ranks than cores, those that have
-# work would wait for it, and three ranks on two cores take minutes: it is told to sleep instead.
-WAIT_ASLEEP = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "10"}
-ENVIRONMENT = {
-    **os.environ,
-    **WAIT_ASLEEP,
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONPATH": str(Path(__file__).parent.parent),
-}
-
-
-def mpiexec(ranks, *args, cwd=None, timeout=300):
-    return subprocess.run(
-        [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, args)],
-        capture_output=True, text=True, timeout=timeout, env=ENVIRONMENT, cwd=cwd,
-    )  # fmt: skip
-
->>>>>>> 13ee7eb (A quick profile of the tests by default, and a full one)
 
 def same_weights(ranks, what, *wanted):
     done = mpiexec(ranks, Path(__file__).parent / "mpi" / "same_weights.py", what, *wanted, timeout=3600)

@@ -1,6 +1,7 @@
 """Tables of numbers in text files, read strictly: every error names the line."""
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def read_table(
     path = Path(path)
     try:
         with open_regular(path) as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
+            content = file.read()  # read(n) would reserve n bytes for however small a file
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:

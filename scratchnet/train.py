@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scratchnet.cli import guard, known, parse, patience, stopped_at_once
-from scratchnet.runs.options import check_unchanged, recorded_options
+from scratchnet.runs.options import check_effect, check_unchanged, recorded_options
 from scratchnet.studies.catalogue import STUDIES, study_module
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
         default = recorded_options(module.Options, study, Path(resume))
     options = parse(module.Options, rest, f"python -m scratchnet.train {study}", default)
     options.check()
+    check_effect(study, options, default)
     if resume is not None:
         check_unchanged(options, default)
     if ranks is not None:

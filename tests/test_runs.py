@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from scratchnet.plots import style
 from scratchnet.runs import checkpoints, run
 from scratchnet.runs.checkpoints import Checkpoints, checkpoints_in, newest_checkpoint, training_of
 from scratchnet.runs.identity import changed, digests
+from scratchnet.runs.options import check_effect
 from scratchnet.runs.stop import stop_on_signal
+from scratchnet.studies import cifar10
 from tests.test_train import write_idx
 
 
@@ -412,3 +415,52 @@ def test_a_stopped_fit_gives_its_history_and_can_be_continued(error):
 def test_the_last_epoch_of_a_history_without_epochs():
     with pytest.raises(SettingError, match="no epoch yet"):
         assert sn.History().last
+
+
+# ------------------------------------------------------------------------------------------ options
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["iris", "--data-dir", "nowhere"], "--data-dir has no effect on iris"),
+        (["digits", "--data-dir", "nowhere"], "--data-dir has no effect on digits"),
+        (["flights", "--data-dir", "nowhere"], "--data-dir has no effect on flights"),
+        (["cifar10", "--epochs", "2", "--images", "2000"], "--images has no effect with --epochs 2"),
+        (["cifar10", "--preset", "cnn", "--images", "2000"], "--images has no effect with --epochs 20"),
+        (["mnist", "--preset", "zero-to-gans", "--lr", "0.1"], "--lr has no effect with --schedule '0.5 for 5"),
+        (["mnist", "--momentum", "0.5"], "--momentum has no effect with --optimizer adam"),
+        (["mnist", "--preset", "cnn", "--dropout", "0.5"], "--dropout has no effect with --preset cnn"),
+        (["digits", "--offline-ok", "no"], "--offline-ok has no effect on digits"),
+        (["tweets", "--preset", "tutorial", "--folds", "3"], "--folds has no effect with --preset tutorial"),
+        (["iris", "--threads", "²"], "--threads must be"),
+        (["iris", "--threads", "1" + 30 * "0"], "--threads must be"),
+        (["iris", "--hidden", "²"], "--hidden must be"),
+        (["iris", "--hidden", "1" + 30 * "0"], "--hidden must be"),
+        (["iris", "--seed", "1" + 32 * "0"], "--seed must be"),
+        (["iris", "--epochs", "1" + 30 * "0"], "--epochs must be"),
+        (["iris", "--folds", "1" + 30 * "0"], "--folds must be"),
+        (["iris", "--schedule", "decay:-1", "--epochs", "2"], "schedule 'decay:-1'"),
+        (["iris", "--schedule", "-1 for 3"], "schedule '-1 for 3'"),
+        (["iris", "--schedule", "exponential:nan"], "schedule 'exponential:nan'"),
+        (["iris", "--schedule", "exponential:1e300", "--epochs", "9"], "beyond all numbers"),
+    ],
+)
+def test_options_that_cannot_be_or_have_no_effect(here, args, words):
+    with pytest.raises(SettingError, match=re.escape(words)):
+        train.main(args)
+    assert not list(here.iterdir())
+
+
+def test_a_run_with_few_images_of_cifar_can_be_resumed(here):
+    """It has both epochs and images in its checkpoint."""
+    options = replace(cifar10.PRESETS["default"], images=2000, epochs=2)
+    check_effect("cifar10", options, options)
+
+
+def test_too_little_memory_is_one_line():
+    code = "from scratchnet.cli import guard\nimport numpy as np\nguard(lambda args: np.empty(1 << 60, np.uint8))"
+    process = child(code, stderr=subprocess.PIPE)
+    out, err = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("", 2)
+    assert err.startswith("error: there is not enough memory") and err.count("\n") == 1

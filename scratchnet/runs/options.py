@@ -1,10 +1,11 @@
 """Options that every study has. Each study's own dataclass adds to them; its presets are instances of it."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from scratchnet.engine.schedules import parse_schedule
+from scratchnet.engine.schedules import PerEpoch, parse_schedule
 from scratchnet.errors import CheckpointError, SettingError
 
 
@@ -51,18 +52,34 @@ class CommonOptions:
 
     def check(self) -> None:
         """Raise SettingError for a value outside its range."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if type(value) is int and f.name != "seed":
+                need(value <= MOST, f"--{f.name.replace('_', '-')}", f"at most {MOST:,}", value)
         need(self.epochs >= 1, "--epochs", "a number from 1", self.epochs)
         need(self.batch_size >= 1, "--batch-size", "a number from 1", self.batch_size)
         need(0 < self.lr < float("inf"), "--lr", "a number above 0", self.lr)
         need(0 <= self.momentum < 1, "--momentum", "from 0 to below 1", self.momentum)
         need(0 <= self.weight_decay < float("inf"), "--weight-decay", "a number from 0", self.weight_decay)
         need(self.clip_norm is None or 0 < self.clip_norm < float("inf"), "--clip-norm", "above 0", self.clip_norm)
-        need(self.seed >= 0, "--seed", "a number from 0", self.seed)
-        need(self.threads == "auto" or (self.threads.isdigit() and int(self.threads) > 0), "--threads",
-             "auto or a number from 1", self.threads)  # fmt: skip
+        need(0 <= self.seed < 2**63, "--seed", "a number from 0 and below 2^63", self.seed)
+        need(self.threads == "auto" or 0 < whole_number(self.threads) <= MOST_THREADS, "--threads",
+             f"auto or a number from 1 to {MOST_THREADS:,}", self.threads)  # fmt: skip
         parse_schedule(self.schedule, self.lr, self.epochs)
         need(self.checkpoint_every >= 0, "--checkpoint-every", "a number of steps, or 0", self.checkpoint_every)
 
+    def without_effect(self, study: str) -> dict[str, str]:
+        """Options that change nothing in this study beside the others that are given: (name, why), in words."""
+        found = {"data_dir": f"on {study}, whose data are in no folder"}
+        if isinstance(parse_schedule(self.schedule, self.lr, max(1, self.epochs)), PerEpoch):
+            found["lr"] = f"with --schedule '{self.schedule}', which names the rates: give --schedule constant too"
+        if self.optimizer != "sgd":
+            found["momentum"] = f"with --optimizer {self.optimizer}: it belongs to sgd"
+        return found
+
+
+MOST = 1_000_000_000  # of anything that is counted: what is larger is a mistake, and some libraries overflow
+MOST_THREADS = 1_024
 
 #: Options that a run may be resumed with other values of: they change no result, or only how far it goes
 MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed",
@@ -108,6 +125,13 @@ def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:
             raise SettingError(f"--{option} {value} cannot be given to a run that began with {then}: start a new one")
 
 
+def check_effect(study: str, options: CommonOptions, default: CommonOptions) -> None:
+    """Raise SettingError if an option was given that, beside the others, changes nothing."""
+    for name, why in options.without_effect(study).items():
+        if getattr(options, name) != getattr(default, name):
+            raise SettingError(f"--{name.replace('_', '-')} has no effect {why}")
+
+
 def need(condition: bool, option: str, wanted: str, value: object) -> None:
     if not condition:
         raise SettingError(f"{option} must be {wanted}, not {value}")
@@ -117,5 +141,10 @@ def sizes(text: str, option: str = "--hidden") -> list[int]:
     """Layer sizes from a text such as "128,64"; the empty text is none."""
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     for part in parts:
-        need(part.isdigit() and int(part) > 0, option, "sizes from 1, such as 128,64", text)
+        need(0 < whole_number(part) <= MOST, option, f"sizes from 1 to {MOST:,}, such as 128,64", text)
     return [int(part) for part in parts]
+
+
+def whole_number(text: str) -> int:
+    """The number that the text writes with the digits 0 to 9; −1 if it is none. (`isdigit` takes ² for a number.)"""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else -1

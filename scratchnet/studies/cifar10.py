@@ -59,6 +59,13 @@ class Options(CommonOptions):
         CommonOptions.check(replace(self, epochs=self.epochs or 1))
         need(self.images >= 1, "--images", "a number from 1", self.images)
 
+    def without_effect(self, study: str) -> dict[str, str]:
+        found = super().without_effect(study)
+        del found["data_dir"]
+        if self.epochs:
+            found["images"] = f"with --epochs {self.epochs}: give --epochs 0, and --images decides"
+        return found
+
 
 PRESETS = {
     "default": Options(batch_size=64, lr=0.003, optimizer="adam", schedule="cosine"),

@@ -77,6 +77,16 @@ class Options(CommonOptions):
         if self.preset == "fcn2":
             need(len(hidden) == 2, "--hidden", "two sizes for preset fcn2, such as 128,64", self.hidden)
 
+    def without_effect(self, study: str) -> dict[str, str]:
+        found = super().without_effect(study)
+        if study != "digits":
+            del found["data_dir"]
+        if study != "mnist":
+            found["offline_ok"] = f"on {study}: only in the place of mnist are other images taken"
+        if self.preset in ("fcn2", "cnn"):
+            found["dropout"] = f"with --preset {self.preset}, a network without dropout"
+        return found
+
 
 class Recipe(NamedTuple):
     """What of a published network is not an option."""

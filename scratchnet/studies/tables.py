@@ -33,6 +33,12 @@ class Options(SmallOptions):
     preset: Literal["default", "scratch"] = "default"
     """Which network and recipe; it sets the defaults of all other options."""
 
+    def without_effect(self, study: str) -> dict[str, str]:
+        found = super().without_effect(study)
+        if study == "wheat":
+            del found["data_dir"]
+        return found
+
 
 PRESETS = {
     "default": Options(

@@ -57,6 +57,12 @@ class Options(SmallOptions):
     keep_links: bool = False
     """Count links as words; else they are dropped."""
 
+    def without_effect(self, study: str) -> dict[str, str]:
+        found = super().without_effect(study)
+        if self.preset == "tutorial":
+            found |= dict.fromkeys(("folds", "scheduler"), "with --preset tutorial, which does not cross-validate")
+        return found
+
 
 PRESETS = {
     "default": Options(

@@ -51,7 +51,7 @@ def test_inference_leaves_images_alone() -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"padding": -1}, "padding must be a whole number from 0, not -1"), ({"flip": 1.5}, "flip must be from 0 to 1"),
+    ({"padding": -1}, "padding must be a whole number from 0, not -1"), ({"flip": 1.5}, "flip must be a number from 0"),
 ])  # fmt: skip
 def test_settings_are_checked(options: dict, message: str) -> None:
     with pytest.raises(SettingError, match=message):

@@ -126,7 +126,7 @@ def test_a_large_mean_costs_no_accuracy() -> None:
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: BatchNorm1d(0), "num_features must be a whole number from 1"),
     (lambda: BatchNorm2d(3, eps=-1.0), "eps must be a number from 0"),
-    (lambda: BatchNorm2d(3, momentum=2.0), "momentum one from 0 to 1"),
+    (lambda: BatchNorm2d(3, momentum=2.0), "momentum must be a number from 0 to 1"),
 ])  # fmt: skip
 def test_settings_are_checked(make, message: str) -> None:
     with pytest.raises(SettingError, match=message):

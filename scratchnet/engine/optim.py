@@ -3,12 +3,14 @@
 Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t number of the step.
 """
 
+import inspect
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, fuse, xp_of
 from scratchnet.backend.products import add_product, axpy
+from scratchnet.engine import checks
 from scratchnet.engine.equations import bp3_bias, bp4_weight
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
@@ -22,13 +24,6 @@ MUCH = 1_000_000_000  # parameters times steps; for less, loading Numba or compi
 PIECE = 65_536  # elements of a vector that are worked on at a time, so that they stay in the processor's cache
 
 
-def need_range(who: str, **values: float) -> None:
-    """Check that these settings are finite numbers from 0."""
-    for name, value in values.items():
-        if not 0 <= value < float("inf"):
-            raise SettingError(f"{who}: {name} must be a number from 0, not {value!r}")
-
-
 class Optimiser(Learner):
     """A learner that also changes the weights: `update` is called once per step, after backward.
 
@@ -37,13 +32,21 @@ class Optimiser(Learner):
     """
 
     def __init__(self, net: Sequential, lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
-        super().__init__(net.seed)
-        need_range(type(self).__name__, lr=lr, weight_decay=weight_decay, clip_norm=clip_norm or 0.0)
-        # float(): a NumPy float64 would turn float32 parameters into float64 (NEP 50)
-        self.lr, self.weight_decay = float(lr), float(weight_decay)
-        self.clip_norm = None if clip_norm is None else float(clip_norm)
+        who = type(self).__name__
+        super().__init__(checks.instance(who, "net", net, Sequential, "Sequential(Linear(784, 10))").seed)
+        self.lr = checks.number(who, "lr", lr)
+        self.weight_decay = checks.number(who, "weight_decay", weight_decay)
+        self.clip_norm = None if clip_norm is None else checks.number(who, "clip_norm", clip_norm)
         self.w, self.g = net.store.values, net.store.grads
         self.ranks: Ranks | None = None  # set by `Ranks.step`: then g is summed over them before the weights change
+
+    def __repr__(self) -> str:
+        """One line: lr, and the options that are not at their defaults."""
+        options = inspect.signature(type(self)).parameters.items()
+        words = [f"lr={self.lr:g}"]
+        words += [f"{name}={getattr(self, name)!r}" for name, option in options
+                  if name not in ("net", "lr") and getattr(self, name, option.default) != option.default]  # fmt: skip
+        return f"{type(self).__name__}({', '.join(words)})"
 
     @property
     def builds_gradient(self) -> bool:
@@ -109,11 +112,11 @@ class SGD(Optimiser):
     def __init__(self, net: Sequential, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
                  nesterov: bool = False, clip_norm: float | None = None) -> None:  # fmt: skip
         super().__init__(net, lr, weight_decay, clip_norm)
-        need_range("SGD", momentum=momentum)
-        if nesterov and momentum == 0:
+        self.momentum = checks.number("SGD", "momentum", momentum)
+        self.nesterov = checks.flag("SGD", "nesterov", nesterov)
+        if nesterov and self.momentum == 0:
             raise SettingError("SGD: nesterov needs a momentum above 0")
-        self.momentum, self.nesterov = float(momentum), nesterov
-        self.v = xp_of(self.w).zeros_like(self.w) if momentum else None
+        self.v = xp_of(self.w).zeros_like(self.w) if self.momentum else None
 
     def state(self) -> dict[str, Array]:
         return {} if self.v is None else {"velocity": self.v}
@@ -188,10 +191,11 @@ class Adam(Optimiser):
     def __init__(self, net: Sequential, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.0, clip_norm: float | None = None) -> None:  # fmt: skip
         super().__init__(net, lr, weight_decay, clip_norm)
-        need_range(type(self).__name__, eps=eps)
-        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
-            raise SettingError(f"{type(self).__name__}: betas must be from 0 to below 1, not {betas!r}")
-        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
+        who = type(self).__name__
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise SettingError(f"{who}: betas must be two numbers, such as (0.9, 0.999), not {checks.shown(betas)}")
+        beta1, beta2 = (checks.number(who, "betas", beta, most=1.0, below=True) for beta in betas)
+        self.betas, self.eps = (beta1, beta2), checks.number(who, "eps", eps)
         xp = xp_of(self.w)
         self.m, self.v = xp.zeros_like(self.w), xp.zeros_like(self.w)
         # On the CPU the vectors are walked in pieces that stay in the cache, 16 bytes for each element.

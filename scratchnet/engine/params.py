@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array, aligned_zeros
-from scratchnet.errors import CheckpointError
+from scratchnet.errors import CheckpointError, SettingError
 from scratchnet.files.tensorfile import short
 
+MOST = 2**45  # parameters; no machine holds more
 ALIGN = 64  # elements; 64 float32 are four cache lines, so every parameter starts on a fresh one
 
 Init = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -44,6 +45,10 @@ class Param:
         self.grad: Array = None
         self.start = 0  # of this parameter in the flat vector
 
+    def __repr__(self) -> str:
+        kind = "" if self.trained else ", trained=False"
+        return f"Param({self.name!r}, {self.shape}{kind})"
+
     def view_of(self, flat: Array) -> Array:
         """This parameter's part of a flat vector, in its shape."""
         return flat[self.start : self.start + self.size].reshape(self.shape)
@@ -58,9 +63,29 @@ class Store:
 
     def __init__(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
         if len({id(p) for p in params}) < len(params) or any(p.value is not None for p in params):
-            raise ValueError("a layer can be packed into one network only, and once: make a new layer object")
+            raise SettingError("a layer can be packed into one network only, and once: make a new layer object")
         trained = [p for p in params if p.trained]
         fixed = [p for p in params if not p.trained]
+        total = sum(p.size for p in params)
+        too_large = SettingError(
+            f"{total:,} parameters need {total * dtype.itemsize / 2**30:,.1f} GiB, more memory than there is"
+        )
+        if total > MOST:  # NumPy would speak of dimensions
+            raise too_large
+        try:
+            self._fill(params, trained, fixed, rng, dtype, xp)
+        except MemoryError:
+            raise too_large from None
+
+    def _fill(
+        self,
+        params: list[Param],
+        trained: list[Param],
+        fixed: list[Param],
+        rng: np.random.Generator,
+        dtype: np.dtype,
+        xp: ModuleType,
+    ) -> None:
         self.values, self.fixed = (aligned_zeros(self._place(group), dtype, xp) for group in (trained, fixed))
         # zeros of this size take no memory until written; the last places are for what travels with the gradients
         self.message = aligned_zeros(self.values.size + ALIGN, dtype, xp)

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from scratchnet.engine import checks
 from scratchnet.errors import SettingError
 
 Schedule = Callable[[int], float]
@@ -16,6 +17,9 @@ class Constant:
 
     lr: float
 
+    def __post_init__(self) -> None:
+        checks.number("Constant", "lr", self.lr)
+
     def __call__(self, epoch: int) -> float:
         return self.lr
 
@@ -24,7 +28,19 @@ class Constant:
 class PerEpoch:
     """A list of (rate, epochs), such as [(0.5, 5), (0.1, 5)]; the last rate holds for ever."""
 
-    parts: tuple[tuple[float, int], ...]
+    parts: Sequence[tuple[float, int]]
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        if (
+            not isinstance(parts, (tuple, list))
+            or not parts
+            or any(not isinstance(part, (tuple, list)) or len(part) != 2 for part in parts)
+        ):
+            raise SettingError(f"PerEpoch: parts must be such as [(0.5, 5), (0.1, 5)], not {checks.shown(parts)}")
+        for lr, epochs in parts:
+            checks.number("PerEpoch", "a rate", lr)
+            checks.whole("PerEpoch", "a number of epochs", epochs, 1)
 
     def __call__(self, epoch: int) -> float:
         for lr, epochs in self.parts:
@@ -41,8 +57,15 @@ class Exponential:
     lr: float
     gamma: float
 
+    def __post_init__(self) -> None:
+        checks.number("Exponential", "lr", self.lr)
+        checks.number("Exponential", "gamma", self.gamma)
+
     def __call__(self, epoch: int) -> float:
-        return self.lr * self.gamma**epoch
+        try:
+            return self.lr * self.gamma**epoch
+        except OverflowError:
+            return math.inf
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,10 @@ class Decay:
 
     lr: float
     decay: float
+
+    def __post_init__(self) -> None:
+        checks.number("Decay", "lr", self.lr)
+        checks.number("Decay", "decay", self.decay)
 
     def __call__(self, epoch: int) -> float:
         return self.lr / (1 + self.decay * epoch)
@@ -62,6 +89,10 @@ class Cosine:
 
     lr: float
     epochs: int
+
+    def __post_init__(self) -> None:
+        checks.number("Cosine", "lr", self.lr)
+        checks.whole("Cosine", "epochs", self.epochs, 1)
 
     def __call__(self, epoch: int) -> float:
         return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
@@ -93,13 +124,15 @@ def _parsed(text: str, lr: float, epochs: int) -> Schedule:
         if name == "constant" and not value:
             return Constant(lr)
         if name == "cosine" and not value:
-            return Cosine(lr, epochs)
+            return Cosine(lr, max(1, epochs))
         if name == "exponential":
             return Exponential(lr, float(value))
         if name == "decay":
             return Decay(lr, float(value))
         parts = [re.fullmatch(r"(?:then )?(\S+) for (\d+)", part.strip()) for part in text.split(",")]
         return PerEpoch(tuple((float(m[1]), int(m[2])) for m in parts))  # type: ignore[index]
+    except SettingError:
+        raise
     except (ValueError, TypeError):
         raise SettingError(
             f"schedule '{text}' is not known: choose constant, cosine, exponential:GAMMA, decay:D "

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine import checks
 from scratchnet.engine.layers.base import Layer, Shape
 from scratchnet.engine.learner import Learner
-from scratchnet.errors import SettingError
 
 
 @dataclass(eq=False)
@@ -28,10 +28,8 @@ class CropFlip(Layer):
     output_is: ClassVar[Literal["view"]] = "view"
 
     def __post_init__(self) -> None:
-        if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
-            raise SettingError(f"CropFlip: padding must be a whole number from 0, not {self.padding!r}")
-        if not 0 <= self.flip <= 1:
-            raise SettingError(f"CropFlip: flip must be from 0 to 1, not {self.flip!r}")
+        self.padding = checks.whole("CropFlip", "padding", self.padding)
+        self.flip = checks.number("CropFlip", "flip", self.flip, most=1.0)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array | None]:
         if learn is None:

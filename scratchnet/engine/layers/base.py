@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine import checks
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param
-from scratchnet.errors import SettingError, ShapeError
+from scratchnet.errors import ShapeError
 
 Shape = tuple[int, ...]
 
@@ -96,8 +97,11 @@ def shape_text(shape: Shape) -> str:
 
 
 def need_sizes(layer: object, *names: str) -> None:
-    """Check that these fields of a layer are whole numbers from 1."""
+    """Check that these fields of a layer are whole numbers from 1; NumPy's become Python's."""
     for name in names:
-        value = getattr(layer, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingError(f"{type(layer).__name__}: {name} must be a whole number from 1, not {value!r}")
+        setattr(layer, name, checks.whole(type(layer).__name__, name, getattr(layer, name), 1))
+
+
+def need_flag(layer: object, name: str) -> None:
+    """Check that this field of a layer is True or False."""
+    setattr(layer, name, checks.flag(type(layer).__name__, name, getattr(layer, name)))

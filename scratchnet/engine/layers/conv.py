@@ -15,14 +15,15 @@ already lies as the next layer wants it. Its memory is kh·kw times the image; a
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from math import prod
 from typing import Any
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.backend.products import dot
+from scratchnet.engine import checks
 from scratchnet.engine.equations import bp2_propagate, bp4_weight
-from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
+from scratchnet.engine.layers.base import Layer, Shape, buffer, need_flag, need_sizes
 from scratchnet.engine.layers.window import Size2d, fold, nothing_left, pair, places_of, unroll, windows
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, uniform
@@ -46,8 +47,11 @@ class Convolution(Layer):
     out_channels: int
     bias: bool
 
-    def _make(self, image_channels: int, grid_channels: int) -> None:
+    def _make(self, image_channels: int, grid_channels: int, groups: int) -> None:
         need_sizes(self, "in_channels", "out_channels")
+        need_flag(self, "bias")
+        if checks.whole(type(self).__name__, "groups", groups, 1) != 1:
+            raise SettingError(f"{type(self).__name__}: groups other than 1 are not supported, and {groups} is given")
         self.window = windows(self)
         self.kernel = (image_channels, self.window[0].k, self.window[1].k)
         # PyTorch's fan_in is W's second axis times its taps; for ConvTranspose2d that axis is `out`
@@ -139,7 +143,8 @@ class Conv2d(Convolution):
 
     Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = floor((H + 2·padding − dilation·(kernel −
     1) − 1)/stride) + 1 and W' likewise. W is (out_channels, in_channels, kh, kw). kernel_size, stride, padding (with
-    zeros) and dilation are a number or (rows, columns). Initial values U(±1/√(in_channels·kh·kw)), as in PyTorch.
+    zeros) and dilation are a number or (rows, columns); groups must be 1. The order of arguments is PyTorch's.
+    Initial values U(±1/√(in_channels·kh·kw)), as in PyTorch.
     Raises ShapeError for other channels and for images that the kernel does not fit into.
     Source: LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86 (1998); unrolling:
     K. Chellapilla et al., High performance convolutional neural networks for document processing (2006).
@@ -151,10 +156,11 @@ class Conv2d(Convolution):
     stride: Size2d = 1
     padding: Size2d = 0
     dilation: Size2d = 1
+    groups: InitVar[int] = 1
     bias: bool = True
 
-    def __post_init__(self) -> None:
-        self._make(image_channels=self.in_channels, grid_channels=self.out_channels)
+    def __post_init__(self, groups: int) -> None:
+        self._make(self.in_channels, self.out_channels, groups)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y, cols = self.correlate(x, (*self._grid(x.shape)[1:], x.shape[-1]), learn)
@@ -197,11 +203,12 @@ class ConvTranspose2d(Convolution):
     stride: Size2d = 1
     padding: Size2d = 0
     output_padding: Size2d = 0
+    groups: InitVar[int] = 1
     bias: bool = True
     dilation: Size2d = 1
 
-    def __post_init__(self) -> None:
-        self._make(image_channels=self.out_channels, grid_channels=self.in_channels)
+    def __post_init__(self, groups: int) -> None:
+        self._make(self.out_channels, self.in_channels, groups)
         self.more = pair(self, "output_padding", 0)
         for more, w in zip(self.more, self.window, strict=True):
             if more >= max(w.s, w.d):

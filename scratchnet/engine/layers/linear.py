@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from scratchnet.backend.arrays import Array
 from scratchnet.backend.products import dot
 from scratchnet.engine.equations import bp2_propagate
-from scratchnet.engine.layers.base import Layer, Shape, need_sizes
+from scratchnet.engine.layers.base import Layer, Shape, need_flag, need_sizes
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, uniform
 
@@ -45,6 +45,7 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         need_sizes(self, "in_features", "out_features")
+        need_flag(self, "bias")
         init = uniform(self.in_features**-0.5)
         self.W = Param("weight", (self.out_features, self.in_features), init)
         self.b = Param("bias", (self.out_features,), init) if self.bias else None

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine import checks
 from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
 from scratchnet.engine.layers.conv import as_matrix
 from scratchnet.engine.learner import Learner
@@ -37,8 +38,11 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         need_sizes(self, "num_features")
-        if not self.eps >= 0 or not 0 <= self.momentum <= 1:
-            raise SettingError(f"{self}: eps must be a number from 0, and momentum one from 0 to 1")
+        name = type(self).__name__
+        self.eps = checks.number(name, "eps", self.eps)
+        if self.momentum is None:
+            raise SettingError(f"{name}: momentum=None, PyTorch's cumulative average, is not supported: give 0 to 1")
+        self.momentum = checks.number(name, "momentum", self.momentum, most=1.0)
         C = (self.num_features,)
         self.gamma, self.beta = Param("weight", C, constant(1.0)), Param("bias", C, constant(0.0))
         self.mean = Param("running_mean", C, constant(0.0), trained=False)

@@ -16,12 +16,12 @@ from typing import Any, ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.backend.products import dot
+from scratchnet.engine import checks
 from scratchnet.engine.equations import bp1_error, bp2_propagate
 from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
 from scratchnet.engine.layers.linear import abreast, in_time
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, uniform
-from scratchnet.errors import SettingError
 
 #: What one piece of a sequence hands on to the next: of every layer of the stack (h,) or (h, c), each (H, N)
 State = list[tuple[Array, ...]]
@@ -48,8 +48,7 @@ class Recurrent(Layer):
 
     def __post_init__(self) -> None:
         need_sizes(self, "input_size", "hidden_size", "num_layers")
-        if self.output not in ("last", "sequence"):
-            raise SettingError(f"{type(self).__name__}: output must be last or sequence, not {self.output!r}")
+        checks.choice(type(self).__name__, "output", self.output, ("last", "sequence"))
         H, init = self.hidden_size, uniform(self.hidden_size**-0.5)
         rows = self.blocks * H
         self.weights = [  # of every layer of the stack

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from scratchnet.backend.arrays import Array
+from scratchnet.engine import checks
 from scratchnet.engine.equations import bp1_error
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.learner import Learner
-from scratchnet.errors import SettingError
 
 
 @dataclass(eq=False)
@@ -24,8 +24,7 @@ class Dropout(Layer):
     output_is: ClassVar[Literal["view"]] = "view"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p < 1:
-            raise SettingError(f"Dropout: p must be from 0 to below 1, not {self.p!r}")
+        self.p = checks.number("Dropout", "p", self.p, most=1.0, below=True)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array | None]:
         if learn is None or self.p == 0:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from scratchnet.backend.arrays import Array
+from scratchnet.engine import checks
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
 from scratchnet.errors import SettingError, ShapeError
 
@@ -78,16 +79,16 @@ def windows(layer: Any) -> tuple[Window, Window]:
 def pair(layer: object, name: str, least: int) -> tuple[int, int]:
     """An option as (rows, columns). Raises SettingError unless it is a whole number from `least`, or two of them."""
     value = getattr(layer, name)
-    if isinstance(value, list):  # as a model file has it
-        value = tuple(value)
-        setattr(layer, name, value)
-    both = value if isinstance(value, tuple) else (value, value)
-    if len(both) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in both):
+    pair_given = isinstance(value, (tuple, list))  # a list, as a model file has it
+    try:
+        rows, cols = (checks.whole("", name, v, least) for v in (value if pair_given else (value, value)))
+    except ValueError:  # not two of them, or no whole numbers
         raise SettingError(
             f"{type(layer).__name__}: {name} must be a whole number from {least}, or two of them (rows, columns), "
-            f"not {value!r}"
-        )
-    return both
+            f"not {checks.shown(value)}"
+        ) from None
+    setattr(layer, name, (rows, cols) if pair_given else rows)
+    return rows, cols
 
 
 def places_of(layer: Layer, w: tuple[Window, Window], shape: Shape, channels: int) -> Shape:

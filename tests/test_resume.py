@@ -387,7 +387,7 @@ def kill_at_random_points(folder, whole, points, seed):
         run = folder / f"run{runs}"
         while True:
             begun = bool(checkpoints_in(run / "checkpoints"))
-            before = states(run)
+            before, left = states(run), {*run.glob(f"checkpoints/.*{SUFFIX}")}
             (folder / "held").unlink(missing_ok=True)
             hit_save = kills < points and kills % 3 == 1
             how = ["--hold-save", rng.randint(1, 3)] if hit_save else ["--slow"]
@@ -404,7 +404,7 @@ def kill_at_random_points(folder, whole, points, seed):
                 process.kill()
                 process.communicate()
                 kills += 1
-                in_save += bool(list(run.glob(f"checkpoints/.*{SUFFIX}")))
+                in_save += bool({*run.glob(f"checkpoints/.*{SUFFIX}")} - left)
                 for path in run.glob("**/*.safetensors"):
                     sn.load(path)  # none is ever unreadable
                 continue

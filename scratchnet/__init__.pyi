@@ -54,5 +54,6 @@ from scratchnet.models.foreign import load_hdf5 as load_hdf5
 from scratchnet.models.foreign import load_npy as load_npy
 from scratchnet.models.foreign import save_hdf5 as save_hdf5
 from scratchnet.models.network import load as load
+from scratchnet.models.network import register as register
 
 __version__: str

@@ -1,9 +1,11 @@
 """Model files: what is saved comes back, in PyTorch too; what is damaged or hostile is refused with a reason."""
 
+import copy
 import json
 import random
 import sys
 import tracemalloc
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from hypothesis import strategies as st
 
 import scratchnet
 from scratchnet import CheckpointError
+from scratchnet.engine.layers.base import Layer
+from scratchnet.engine.params import Param
 from scratchnet.files import tensorfile
 from scratchnet.files.tensorfile import TensorFile, write_tensors
+from scratchnet.models import network
 from tests import cases
 from tests.model_files import mutant, put_together, seal, small_file, small_net, take_apart
 
@@ -77,6 +82,69 @@ def test_opens_in_pytorch(tmp_path):
     )
     back.load_state_dict(twin.state_dict())
     assert np.array_equal(back(x), net(x))
+
+
+@dataclass(eq=False)
+class Scaled(Layer):
+    """y = factor · g x, with a trained g."""
+
+    features: int
+    factor: float = 2.0
+
+    def __post_init__(self):
+        self.g = Param("gain", (self.features,), lambda rng, shape: np.full(shape, 0.5))
+
+    def forward(self, x, learn=None):
+        return self.factor * self.g.value[:, None] * x, x
+
+
+class Negative(Layer):
+    """y = −x: a class without options, and so without @dataclass."""
+
+    def forward(self, x, learn=None):
+        return -x, None
+
+
+class Shifted(Layer):
+    def __init__(self, by):
+        self.by = by
+
+    def forward(self, x, learn=None):
+        return x + self.by, None
+
+
+def test_a_layer_of_ones_own(tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    monkeypatch.setattr(network, "OWN", {})
+    net = scratchnet.Sequential(scratchnet.Linear(3, 4), Scaled(4, factor=3.0), Negative())
+    net.params["1.gain"].value[:] = [1, 2, 3, 4]
+    assert str(net) == "Sequential(Linear(3, 4), Scaled(4, factor=3.0), Negative())"
+    net.save(path)
+    with pytest.raises(CheckpointError, match=r"layer 1 is of a type that there is not: 'Scaled' .*@sn\.register"):
+        scratchnet.load(path)
+    assert scratchnet.register(Scaled) is Scaled and scratchnet.register(Negative) is Negative
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert np.array_equal(scratchnet.load(path)(x), net(x))
+    assert np.array_equal(copy.deepcopy(net)(x), net(x))
+
+
+def test_a_layer_whose_options_are_not_known(tmp_path):
+    net = scratchnet.Sequential(scratchnet.Linear(3, 4), Shifted(1.0))
+    assert str(net) == "Sequential(Linear(3, 4), Shifted())"
+    for use in (lambda: net.save(tmp_path / "m.safetensors"), lambda: copy.deepcopy(net)):
+        with pytest.raises(scratchnet.SettingError, match=r"Shifted: .* make it a @dataclass\(eq=False\)"):
+            use()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_registered():
+    class Linear(Layer):
+        pass
+
+    for kind, reason in ((Linear, "there is a Linear in scratchnet already"), (int, "takes a class of layers"),
+                         (Scaled(3), "takes a class of layers")):  # fmt: skip
+        with pytest.raises(scratchnet.SettingError, match=reason):
+            scratchnet.register(kind)
 
 
 LAYOUTS = {

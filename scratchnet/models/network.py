@@ -6,7 +6,7 @@ travels with the network (`net.info`: preprocessing, class names, vocabulary, tr
 
 import math
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,16 +20,37 @@ from scratchnet.engine.params import check_names, check_values
 from scratchnet.errors import CheckpointError, DeviceError, ScratchnetError, SettingError
 from scratchnet.files.tensorfile import TensorFile, short
 
-#: What a file may ask for: these layers, and nothing else by name
+#: What a file may ask for: these layers and OWN, and nothing else by name
 LAYERS = {
     name: kind
     for name, kind in vars(layers).items()
     if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
 }
+#: Those that the user has registered
+OWN: dict[str, type[Layer]] = {}
+OwnLayer = TypeVar("OwnLayer", bound=Layer)
 #: Memory that a file may make one layer work with, where a command runs it; see `check_work`
 MOST_BYTES = 2**30
 #: Arrays of this prefix belong to an unfinished training (see runs/checkpoints.py), not to the network
 TRAINING = "training."
+
+
+def register(kind: type[OwnLayer]) -> type[OwnLayer]:
+    """A class decorator for a layer of your own: files that hold it can then be loaded.
+
+    >>> @sn.register
+    ... @dataclass(eq=False)
+    ... class Swish(Layer): ...
+
+    The class is found by its name, so it must be imported before the file is loaded. Raises
+    SettingError for what is no layer, and for the name of one of this package.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Layer)):
+        raise SettingError(f"register takes a class of layers, such as class Swish(Layer), not {kind!r}")
+    if kind.__name__ in LAYERS:
+        raise SettingError(f"there is a {kind.__name__} in scratchnet already: give your layer another name")
+    OWN[kind.__name__] = kind
+    return kind
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Sequential:
@@ -110,8 +131,12 @@ def _field(file: TensorFile, name: str, kind: type) -> Any:
 def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     """Layer number i from its entry, {"type": name, option: value, ...}."""
     kind = spec.get("type") if isinstance(spec, dict) else None
-    if not isinstance(kind, str) or kind not in LAYERS:
-        raise file.error(f"layer {i} is of a type that there is not: {short(kind)}")
+    known = LAYERS | OWN
+    if not isinstance(kind, str) or kind not in known:
+        raise file.error(
+            f"layer {i} is of a type that there is not: {short(kind)} (a layer of your own must be imported "
+            "before it is loaded, with @sn.register above its class)"
+        )
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}
     del options["type"]
     try:
@@ -119,6 +144,6 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
             raise SettingError("one is a number that no array has as a size")
         if options.get("num_layers", 0) > len(file.entries):  # every one has arrays of its own
             raise SettingError("num_layers is more than there are arrays")
-        return LAYERS[kind](**options)
+        return known[kind](**options)
     except (ScratchnetError, TypeError, ValueError, OverflowError, AttributeError) as e:
         raise file.error(f"layer {i}, {kind}, cannot have these options: {short(e)}") from None

@@ -11,7 +11,7 @@ from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param
-from scratchnet.errors import ShapeError
+from scratchnet.errors import SettingError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -26,6 +26,7 @@ class Layer:
     * `forward` gets a learner while training and None at inference: that is the only difference between them.
 
     A subclass is a dataclass: its fields are its options and, by `options`, its entry in a model file.
+    One of your own is found again when a file is loaded if `@sn.register` stands above it.
     """
 
     #: What becomes of the output array: "fresh" (nobody else has it), "kept" (in this layer's cache), "view" (of
@@ -62,12 +63,24 @@ class Layer:
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments, as they stand in a model file."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in self._fields()}
+
+    def _fields(self) -> tuple[dataclasses.Field[Any], ...]:
+        """The dataclass fields; a class without options need not be one. Raises SettingError for one that has some."""
+        if dataclasses.is_dataclass(self):
+            return dataclasses.fields(self)
+        if type(self).__init__ is object.__init__:
+            return ()
+        raise SettingError(
+            f"{type(self).__name__}: its options are not known, so it cannot be saved or copied: make it a "
+            "@dataclass(eq=False), whose fields they are"
+        )
 
     def __str__(self) -> str:
         """As it would be written: Linear(784, 30), MaxPool2d(2, padding=1); options at their defaults are left out."""
         words = []
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+        fields: tuple[dataclasses.Field[Any], ...] = self._fields() if dataclasses.is_dataclass(self) else ()
+        for f in fields:
             value = getattr(self, f.name)
             if f.default is dataclasses.MISSING:
                 words.append(repr(value))

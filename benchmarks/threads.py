@@ -4,11 +4,18 @@
 
 For every workload of peers.py two processes run in turn, one kept to one core and one with all of them, and are timed
 on the wall. Whatever disturbs the machine disturbs both, so their ratio stands where their times do not.
+
+A second table is of calls outside `fit`, where nobody has set a number of threads: of two processes with all cores one
+has no variable set, and the other OPENBLAS_NUM_THREADS=1:
+
+    python benchmarks/threads.py --outside
 """
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -28,6 +35,10 @@ class Options:
 
     workloads: tuple[str, ...] = ()
     """names as in peers.py, in quotes; none means all"""
+    outside: bool = False
+    """the table of calls outside `fit` instead"""
+    rounds: int = ROUNDS
+    """turns of each process"""
     out: Path = timing.RESULTS
     """folder for the JSON"""
 
@@ -43,13 +54,28 @@ class Row:
     taken: int
 
 
-class Process:
-    """A process with so many cores that makes steps of a workload when it is told to."""
+@dataclass(frozen=True)
+class Outside:
+    """Seconds of one call outside `fit`."""
 
-    def __init__(self, workload: str, threads: int) -> None:
-        self.name = f"{workload} {threads}"
-        command = [sys.executable, "-m", "benchmarks.threads", "--child", workload, str(threads)]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    call: str
+    place: str
+    batch: int
+    hidden: int
+    one: Spread  # with OPENBLAS_NUM_THREADS=1
+    free: Spread  # with no variable set
+    ratio: Spread  # free / one, turn by turn
+
+
+class Process:
+    """A process of this file that makes steps, or calls, when it is told to."""
+
+    def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
+        self.name = " ".join(words)
+        command = [sys.executable, "-m", "benchmarks.threads", *words]
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=env
+        )
         self.taken = int(self._answer())
 
     def __call__(self, n: int) -> float:
@@ -82,6 +108,11 @@ def child(workload: str, threads: int) -> None:
     except Missing:
         run = build("scratchnet numpy", work)
     print(threads_of(work, network(work, "cpu")), flush=True)
+    answer(run)
+
+
+def answer(run: Callable[[int], object]) -> None:
+    """For each line with a number n, `run(n)` and say the seconds for one."""
     for line in sys.stdin:
         n = int(line)
         start = perf_counter()
@@ -89,16 +120,75 @@ def child(workload: str, threads: int) -> None:
         print((perf_counter() - start) / n, flush=True)
 
 
-def measure(workload: str, cores: int) -> Row:
-    processes = [Process(workload, n) for n in (1, cores)]
+CALLS = ("step", "net(x)", "gradients", "gradcheck")
+OUTSIDE = ((1, 1000), (16, 500), (4096, 1000))  # batch and hidden units of 784-H-10; gradcheck takes 20-20-10
+PLACES = ("script", "thread")
+
+
+def child_outside(call: str, place: str, batch: int, hidden: int) -> None:
+    """Makes calls in the first Python thread, or in another one, with the threads that the environment leaves."""
+    import numpy as np
+
+    import scratchnet as sn
+
+    inputs, hidden = (20, 20) if call == "gradcheck" else (784, hidden)
+    net = sn.Sequential(sn.Linear(inputs, hidden), sn.Sigmoid(), sn.Linear(hidden, 10))
+    x, t = np.random.default_rng(0).random((batch, inputs), np.float32), np.arange(batch) % 10
+    loss, optimiser = sn.CrossEntropyLoss(), sn.SGD(net, 0.01)
+    calls: dict[str, Callable[[], object]] = {
+        "step": lambda: sn.step(net, loss, optimiser, x, t),
+        "net(x)": lambda: net(x),
+        "gradients": lambda: net.gradients(x, t, loss),
+        "gradcheck": lambda: sn.gradcheck(net, x, t, loss, samples=5),
+    }
+    run = timing.each(calls[call])
+    print(0, flush=True)
+    if place == "script":
+        answer(run)
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            answer(lambda n: pool.submit(run, n).result())
+
+
+def measure(workload: str, cores: int, rounds: int) -> Row:
+    processes = [Process("--child", workload, str(n)) for n in (1, cores)]
+    one, every, ratio = in_turn(processes, rounds)
+    return Row(workload, one, every, ratio, processes[1].taken)
+
+
+def measure_outside(call: str, place: str, batch: int, hidden: int, rounds: int) -> Outside:
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    words = ("--outside-child", call, place, str(batch), str(hidden))
+    processes = [Process(*words, env={**free, "OPENBLAS_NUM_THREADS": "1"}), Process(*words, env=free)]
+    return Outside(call, place, batch, hidden, *in_turn(processes, rounds))
+
+
+def in_turn(processes: list[Process], rounds: int) -> tuple[Spread, Spread, Spread]:
+    """Seconds per step of the first, of the second, and second / first, turn by turn."""
     for _ in range(2):  # compilation, first touch of memory, clock
         steps = max(1, round(TURN / min(process(3) for process in processes)))
-    turns = [[process(steps) for process in processes] for _ in range(ROUNDS)]
+    turns = [[process(steps) for process in processes] for _ in range(rounds)]
     for process in processes:
         process.end()
-    one, every = zip(*turns, strict=True)
-    ratio = Spread.of([b / a for a, b in turns])
-    return Row(workload, Spread.of(one), Spread.of(every), ratio, processes[1].taken)
+    first, second = zip(*turns, strict=True)
+    return Spread.of(first), Spread.of(second), Spread.of([b / a for a, b in turns])
+
+
+def table_outside(rounds: int) -> list[Outside]:
+    print(
+        "| call outside `fit` | where | batch | µs with OPENBLAS_NUM_THREADS=1 | with nothing set | ratio (quartiles) |"
+    )
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    rows = []
+    for call in CALLS:
+        for batch, hidden in OUTSIDE[:1] if call == "gradcheck" else OUTSIDE:
+            for place in PLACES:
+                row = measure_outside(call, place, batch, hidden, rounds)
+                rows.append(row)
+                ratio = f"{row.ratio.median:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
+                times = f"{row.one.median * 1e6:,.0f} | {row.free.median * 1e6:,.0f}"
+                print(f"| {call} | {place} | {batch} | {times} | {ratio} |", flush=True)
+    return rows
 
 
 def main(args: Sequence[str]) -> int:
@@ -107,11 +197,17 @@ def main(args: Sequence[str]) -> int:
 
     names = [known(name, list(WORKLOADS), "workload") for name in options.workloads] or list(WORKLOADS)
     cores, device, rows = timing.cores(), timing.cpu_name(), list[Row]()
+    if options.outside:
+        outside = table_outside(options.rounds)
+        path = options.out / f"threads-outside-{timing.file_name(device)}.json"
+        content = {"device": device, "cores": cores, "rows": [asdict(row) for row in outside]}
+        print(f"wrote {timing.write_json(path, content)}")
+        return 0
     print(f"{device}: µs per step on one core and on {cores}\n")
     print(f"| workload | one core | {cores} cores | ratio (quartiles) | threads taken |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name in names:
-        row = measure(name, cores)
+        row = measure(name, cores, options.rounds)
         rows.append(row)
         ratio = f"{row.ratio.median:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
         print(
@@ -129,5 +225,7 @@ def main(args: Sequence[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1:2] == ["--outside-child"]:
+        child_outside(*sys.argv[2:4], *map(int, sys.argv[4:]))
     else:
         guard(main)

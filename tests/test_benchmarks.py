@@ -179,9 +179,9 @@ def test_one_core_and_all_cores_in_turn(
     class Process:
         taken = 1
 
-        def __init__(self, workload: str, cores: int) -> None:
+        def __init__(self, child: str, workload: str, cores: str) -> None:
             self.seconds = 1e-3 * (slowed if made else 1)
-            made.append(cores)
+            made.append(int(cores))
 
         def __call__(self, n: int) -> float:
             return self.seconds
@@ -201,12 +201,18 @@ def test_one_core_and_all_cores_in_turn(
 
 
 def test_a_process_makes_steps_when_it_is_told_to() -> None:
-    process = threads.Process("predict 1 image", 1)
+    process = threads.Process("--child", "predict 1 image", "1")
     assert process.taken == 1 and 0 < process(2) < 10
     process.end()
     assert process.child.returncode == 0
     with pytest.raises(ChildProcessError, match=r"nothing 1 ended"):
-        threads.Process("nothing", 1)
+        threads.Process("--child", "nothing", "1")
+
+
+@pytest.mark.parametrize("call", threads.CALLS)
+def test_a_call_outside_fit_with_no_threads_set_and_with_one(call: str) -> None:
+    row = threads.measure_outside(call, "thread", 2, 3, rounds=2)
+    assert row.call == call and row.one.median > 0 and row.free.median > 0
 
 
 def test_thread_count() -> None:

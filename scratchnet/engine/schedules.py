@@ -101,12 +101,13 @@ class Cosine:
 def parse_schedule(text: str, lr: float, epochs: int) -> Schedule:
     """A schedule from a command line: constant, cosine, exponential:0.9, decay:0.01 or "0.5 for 5, then 0.1 for 5"."""
     schedule = _parsed(text, lr, epochs)
-    numbers = {
-        Exponential: lambda s: [s.gamma],
-        Decay: lambda s: [s.decay],
-        PerEpoch: lambda s: [r for r, _ in s.parts],
-    }
-    for number in numbers.get(type(schedule), lambda s: [])(schedule):
+    numbers: list[float] = []
+    match schedule:
+        case Exponential(gamma=number) | Decay(decay=number):
+            numbers = [number]
+        case PerEpoch(parts=parts):
+            numbers = [rate for rate, _ in parts]
+    for number in numbers:
         if not 0 <= number < math.inf:
             raise SettingError(f"schedule '{text}': {number:g} must be a finite number from 0")
     try:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -464,3 +465,42 @@ def test_too_little_memory_is_one_line():
     out, err = process.communicate(timeout=60)
     assert (out, process.returncode) == ("", 2)
     assert err.startswith("error: there is not enough memory") and err.count("\n") == 1
+
+
+# ------------------------------------------------------------------------------------------ compiling
+
+COMPILES = SLOW.replace("from scratchnet import train\n", """
+from scratchnet import train
+from scratchnet.engine.kernels import compiled_steps
+compiled_steps.FEW = 1
+""")  # fmt: skip
+
+
+def test_compiling_is_told_once(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    said = []
+    for _ in range(2):  # the second one finds what the first has compiled
+        process = child(COMPILES, "digits", "--preset", "book", "--epochs", "2", "--hidden", "5", "--threads", "1",
+                        "--no-plots", "--out", "run", cwd=tmp_path, stderr=subprocess.PIPE)  # fmt: skip
+        out, err = process.communicate(timeout=300)
+        assert (process.returncode, err) == (0, "")
+        said.append(out.count("compiling (once)"))
+    assert said == [1, 0]
+
+
+def test_the_clock_of_a_training_stands_still_while_numba_compiles(monkeypatch):
+    """A compiler that takes an hour, by the clock that it looks at."""
+    event = pytest.importorskip("numba.core.event")
+    from scratchnet.engine.kernels import compiling, step  # noqa: F401, the latter watches
+
+    now, told = [compiling.time.perf_counter()], []
+    monkeypatch.setattr(compiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(compiling, "_spent", compiling._spent)  # what it is now comes back after the test
+    before = compiling.clock()
+    with compiling.told(lambda: told.append(1)):
+        for _ in range(2):
+            with event.trigger_event("numba:compile"), event.trigger_event("numba:compile"):  # one needs another
+                now[0] += 3600
+            now[0] += 1
+    assert told == [1] and abs(compiling.clock() - before - 2) < 1e-6

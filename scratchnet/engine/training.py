@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from scratchnet.backend.sparse import dense, is_sparse, length
 from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.kernels import kind_of_steps
+from scratchnet.engine.kernels.compiling import clock
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, labels_of
@@ -70,7 +70,7 @@ class History:
     epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
     step_losses: list[float] = dataclasses.field(default_factory=list)
     running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
-    begun: float = 0.0  # when that epoch began, in seconds of time.perf_counter
+    begun: float = 0.0  # when that epoch began, in seconds of `clock`
 
     @property
     def last(self) -> dict[str, float]:
@@ -171,7 +171,7 @@ def fit(
         for epoch in range(len(history.epochs), epochs):
             done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
             del history.step_losses[epoch * steps :]
-            start = history.begun = history.begun if done else time.perf_counter()
+            start = history.begun = history.begun if done else clock()
             if schedule is not None:
                 optimiser.lr = float(schedule(epoch))
             order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
@@ -197,7 +197,7 @@ def fit(
                 if on_step is not None:
                     on_step(epoch, k - 1, steps, losses[k - 1])
             row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
-            row["seconds"] = time.perf_counter() - start
+            row["seconds"] = clock() - start
             history.step_losses += to_numpy(losses).tolist()
             history.running = None
             if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.kernels import compiled_steps
+from scratchnet.engine.kernels.compiling import clock
 from scratchnet.engine.layers.sequential import FORMAT, Sequential, describe
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.params import check_names
@@ -74,7 +75,7 @@ def write_checkpoint(
     arrays[f"{TRAINING}step_losses"] = np.array(history.step_losses + running, np.float64)
     training = {
         "optimiser": settings_of(optimiser), "steps": optimiser.steps, "lr": optimiser.lr, "k": k,
-        "elapsed": time.perf_counter() - history.begun if running else 0.0,
+        "elapsed": clock() - history.begun if running else 0.0,
         "epochs": [{name: v if math.isfinite(v) else repr(v) for name, v in row.items()} for row in history.epochs],
         **about,
     }  # fmt: skip
@@ -110,7 +111,7 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
     for name, a in vectors.items():
         a[...] = net.xp.asarray(values[TRAINING + name])
     optimiser.steps, optimiser.lr = steps, lr
-    return History(epochs, values[f"{TRAINING}step_losses"].tolist(), begun=time.perf_counter() - elapsed)
+    return History(epochs, values[f"{TRAINING}step_losses"].tolist(), begun=clock() - elapsed)
 
 
 def training_of(file: TensorFile) -> dict[str, Any]:

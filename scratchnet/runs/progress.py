@@ -2,11 +2,12 @@
 
 import contextlib
 import sys
-import time
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scratchnet.engine.kernels.compiling import clock
 
 
 def many(n: int, thing: str) -> str:
@@ -24,12 +25,12 @@ class ProgressLines:
 
     def __init__(self, console: Console, epochs: int, examples: int) -> None:
         self.console, self.epochs, self.examples = console, epochs, examples
-        self.next_refresh, self.accuracy, self.begun = 0.0, "", time.perf_counter()
+        self.next_refresh, self.accuracy, self.begun = 0.0, "", clock()
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
                 TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
-                TimeRemainingColumn(), console=console, auto_refresh=False, transient=True,
+                TimeRemainingColumn(), get_time=clock, console=console, auto_refresh=False, transient=True,
             )  # fmt: skip
             self.task = self.bar.add_task("", total=epochs, text="")
 
@@ -44,7 +45,7 @@ class ProgressLines:
                 self.bar.stop()
 
     def step(self, epoch: int, k: int, steps: int, loss: Any) -> None:
-        now = time.perf_counter()
+        now = clock()
         if self.bar is None or now < self.next_refresh:
             return
         self.next_refresh = now + 0.1
@@ -59,7 +60,7 @@ class ProgressLines:
             self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
         if row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs):
             return  # of hundreds of epochs, a line for one in many
-        left = (time.perf_counter() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
+        left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
         self.console.print(
             f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "
             f"{self.examples / row['seconds']:>9,.0f} examples/s  {left:.0f} s left",

@@ -19,6 +19,7 @@ from scratchnet.backend.sparse import length
 from scratchnet.backend.threads import choose_threads
 from scratchnet.cli import console
 from scratchnet.engine.kernels import kind_of_steps
+from scratchnet.engine.kernels.compiling import told
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, labels_of, outputs
@@ -180,7 +181,10 @@ class Run:
                 self.ranks.agree(asked, stop)
             checkpoints.on_step(epoch, k, steps, value)
 
-        with stop_on_signal() as asked, progress:
+        def compiling() -> None:
+            self.say("compiling (once): this takes up to a minute, and later programs find what was made")
+
+        with stop_on_signal() as asked, progress, told(compiling):
             stop = Stop() if self.ranks else asked
             about = {"run": self._identity(length(x)), "environment": place}
             checkpoints = Checkpoints(

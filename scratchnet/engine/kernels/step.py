@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from scratchnet.engine.kernels.compiling import watch
 from scratchnet.engine.kernels.kept import KeptCode
 from scratchnet.engine.kernels.reference import RELU, SIGMOID, TANH
+
+watch()
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 

@@ -147,7 +147,6 @@ def test_going_on_in_the_middle_of_an_epoch_gives_the_same_bits(few, training):
 
     def stop(epoch, k, steps, loss):
         if (epoch, k) == (1, 5):
-            history.step_losses += history.running[:6].tolist()
             raise Stopped
 
     batch_size, make = TRAININGS[training]

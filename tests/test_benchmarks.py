@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import hidden_sweep, peers, threads, timing
+from benchmarks import hidden_sweep, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -220,3 +220,17 @@ def test_thread_count() -> None:
     assert timing.thread_count("1") == 1
     with pytest.raises(SettingError):
         timing.thread_count("-1")
+
+
+@pytest.mark.parametrize("name", special_cases.CASES)
+def test_a_special_case_and_steps_without_it(name: str) -> None:
+    case = special_cases.CASES[name]
+    runs = special_cases.runs_of(case, case.workloads[0])
+    owner = special_cases.owner_of(case)
+    kept = getattr(*owner)
+    assert kept is not case.without
+    with special_cases.without(case):
+        assert getattr(*owner) is case.without
+    for run in runs.values():
+        run(1)
+    assert getattr(*owner) is kept

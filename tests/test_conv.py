@@ -197,10 +197,13 @@ def test_options_survive_a_model_file(tmp_path) -> None:
 
 @pytest.mark.parametrize("columns", [4095, 4096, 5000, 8192])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products_in_slices_are_products(columns: int, dtype: str) -> None:
+@pytest.mark.parametrize("small", [0, 1_000_000])
+def test_products_in_slices_are_products(columns: int, dtype: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The long products of a convolution are made slice by slice, with what is left over at the end."""
+    from scratchnet.backend import products
     from scratchnet.backend.products import dot, dot_transposed, row_sums
 
+    monkeypatch.setattr(products, "small_products", lambda: small)
     W, cols, delta = (images(*shape, dtype=dtype) for shape in ((6, 16), (16, columns), (6, columns)))
     tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
     for out in (None, np.full((6, columns), np.nan, dtype)):

@@ -9,29 +9,58 @@ from types import ModuleType
 
 import numpy as np
 from scipy.linalg import blas
+from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import Array, vector_of, xp_of
 from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
 from scratchnet.backend.threads import LARGE, numpys_threads
 
-# OpenBLAS is slow where a side of the result is this short and an operand has to be turned: in `dot` the transposed
-# product is faster (64 against 88 µs at 32 x 784 by 784 x 100), in `add_product` building the product first (60 against
-# 70 µs there, 123 against 148 at 10 x 2000 over 128), unless all is so small that OpenBLAS takes other kernels anyway.
-SHORT, SMALL = 32, 1_000_000
+# Each special case stands behind a function that says where it is taken. benchmarks/special_cases.py measures what it
+# saves.
 
-# Up to SMALL multiplications OpenBLAS does not repack its operands. Where the columns are very many and the other two
-# sides together small, as in a convolution, the repacking costs more than the product, and slices of the columns are
-# faster: 130 against 357 µs for 6 x 16 by 16 x 40,000, 160 against 459 for its gradient.
-NARROW, SLICE = 2_048, 1_024
+SLICE = 1_024  # columns
+
+
+@functools.cache
+def small_products() -> int:
+    """Up to how many multiplications BLAS has kernels that read operands where they lie, or 0 where it repacks all.
+
+    OpenBLAS has them for processors with AVX-512, as far as we know.
+    """
+    known = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+    return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
+
+
+def is_faster_turned(A: Array, B: Array) -> bool:
+    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B: where the result has few rows and B has to be turned for OpenBLAS."""
+    return len(A) <= 32 and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
+
+
+def is_faster_in_slices(small: int, *wide: Array) -> bool:
+    """Whether slices of the columns are: of very many, where the other sides together are small, as in a convolution.
+
+    Slices are small enough not to be repacked, where BLAS has `small_products`; that costs more here than the product.
+    """
+    return (
+        small <= 2_048
+        and small_products() > 0
+        and all(B.size >= 4 * SLICE * len(B) and type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
+    )
+
+
+def is_faster_built_first(C: Array, columns: int) -> bool:
+    """Whether C ← β C + α δ aᵀ is, by the product and an addition: where C is narrow, or NumPy has several threads."""
+    work = C.size * columns
+    return (min(C.shape) <= 32 and work > 1_000_000) or (work >= LARGE and numpys_threads() > 1)
 
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
     """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
     if is_sparse(B):
         return sparse_dot(A, B, out)
-    if out is None and len(A) <= SHORT and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc:
+    if out is None and is_faster_turned(A, B):
         return np.ascontiguousarray(np.dot(B.T, A.T).T)
-    if A.size <= NARROW and B.size >= 4 * SLICE * len(B) and type(A) is np.ndarray and B.flags.c_contiguous:
+    if is_faster_in_slices(A.size, B):
         return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
     if A.size == 1 or B.size == 1:  # NumPy takes the product with a single 0 for 0, but 0 · NaN is NaN
         return xp_of(A).multiply(A, B, out=out)
@@ -49,8 +78,7 @@ def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
     """The matrix product A Bᵀ: of a weight gradient, δ aᵀ, where the columns are the examples."""
-    if not (A.shape[1] >= 4 * SLICE and len(A) * B.shape[0] <= NARROW and type(A) is type(B) is np.ndarray
-            and A.flags.c_contiguous and B.flags.c_contiguous):  # fmt: skip
+    if not is_faster_in_slices(len(A) * B.shape[0], A, B):
         return dot(A, B.T, out=out)
     whole = A.shape[1] // SLICE * SLICE
     a, b = (x[:, :whole].reshape(len(x), -1, SLICE).swapaxes(0, 1) for x in (A, B))
@@ -60,9 +88,9 @@ def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
     return product
 
 
-# Beyond LONG numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which adds
-# parts; in parts of PART numbers it rounds as much.
-LONG, PART = 256, 128
+# Beyond ROUNDS_MORE numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which
+# adds parts; in parts of PART numbers it rounds as much.
+ROUNDS_MORE, PART = 256, 128
 
 
 @functools.lru_cache(maxsize=1024)
@@ -74,7 +102,7 @@ def _parts(n: int) -> int:
 def row_sums(A: Array) -> Array:
     """The sum of each row of A. By BLAS, three times faster than A.sum(axis=1); a long row in parts, to round less."""
     rows, n = A.shape
-    if n <= LONG or type(A) is not np.ndarray:
+    if n <= ROUNDS_MORE or type(A) is not np.ndarray:
         return xp_of(A).dot(A, vector_of(1, n, A))
     A, parts = np.ascontiguousarray(A), _parts(n)
     if parts > n // 8:
@@ -103,9 +131,7 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
     elif delta.shape[1] == 1 and beta == 1.0:
         ger = blas.sger if C.dtype == np.float32 else blas.dger
         ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
-    elif (min(C.shape) <= SHORT and C.size * delta.shape[1] > SMALL) or (
-        C.size * delta.shape[1] >= LARGE and numpys_threads() > 1
-    ):
+    elif is_faster_built_first(C, delta.shape[1]):
         product = dot_transposed(delta, a) if a.flags.f_contiguous else dot_transposed(a, delta).T
         if beta != 1.0:
             C *= beta

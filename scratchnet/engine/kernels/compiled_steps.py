@@ -4,14 +4,13 @@ A step made of NumPy calls spends up to half of its time on the calls, and goes 
 must. Letters: as in reference.py and batch_step.py.
 """
 
-import functools
 import importlib.util
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import LINE, Array, aligned_zeros
+from scratchnet.backend.products import small_products
 from scratchnet.engine.kernels.steps import Steps
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
@@ -24,13 +23,6 @@ FEW, FEW_BATCHES = 50_000, 10_000
 def installed() -> bool:
     """Whether Numba is there; asked without importing it, which takes half a second."""
     return importlib.util.find_spec("numba") is not None
-
-
-@functools.cache
-def small_products() -> int:
-    """Up to how many multiplications BLAS has kernels for small products, as far as we know; see products.py."""
-    known = {"SkylakeX", "Cooperlake", "SapphireRapids"}
-    return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
 
 
 class CompiledSteps(Steps):

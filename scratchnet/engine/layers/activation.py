@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from scratchnet.backend.arrays import Array, positive_part, xp_of
+from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine.equations import bp1_error
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.learner import Learner
@@ -59,7 +59,7 @@ class ReLU(_Activation):
     """
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        a = positive_part(z, out=z if self.in_place else None)
+        a = xp_of(z).maximum(0, z, out=z if self.in_place else None)  # in this order −0 stays −0
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:

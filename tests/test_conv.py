@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-import torch
 
-from parity.twins import to_torch
-from scratchnet import SGD, Adam, Conv2d, ConvTranspose2d, CrossEntropyLoss, Flatten, Linear, Sequential, step
-from scratchnet.engine.layers import conv
-from scratchnet.engine.layers.window import Window, taps
-from scratchnet.engine.learner import Learner
-from scratchnet.errors import SettingError, ShapeError
-from tests.cases import SPACES
-from tests.checks import close, cotangent, run, torch_run
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+from parity.twins import to_torch  # noqa: E402
+from scratchnet import SGD, Adam, Conv2d, ConvTranspose2d, CrossEntropyLoss, Flatten, Linear, Sequential, step  # noqa: E402
+from scratchnet.engine.layers import conv  # noqa: E402
+from scratchnet.engine.layers.window import Window, taps  # noqa: E402
+from scratchnet.engine.learner import Learner  # noqa: E402
+from scratchnet.errors import SettingError, ShapeError  # noqa: E402
+from tests.cases import SPACES  # noqa: E402
+from tests.checks import close, cotangent, run, torch_run  # noqa: E402
 
 
 def images(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:

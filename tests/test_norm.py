@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
-from parity import compare_training, from_torch
-from scratchnet import (
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+from parity import compare_training, from_torch  # noqa: E402
+from scratchnet import (  # noqa: E402
     SGD,
     Adam,
     BatchNorm1d,
@@ -19,8 +20,8 @@ from scratchnet import (
     Sequential,
     step,
 )  # fmt: skip
-from scratchnet.engine.learner import Learner
-from scratchnet.errors import SettingError, ShapeError
+from scratchnet.engine.learner import Learner  # noqa: E402
+from scratchnet.errors import SettingError, ShapeError  # noqa: E402
 
 RNG = np.random.default_rng(0)
 

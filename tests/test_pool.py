@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
-from parity.twins import to_torch
-from scratchnet import AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d, Sequential
-from scratchnet.errors import SettingError, ShapeError
-from tests.checks import run
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+from parity.twins import to_torch  # noqa: E402
+from scratchnet import AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d, Sequential  # noqa: E402
+from scratchnet.errors import SettingError, ShapeError  # noqa: E402
+from tests.checks import run  # noqa: E402
 
 POOLS = (MaxPool2d, MinPool2d, MedianPool2d, AvgPool2d)
 

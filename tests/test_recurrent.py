@@ -5,13 +5,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 
-import scratchnet as sn
-from parity.twins import to_torch
-from scratchnet.engine.layers.recurrent import Recurrent
-from scratchnet.engine.learner import Learner
-from scratchnet.engine.losses import MSELoss
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+import scratchnet as sn  # noqa: E402
+from parity.twins import to_torch  # noqa: E402
+from scratchnet.engine.layers.recurrent import Recurrent  # noqa: E402
+from scratchnet.engine.learner import Learner  # noqa: E402
+from scratchnet.engine.losses import MSELoss  # noqa: E402
 
 KINDS = ("RNN", "LSTM", "GRU")
 rng = np.random.default_rng(7)

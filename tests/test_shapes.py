@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
-from scratchnet import Conv2d, ConvTranspose2d, Sequential
-from scratchnet.errors import ScratchnetError
-from scratchnet.shapes import Options, case_of, main, spread_out
+torch = pytest.importorskip("torch", reason="PyTorch is what the layers are compared with")
+
+from scratchnet import Conv2d, ConvTranspose2d, Sequential  # noqa: E402
+from scratchnet.errors import ScratchnetError  # noqa: E402
+from scratchnet.shapes import Options, case_of, main, spread_out  # noqa: E402
 
 CONV, TRANSPOSED = "conv", "conv-transpose"
 

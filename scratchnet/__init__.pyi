@@ -48,6 +48,7 @@ from scratchnet.errors import DataError as DataError
 from scratchnet.errors import DeviceError as DeviceError
 from scratchnet.errors import NonFiniteError as NonFiniteError
 from scratchnet.errors import ScratchnetError as ScratchnetError
+from scratchnet.errors import ScratchnetWarning as ScratchnetWarning
 from scratchnet.errors import SettingError as SettingError
 from scratchnet.errors import ShapeError as ShapeError
 from scratchnet.models.foreign import load_hdf5 as load_hdf5

@@ -27,6 +27,10 @@ class ScratchnetError(Exception):
     exit_code = 2
 
 
+class ScratchnetWarning(UserWarning):
+    """What runs, but cannot be meant so; says why and what to do."""
+
+
 class ShapeError(ScratchnetError, ValueError):
     """Arrays or layers that do not fit together; names the layer and both shapes."""
 

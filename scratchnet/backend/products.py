@@ -114,7 +114,8 @@ def row_sums(A: Array) -> Array:
 def axpy(alpha: float, x: Array, y: Array) -> None:
     """y ← y + α x in place, for contiguous vectors, without a temporary."""
     if type(y) is np.ndarray:
-        (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
+        if y.size:  # BLAS refuses vectors of no elements, those of a network without parameters
+            (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
     else:
         y += alpha * x
 

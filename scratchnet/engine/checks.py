@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from scratchnet.backend.arrays import Array
+from scratchnet.backend.arrays import Array, is_on_gpu, xp_of
 from scratchnet.errors import DataError, SettingError, ShapeError
 
 T = TypeVar("T")
@@ -38,10 +38,9 @@ def whole(who: str, name: str, value: Any, least: int = 0, most: int = MOST) -> 
     """A whole number in this range as Python's int. Raises SettingError."""
     scalar = _scalar(value)
     n = int(scalar) if isinstance(scalar, numbers.Integral) else None
-    if n is None or n < least:
-        raise SettingError(f"{who}: {name} must be a whole number from {least}, not {shown(value)}")
-    if n > most:
-        raise SettingError(f"{who}: {name} may be at most {most:,}, not {shown(value)}")
+    if n is None or not least <= n <= most:
+        to = f" to {most}" if most < MOST or (n is not None and n > most) else ""
+        raise SettingError(f"{who}: {name} must be a whole number from {least}{to}, not {shown(value)}")
     return n
 
 
@@ -83,10 +82,10 @@ def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     raise SettingError(f"{who}: {name} must be {' or '.join(choices)}, not {shown(value)}")
 
 
-def function(who: str, name: str, value: Any, call: str) -> None:
-    """Raises SettingError unless `value` can be called; `call` shows how."""
+def function(who: str, name: str, value: Any, what: str) -> None:
+    """Raises SettingError unless `value` can be called; `what` says what with. A class is none."""
     if not callable(value) or isinstance(value, type):
-        raise SettingError(f"{who}: {name} must be a function, {call}, not {shown(value)}")
+        raise SettingError(f"{who}: {name} must be {what}, not {shown(value)}")
 
 
 def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
@@ -111,8 +110,13 @@ def shape(who: str, name: str, value: Any) -> tuple[int, ...]:
 # ------------------------------------------------------------------------------ arrays
 
 
-def array(who: str, name: str, value: Any, xp: Any = np) -> Array:
-    """`value` as an array of numbers, bools among them, without a copy where it is one. Raises DataError."""
+def array(who: str, name: str, value: Any, xp: Any = None) -> Array:
+    """`value` as an array of numbers, bools among them, without a copy where it is one. Raises DataError.
+
+    It goes to the device of `xp` where that is given, and stays where it is otherwise.
+    """
+    if xp is None:
+        xp = xp_of(value) if is_on_gpu(value) else np
     if type(value) is xp.ndarray and value.dtype.kind in "biuf" and value.dtype.isnative:
         return value
     try:
@@ -136,7 +140,7 @@ def array(who: str, name: str, value: Any, xp: Any = np) -> Array:
     return xp.asarray(found)
 
 
-def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = np) -> Array:
+def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = None) -> Array:
     """`value` as an array of `dtype` on the device of `xp`, without a copy where it is one. Raises DataError."""
     found = array(who, name, value, xp)
     if found.dtype == dtype:
@@ -145,11 +149,12 @@ def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = np) -> Array
         return found.astype(dtype)
 
 
-def same_number(who: str, examples_: int, targets: int) -> None:
+def same_number(who: str, x: Array, target: Array) -> None:
     """Raises ShapeError unless there is a target for every example, and at least one."""
-    if examples_ != targets or examples_ == 0:
+    if x.ndim == 0 or target.ndim == 0 or not x.shape[0] == target.shape[0] > 0:
         raise ShapeError(
-            f"{who}: there must be as many targets as examples, and at least one: {targets} and {examples_}"
+            f"{who}: there must be as many targets as examples, and at least one, but x has shape {tuple(x.shape)} "
+            f"and the target {tuple(target.shape)}"
         )
 
 

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.sparse import is_sparse, length
+from scratchnet.engine import checks
+from scratchnet.engine.door import check_callbacks, check_parts
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
 from scratchnet.engine.training import fit
-from scratchnet.errors import DataError, SettingError
+from scratchnet.errors import DataError, SettingError, ShapeError
+
+MOST_CLASSES = 1_000_000  # labels above that are no class numbers
 
 #: build(x, seed): a new network, its loss and its optimiser, for training examples x as `prepare` leaves them
 Build = Callable[[Any, int], tuple[Sequential, Loss, Optimiser]]
@@ -79,10 +83,25 @@ def crossval(
     >>> result = crossval(build, x, labels, folds=5, prepare=standardiser, epochs=100, batch_size=10)
     >>> result.accuracy, result.std
     """
-    target = np.asarray(target)
+    checks.function("crossval", "build", build, "a function (x, seed) that returns (net, loss, optimiser)")
+    if prepare is not None and not callable(prepare):
+        raise SettingError(f"crossval: prepare must be a function of x, not {checks.shown(prepare)}")
+    check_callbacks("crossval", schedule, None, on_fold)
+    seed = checks.whole("crossval", "seed", seed)
+    epochs = checks.whole("crossval", "epochs", epochs, 1)
+    batch_size = checks.whole("crossval", "batch_size", batch_size, 1)
+    if not is_sparse(x) and (prepare is None or not isinstance(x, (list, tuple))):
+        x = checks.array("crossval", "x", x, np)
+    target = checks.array("crossval", "the target", target, np)
+    if 0 in (target.ndim, target.size, getattr(x, "ndim", 1)):
+        raise ShapeError(f"crossval: there must be a target for every example, not a target of shape {target.shape}")
     with_labels = target.ndim == 1 and target.dtype.kind in "iu"
     if length(x) != len(target):
         raise DataError(f"there must be as many targets as examples: {len(target)} and {length(x)}")
+    if with_labels and not 0 <= int(target.min()) <= int(target.max()) < MOST_CLASSES:
+        raise DataError(
+            f"crossval: labels must be from 0 to below {MOST_CLASSES:,}, not {target.min()} to {target.max()}"
+        )
     parts = (stratified_folds if with_labels else plain_folds)(target, folds, seed)
 
     def judge(number: int) -> tuple[dict[str, float], np.ndarray]:
@@ -92,7 +111,11 @@ def crossval(
         if prepare is not None:
             to_input = prepare(x_train)
             x_train, x_valid = to_input(x_train), to_input(x_valid)
-        net, loss, optimiser = build(x_train, seed)
+        made = build(x_train, seed)
+        if not isinstance(made, (tuple, list)) or len(made) != 3:
+            raise SettingError(f"crossval: build must return (net, loss, optimiser), not {checks.shown(made)}")
+        net, loss, optimiser = made
+        check_parts("crossval", net, loss, optimiser)
         t = target
         if with_labels and not loss.takes_labels:
             t = np.eye(int(target.max()) + 1, dtype=net.dtype)[target]
@@ -132,7 +155,7 @@ def plain_folds(target: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
     """The same, with every class spread evenly: its shares in two folds differ by one at most, and so do the folds."""
     _check(folds, len(labels))
-    few = [f"class {c} has {n}" for c, n in enumerate(np.bincount(labels)) if 0 < n < folds]
+    few = [f"class {c} has {n}" for c, n in zip(*np.unique(labels, return_counts=True), strict=True) if n < folds]
     if few:
         raise DataError(f"with {folds} folds every class needs at least {folds} examples, but {', '.join(few)}")
     rng = np.random.default_rng(seed)
@@ -158,8 +181,7 @@ def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.nd
 
 
 def _check(folds: int, n: int) -> None:
-    if isinstance(folds, bool) or not isinstance(folds, (int, np.integer)) or not 2 <= folds <= n:
-        raise SettingError(f"folds must be a whole number from 2 to the number of examples, {n}, not {folds!r}")
+    checks.whole("crossval", "folds", folds, 2, n)  # every part has at least one example
 
 
 class Standardiser:

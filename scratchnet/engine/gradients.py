@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.backend.arrays import to_numpy
+from scratchnet.backend.sparse import dense
 from scratchnet.backend.threads import threads_for
+from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.door import check_loss, check_network
 from scratchnet.engine.layers.base import shape_text
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
+from scratchnet.engine.metrics import html_table
 from scratchnet.errors import NonFiniteError, ShapeError
 
 H = 1e-5  # of central differences; their error is of the order h², and of rounding ε|C|/h
@@ -76,8 +79,21 @@ class GradientReport:
             lines += [f"    {d}" for d in wrong[:5]] + ([f"    and {len(wrong) - 5} more"] if len(wrong) > 5 else [])
             lines += [f"    not judged, at a kink: {d}" for d in self.at_kinks if d.parameter == name][:3]
         lines += [f"complex step does not apply: {self.no_complex_step}"] if self.no_complex_step else []
-        verdict = "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
-        return "\n".join([*lines, verdict])
+        return "\n".join([*lines, self.verdict])
+
+    @property
+    def verdict(self) -> str:
+        return "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows: a row for every parameter and the input."""
+        rows = []
+        for name, (some, size) in self.checked.items():
+            wrong = [d for d in self.disagreements if d.parameter == name]
+            kinks = sum(d.parameter == name for d in self.at_kinks)
+            rows.append({"gradient of": name, "elements": size, "checked one by one": some, "at a kink": kinks,
+                         "wrong": len(wrong), "first wrong": str(wrong[0]) if wrong else ""})  # fmt: skip
+        return html_table(rows) + f"<p>{self.verdict}</p>"
 
 
 def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int = 100, seed: int = 0) -> GradientReport:
@@ -92,7 +108,13 @@ def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int 
     wrong shape, NonFiniteError if C is not finite.
     Sources: W. Squire and G. Trapp, SIAM Review 40 (1998), for complex step; Nielsen, chapter 2, for the rest.
     """
-    with threads_for(net.work, to_numpy(x)):
+    check_network("gradcheck", net)
+    check_loss("gradcheck", loss)
+    samples, seed = checks.whole("gradcheck", "samples", samples, 1), checks.whole("gradcheck", "seed", seed)
+    x = np.array(checks.examples("gradcheck", "x", dense(x), np.float64, np))
+    if x.ndim < 2 or not x.size:
+        raise ShapeError(f"gradcheck: x needs a batch of examples first, (N, ...), not {x.shape}")
+    with threads_for(net.work, x):
         return _compare(_Check(net, x, target, loss), samples, seed)
 
 
@@ -118,9 +140,9 @@ def _index(k: int, g: np.ndarray) -> Index:
 class _Check:
     """A float64 copy of a network and its batch: C as a function of one variable at a time."""
 
-    def __init__(self, net: Sequential, x: Any, target: Any, loss: Loss) -> None:
+    def __init__(self, net: Sequential, x: np.ndarray, target: Any, loss: Loss) -> None:
         self.net, self.target, self.loss, self.learn = _copy(net), target, loss, Learner(net.seed)
-        self.x = np.array(to_numpy(x), np.float64)
+        self.x = x
         self.values: dict[str, np.ndarray] = {name: p.value for name, p in self.net.params.items() if p.trained}
         self.values["input"] = self.x
         self.cost = float(np.real(self._forward()[0]))

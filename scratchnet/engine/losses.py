@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from scratchnet.backend.arrays import Array, is_on_gpu, xp_of
+from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.errors import DataError, ShapeError
@@ -46,7 +46,7 @@ class Loss:
         """The output as an array of float32, or of float64 where float32 does not hold its type of number."""
         if type(output) is np.ndarray and output.dtype in FLOATS:
             return output
-        y = checks.array(type(self).__name__, "the output", output, xp_of(output) if is_on_gpu(output) else np)
+        y = checks.array(type(self).__name__, "the output", output)
         return y if y.dtype in FLOATS else y.astype("f4" if np.can_cast(y.dtype, "f4") else "f8")
 
     def as_target(self, target: Any, y: Array) -> Array:

@@ -1,5 +1,7 @@
 """How good a network is: loss and accuracy over a set of examples, in pieces that fit into memory."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,24 @@ def outputs(net: Sequential, x: Array) -> np.ndarray:
     return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, length(x), CHUNK)])
 
 
+def names_classes(target: Array) -> bool:
+    """Whether targets are classes: whole-number labels (N,), or rows (N, K) with one high value, all others low.
+
+    Rows of other values, as a regression with several outputs has them, have no right class.
+    """
+    t = to_numpy(target)
+    if t.ndim != 2:
+        return t.ndim == 1 and t.dtype.kind in "biu"
+    if t.shape[1] < 2 or not len(t):
+        return False
+    high = t == t.max()
+    return bool((high.sum(1) == 1).all() and np.ptp(t[~high]) == 0)
+
+
 def labels_of(target: Array) -> np.ndarray:
     """Class numbers from labels (N,) or from one row of class values per example (N, K)."""
     t = to_numpy(target)
-    return t.argmax(-1) if t.dtype.kind == "f" else t
+    return t.argmax(-1) if t.dtype.kind == "f" or (t.ndim > 1 and names_classes(t)) else t
 
 
 def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
@@ -49,3 +65,16 @@ def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.nda
     table = np.zeros((classes, classes), int)
     np.add.at(table, (labels, predicted), 1)
     return table
+
+
+def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table, for notebooks; the first one's keys are the columns."""
+    if not rows:
+        return "<p>no rows</p>"
+
+    def cells(tag: str, values: Iterable[Any]) -> str:
+        words = [f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in values]
+        return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
+
+    body = "".join(cells("td", row.values()) for row in rows)
+    return f"<table><thead>{cells('th', rows[0])}</thead><tbody>{body}</tbody></table>"

@@ -11,15 +11,17 @@ import numpy as np
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import dense, is_sparse, length
 from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
+from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns
+from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, pair
 from scratchnet.engine.kernels import kind_of_steps
 from scratchnet.engine.kernels.compiling import clock
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import accuracy, evaluate, labels_of
+from scratchnet.engine.metrics import accuracy, evaluate, html_table, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
-from scratchnet.errors import DataError, NonFiniteError, SettingError, ShapeError
+from scratchnet.errors import DataError, NonFiniteError, SettingError
 
 if TYPE_CHECKING:
     from scratchnet.runs.ranks import Ranks
@@ -36,6 +38,7 @@ def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any)
     Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On a GPU nobody waits for
     the value here: it is returned as it is, on the device.)
     """
+    check_parts("step", net, loss, optimiser)
     x = net.as_input(x)
     with threads_for(net.work, x):
         optimiser.begin()
@@ -63,7 +66,7 @@ def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> s
     return f"the loss became {value} at step {number}: {where}; try a smaller learning rate or --clip-norm 1"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class History:
     """What happened: one row per epoch, and the loss of every step."""
 
@@ -78,6 +81,14 @@ class History:
         if not self.epochs:
             raise SettingError("the history has no epoch yet, so there is no last one: train for one at least")
         return self.epochs[-1]
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else ""
+        return f"History({len(self.epochs)} epochs, {len(self.step_losses):,} steps{'; last: ' * bool(last)}{last})"
+
+    def _repr_html_(self) -> str:
+        """The table of epochs that a notebook shows."""
+        return html_table(self.epochs)
 
 
 #: Called after every step as on_step(epoch, step in epoch, steps per epoch, loss of this step)
@@ -143,11 +154,16 @@ def fit(
     ... except KeyboardInterrupt as stopped:
     ...     history = stopped.history
     """
-    if epochs < 0 or batch_size < 1:
-        raise SettingError(f"epochs must be from 0 and batch_size from 1, not {epochs} and {batch_size}")
-    x, target = net.as_input(x), net.xp.asarray(target)
-    if length(x) != len(target) or length(x) == 0:
-        raise ShapeError(f"there must be as many targets as examples, and at least one: {len(target)} and {length(x)}")
+    check_parts("fit", net, loss, optimiser)
+    check_callbacks("fit", schedule, on_step, on_epoch)
+    epochs, batch_size = checks.whole("fit", "epochs", epochs), checks.whole("fit", "batch_size", batch_size, 1)
+    seed, together = checks.whole("fit", "seed", seed), checks.whole("fit", "together", together, 1)
+    shuffle = checks.flag("fit", "shuffle", shuffle)
+    x, target = net.as_input(x), checks.array("fit", "the target", target, net.xp)
+    checks.same_number("fit", x, target)
+    check_fitting(net, loss, x)
+    check_history("fit", history, History, -(-length(x) // batch_size))
+    valid = None if valid is None else pair("fit", "valid", valid)
     if ranks is not None:
         rates = [schedule(e) for e in range(min(epochs, 100))] if schedule is not None else optimiser.lr
         settings = {
@@ -173,7 +189,7 @@ def fit(
             del history.step_losses[epoch * steps :]
             start = history.begun = history.begun if done else clock()
             if schedule is not None:
-                optimiser.lr = float(schedule(epoch))
+                optimiser.lr = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
             order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
             losses = history.running = net.xp.full(steps, math.nan, net.dtype)
             losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
@@ -225,7 +241,7 @@ def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
     """valid_loss and, where the targets are classes, valid_accuracy."""
     value, y = evaluate(net, loss, x, target)
     row = {"valid_loss": value}
-    if y.ndim == 2 and y.shape[1] > 1:
+    if y.ndim == 2 and y.shape[1] > 1 and names_classes(target):
         row["valid_accuracy"] = accuracy(y, labels_of(target))
     return row
 

@@ -16,6 +16,7 @@ from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.devices import module_of, resolve_device
 from scratchnet.backend.sparse import is_sparse, is_wide, length
 from scratchnet.backend.threads import threads_for
+from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
 from scratchnet.engine.layers.conv import Convolution
@@ -23,7 +24,7 @@ from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, Store
-from scratchnet.errors import SettingError, ShapeError
+from scratchnet.errors import DataError, SettingError, ShapeError
 from scratchnet.files.tensorfile import write_tensors
 
 if TYPE_CHECKING:
@@ -47,11 +48,9 @@ class Sequential:
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise SettingError(f"Sequential: layer {i} is {layer!r}, not a layer object such as Linear(784, 10)")
-        if str(np.dtype(dtype)) not in ("float32", "float64"):
-            raise SettingError(f"dtype '{dtype}' is not known: choose float32 or float64")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise SettingError(f"seed must be a whole number from 0, not {seed!r}")
-        self.layers, self.seed, self.dtype = layers, int(seed), np.dtype(dtype)
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise SettingError(f"dtype {checks.shown(dtype)} is not known: choose 'float32' or 'float64'")
+        self.layers, self.seed, self.dtype = layers, checks.whole("Sequential", "seed", seed), np.dtype(dtype)
         self.device = resolve_device(device)
         self.xp = module_of(self.device)
         self.params: dict[str, Param] = {f"{i}.{p.name}": p for i, la in enumerate(layers) for p in la.params()}
@@ -74,7 +73,9 @@ class Sequential:
 
     def __call__(self, x: Any) -> Array:
         """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""
-        x = self.as_input(x)
+        x = self.as_input(x, may_be_empty=True)
+        if not x.shape[0]:
+            return self.xp.empty((0, *self.shapes_from(x.shape[1:])[-1]), self.dtype)
         with threads_for(self.work, x):
             y, _ = self.forward(to_columns(x))
         return to_rows(y)
@@ -84,6 +85,9 @@ class Sequential:
 
         Names and shapes are those of `state_dict`. Dropout and batch normalisation act as in training.
         """
+        from scratchnet.engine.losses import Loss
+
+        checks.instance("gradients", "loss", loss, Loss, "CrossEntropyLoss()")
         learn = Learner(self.seed)
         value, _ = self.run(x, target, loss, learn)
         return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
@@ -107,7 +111,7 @@ class Sequential:
 
     def summary(self, input_shape: Shape) -> None:
         """Print every layer with its output shape and number of parameters; `input_shape` is of one example."""
-        shapes = self.shapes_from(input_shape)
+        shapes = self.shapes_from(checks.shape("summary", "input_shape", input_shape))
         rows = [("layer", "output shape", "parameters"), ("input", shape_text(shapes[0]), "")]
         for i, (layer, shape) in enumerate(zip(self.layers, shapes[1:], strict=True)):
             rows.append((f"{i} {layer}", shape_text(shape), f"{sum(p.size for p in layer.params() if p.trained):,}"))
@@ -179,17 +183,28 @@ class Sequential:
         n = length(x)
         return max(first, later) * (n if batch_size is None else min(batch_size, n))
 
-    def as_input(self, x: Any) -> Array:
-        """`x` as an array of this network's dtype and device, without a copy where it already is one."""
-        if type(x) is self.xp.ndarray and x.dtype == self.dtype:
+    def as_input(self, x: Any, may_be_empty: bool = False) -> Array:
+        """`x` as an array of this network's dtype and device, without a copy where it already is one.
+
+        Raises DataError for what is no array of numbers, ShapeError for one without a batch
+        axis or, unless that may be, without examples.
+        """
+        if type(x) is self.xp.ndarray and x.dtype == self.dtype and x.size:
             return x
         if is_sparse(x):  # stays so on the CPU where that is faster, for the first Linear; a GPU gets it whole
             if not isinstance(self.layers[0], Linear):
                 raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
-            if self.xp is np and is_wide(x):
+            if x.dtype.kind not in "biuf":
+                raise DataError(f"the input must be an array of numbers, not a sparse array of {x.dtype}")
+            if self.xp is np and x.ndim == 2 and is_wide(x):
                 return x.astype(self.dtype, copy=False)
             x = x.toarray()
-        return self.xp.asarray(x, dtype=self.dtype)
+        x = checks.examples("Sequential", "the input", x, self.dtype, self.xp)
+        if x.ndim == 0:
+            raise ShapeError("the input needs a batch axis first: (N, ...), not a single number")
+        if not x.shape[0] and not may_be_empty:
+            raise ShapeError(f"a batch needs at least one example, but the input has shape {x.shape}")
+        return x
 
     # ------------------------------------------------------------------------------ checks
 

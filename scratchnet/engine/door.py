@@ -1,0 +1,112 @@
+"""The door of a training: what `fit`, `step` and the others are given, checked before anything is computed."""
+
+import inspect
+import warnings
+from typing import Any
+
+from scratchnet.backend.arrays import Array
+from scratchnet.backend.sparse import is_sparse
+from scratchnet.engine import checks
+from scratchnet.engine.layers.activation import LogSoftmax, Softmax
+from scratchnet.engine.layers.base import Layer
+from scratchnet.engine.layers.regularise import Dropout
+from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.losses import ClassLoss, CrossEntropyLoss, Loss, NLLLoss
+from scratchnet.engine.optim import Optimiser
+from scratchnet.errors import ScratchnetWarning, SettingError, ShapeError
+
+
+def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
+    """Raises SettingError unless these are a network, a loss and an optimiser, in this order."""
+    if isinstance(net, Sequential) and isinstance(loss, Loss) and isinstance(optimiser, Optimiser):
+        return
+    if isinstance(loss, Optimiser) and isinstance(optimiser, Loss):
+        raise SettingError(f"{who}: loss and optimiser are swapped: give (net, loss, optimiser, ...)")
+    check_network(who, net)
+    check_loss(who, loss)
+    checks.instance(who, "optimiser", optimiser, Optimiser, "SGD(net, lr=0.1)")
+
+
+def check_network(who: str, net: Any) -> None:
+    checks.instance(who, "net", net, Sequential, "Sequential(Linear(784, 10))")
+
+
+def check_loss(who: str, loss: Any) -> None:
+    checks.instance(who, "loss", loss, Loss, "CrossEntropyLoss()")
+
+
+def check_callbacks(who: str, schedule: Any, on_step: Any = None, on_epoch: Any = None) -> None:
+    """Raises SettingError for what is given and is no function."""
+    for name, function, call in (
+        ("schedule", schedule, "a function of the epoch, such as Cosine(0.1, epochs=10)"),
+        ("on_step", on_step, "a function of (epoch, step, steps per epoch, loss)"),
+        ("on_epoch", on_epoch, "a function of the epoch's row of the history"),
+    ):
+        if function is not None:
+            checks.function(who, name, function, call)
+
+
+def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> None:
+    """Raises SettingError for a history whose epochs had another number of steps."""
+    if history is None:
+        return
+    checks.instance(who, "history", history, kind, "the one that an earlier fit returned")
+    begun = len(history.step_losses) - len(history.epochs) * steps_per_epoch
+    if not 0 <= begun < max(1, steps_per_epoch):
+        raise SettingError(
+            f"{who}: the history, {len(history.epochs)} epochs and {len(history.step_losses)} steps, is that of a "
+            f"training with another number of examples or batch_size: here an epoch has {steps_per_epoch} steps"
+        )
+
+
+def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
+    """(x, target), such as `valid`, as arrays; a sparse x stays so. Raises SettingError, DataError, ShapeError."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise SettingError(f"{who}: {name} must be a pair (x, target), not {checks.shown(value)}")
+    x, target = value
+    x = x if is_sparse(x) else checks.array(who, f"x of {name}", x)
+    target = checks.array(who, f"the target of {name}", target)
+    checks.same_number(f"{who}, {name}", x, target)
+    return x, target
+
+
+def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
+    """What a network's end and its loss tell of a mistake, for examples x (N, ...).
+
+    Raises ShapeError where the output is a sequence (N, T, K) and the loss looks for its
+    classes on axis 1. Warns, with a ScratchnetWarning, of a softmax that is taken twice
+    and of probabilities where logarithms are meant: such a training runs, and learns badly.
+    """
+    output = net.shapes_from(tuple(x.shape[1:]))[-1]
+    if isinstance(loss, ClassLoss) and loss.classes == "first" and len(output) == 2 and _gives_sequences(net):
+        name = type(loss).__name__
+        raise ShapeError(
+            f"{name} has the classes on axis 1, but the network gives sequences (N, T, K) = "
+            f'(N, {output[0]}, {output[1]}), with the classes last: take {name}(classes="last")'
+        )
+    last = _last_that_acts(net)
+    if isinstance(loss, CrossEntropyLoss) and isinstance(last, Softmax):
+        _warn("CrossEntropyLoss takes the softmax itself: after a Softmax layer it is taken twice, and the network "
+              "learns slowly. Leave the Softmax out")  # fmt: skip
+    ours = type(last).__module__.startswith("scratchnet.")  # what a layer of one's own gives we cannot know
+    if isinstance(loss, NLLLoss) and ours and not isinstance(last, LogSoftmax):
+        _warn(f"NLLLoss takes logarithms of probabilities, but the network ends in {last}: let a LogSoftmax follow, "
+              "or take CrossEntropyLoss, which is both in one")  # fmt: skip
+
+
+def _gives_sequences(net: Sequential) -> bool:
+    """Whether the output (T, K) of an example is a sequence: of networks that only take sequences."""
+    return any(layer.over_time for layer in net.layers)
+
+
+def _last_that_acts(net: Sequential) -> Layer:
+    """The last layer, looking through those that act only in training."""
+    return next((layer for layer in reversed(net.layers) if not isinstance(layer, Dropout)), net.layers[-1])
+
+
+def _warn(text: str) -> None:
+    """Warn of the line outside the library that led here: Python shows a warning once for each such line."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("scratchnet."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, ScratchnetWarning, stacklevel=level)

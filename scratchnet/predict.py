@@ -12,7 +12,7 @@ import tyro
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.cli import guard, parse, printable
-from scratchnet.data.handwriting import SIZE, read_digit
+from scratchnet.data.handwriting import SIZE, look, read_drawing, unlike
 from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.layers.base import shape_text
@@ -20,6 +20,7 @@ from scratchnet.errors import CheckpointError, SettingError, ShapeError
 from scratchnet.files.tensorfile import short
 from scratchnet.models.network import check_work, load
 
+SHADES = " .:-=+*#%@"  # from paper to pen
 PROG = "python -m scratchnet.predict"
 LARGEST_INPUT = 1e6  # of a pixel after scale and shift; those of this project are from −1 to 1
 LONGEST_NAME = 100  # characters of a class's name
@@ -39,9 +40,11 @@ class Options:
     text: str | None = None
     """Instead of images: name the author of this text."""
     json: bool = False
-    """Print a list of {"file" (or "text"), "label", "probabilities"} instead of lines to read."""
-    show: Path | None = None
-    """Write a picture of what the network saw to this PNG file."""
+    """Print a list of {"file" (or "text"), "label", "probabilities", "notes"} instead of lines to read."""
+    show: bool = False
+    """Draw the 28 x 28 pixels that the network saw of each picture in the terminal."""
+    out: Path | None = None
+    """Draw them as one picture, into this PNG file."""
 
 
 def probabilities(net: Sequential, x: Any) -> np.ndarray:
@@ -132,8 +135,28 @@ def classes_of(net: Sequential, outputs: int) -> list[str]:
 
 def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """(the images as the network sees them (N, 28, 28), a dictionary for each). Raises DataError, CheckpointError."""
-    images = np.stack([read_digit(path) for path in paths])
-    return images, verdicts(net, as_inputs(net, images), [str(path) for path in paths])
+    drawings = [read_drawing(path) for path in paths]
+    images = np.stack([image for image, _ in drawings])
+    found = verdicts(net, as_inputs(net, images), [str(path) for path in paths])
+    ranges = usual_of(net)
+    for verdict, (image, two) in zip(found, drawings, strict=True):
+        if two:
+            verdict["notes"].append("two separate blots: if they are two digits, give each a picture of its own")
+        if ranges and unlike(image / np.float32(255), ranges):
+            verdict["notes"].append("unlike the images that the network was trained on: the answer means little")
+    return images, found
+
+
+def usual_of(net: Sequential) -> dict[str, list[float]]:
+    """What the network's training images looked like, by its file (see `handwriting.usual`); {} if it does not say."""
+    ranges = net.info["input"].get("usual")
+    names = set(look(np.zeros((1, SIZE, SIZE))))
+    if not isinstance(ranges, dict) or set(ranges) != names:
+        return {}
+    right = all(
+        isinstance(r, list) and len(r) == 2 and all(type(v) in (int, float) for v in r) for r in ranges.values()
+    )
+    return ranges if right else {}
 
 
 def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
@@ -149,7 +172,7 @@ def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
 
 
 def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file") -> list[dict[str, Any]]:
-    """For every input its source, the label and the probabilities."""
+    """For every input its source, the label, the probabilities, and notes on what makes the answer doubtful."""
     p = np.concatenate([probabilities(net, x[k : k + 1]) for k in range(len(sources))])  # one's memory, however many
     names = classes_of(net, p.shape[1])
     return [
@@ -157,39 +180,56 @@ def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file"
             kind: source,
             "label": names[int(row.argmax())],
             "probabilities": dict(zip(names, map(float, row), strict=True)),
+            "notes": ["not sure: no class has half of the probability"] if row.max() < 0.5 else [],
         }
         for source, row in zip(sources, p, strict=True)
     ]
 
 
 def line(verdict: dict[str, Any]) -> str:
-    """One verdict to read: the label, how sure, and the runners-up that are not out of the question."""
+    """One verdict to read: the label, how sure, the runners-up that are not out of the question, and the notes."""
     ranked = sorted(verdict["probabilities"].items(), key=lambda item: -item[1])
     rest = [f"{name} {p:.1%}" for name, p in ranked[1:4] if p >= 0.001]
     also = f"   then {', '.join(rest)}" if rest else ""
     source = f"{verdict['file']}: " if "file" in verdict else ""
-    return f"{source}{ranked[0][0]}  {ranked[0][1]:.1%}{also}"
+    notes = "".join(f"   ({note})" for note in verdict["notes"])
+    return f"{source}{ranked[0][0]}  {ranked[0][1]:.1%}{also}{notes}"
 
 
 def main(args: Sequence[str]) -> int:
     options = parse(Options, args, PROG)
     if not options.images and options.text is None:
         raise SettingError(f"no image is given: {PROG} MODEL IMAGE...")
-    if options.text is not None and (options.images or options.show):
-        raise SettingError("--text stands alone: give no images and no --show beside it")
+    if options.text is not None and (options.images or options.show or options.out):
+        raise SettingError("--text stands alone: give no images, --show or --out beside it")
+    if options.json and options.show:
+        raise SettingError("--show draws among the lines to read: leave out --json, or give --out a PNG file")
     net = load(options.model)
     if options.text is not None:
         found = predict_text(net, options.text)
     else:
         image_input(net)
         images, found = predict_images(net, options.images)
-    print(json.dumps(found, indent=2, allow_nan=False) if options.json else "\n".join(map(printable, map(line, found))))
-    if options.show is not None:
-        show(images, found, options.show, options.model)
+    if options.json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        for k, verdict in enumerate(found):
+            print(printable(line(verdict)))
+            if options.show:
+                print(drawn(images[k]))
+    if options.out is not None:
+        picture(images, found, options.out, options.model)
     return 0
 
 
-def show(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
+def drawn(image: np.ndarray) -> str:
+    """28 x 28 bytes in characters that every terminal has, two to a pixel since they are tall, without empty rows."""
+    rows = np.flatnonzero(image.any(axis=1))
+    shades = image[rows[0] : rows[-1] + 1].astype(int) * len(SHADES) // 256 if len(rows) else image[:0]
+    return "\n".join("  " + "".join(2 * SHADES[v] for v in row).rstrip() for row in shades)
+
+
+def picture(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
     """The 28 x 28 pixels that the network saw of each picture, and what it said."""
     from scratchnet.plots import studies as plots
 

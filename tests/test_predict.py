@@ -13,6 +13,7 @@ from scratchnet import CheckpointError, DataError, SettingError, backquery, pred
 from scratchnet.data import handwriting
 from scratchnet.data.digits import load_digits
 from scratchnet.data.handwriting import read_digit
+from tests.model_files import put_together, take_apart
 
 SCALE, SHIFT = 2 / 255, -1.0
 
@@ -27,6 +28,7 @@ def net(drawn):
     """A small network that knows drawn digits."""
     net = sn.Sequential(sn.Linear(784, 64), sn.ReLU(), sn.Linear(64, 10), sn.LogSoftmax(), seed=0)
     net.info |= {"classes": list("0123456789"), "input": {"shape": [784], "scale": SCALE, "shift": SHIFT}}
+    net.info["input"]["usual"] = handwriting.usual(drawn.train_images / np.float32(255))
     x = (drawn.train_images * np.float32(SCALE) + np.float32(SHIFT)).reshape(-1, 784)
     sn.fit(net, sn.NLLLoss(), sn.Adam(net, 0.002), x, drawn.train_labels, epochs=8, batch_size=50, threads=1)
     return net
@@ -128,6 +130,7 @@ def test_every_kind_of_picture(tmp_path, net, drawn, kind):
     direct = predict.probabilities(net, predict.as_inputs(net, drawn.test_images[:n])).argmax(axis=1)
     wrong = sum(int(v["label"]) != label for v, label in zip(found, direct, strict=True))
     assert wrong <= n / 20, f"{wrong} of {n}"
+    assert not [v for v in found if any("blots" in note or "unlike" in note for note in v["notes"])]
     assert images.dtype == np.uint8 and images.shape == (n, 28, 28)
 
 
@@ -219,7 +222,7 @@ def test_lines_and_json_and_picture(tmp_path, net, model, drawn, capsys):
         Image.fromarray(grey(drawn.test_images[k], 90)).save(tmp_path / f"my {k}.png")
     paths = [str(tmp_path / f"my {k}.png") for k in range(3)]
     labels = [v["label"] for v in predict.predict_images(net, paths)[1]]
-    assert predict.main([str(model), *paths, "--show", str(tmp_path / "out.png")]) == 0
+    assert predict.main([str(model), *paths, "--out", str(tmp_path / "out.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.startswith(f"{path}: {label}  ") for line, path, label in zip(lines, paths, labels, strict=True)] == [
         True
@@ -227,7 +230,7 @@ def test_lines_and_json_and_picture(tmp_path, net, model, drawn, capsys):
     assert Image.open(tmp_path / "out.png").width > 500
     assert predict.main([str(model), *paths, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [set(v) for v in found] == [{"file", "label", "probabilities"}] * 3
+    assert [set(v) for v in found] == [{"file", "label", "probabilities", "notes"}] * 3
     assert [v["file"] for v in found] == paths and [v["label"] for v in found] == labels
     for v in found:
         assert list(v["probabilities"]) == list("0123456789")
@@ -264,6 +267,66 @@ def test_models_that_take_no_images(tmp_path, drawn):
                 command.main(
                     [str(tmp_path / "m.safetensors"), *([str(tmp_path / "a.png")] if command is predict else [])]
                 )
+
+
+def test_two_digits_in_one_picture(tmp_path, net, drawn):
+    for k in range(20):
+        a, b = drawn.test_images[k], drawn.test_images[-1 - k]
+        Image.fromarray(grey(np.concatenate([a, b], axis=1))).resize((400, 200)).save(tmp_path / "two.png")
+        _, (verdict,) = predict.predict_images(net, [tmp_path / "two.png"])
+        assert any("two separate blots" in note for note in verdict["notes"])
+        assert "two separate blots" in predict.line(verdict)
+
+
+UNLIKE = {
+    "noise": np.random.default_rng(0).integers(0, 256, (60, 60)),
+    "black and white": 255 * np.random.default_rng(0).integers(0, 2, (100, 100)),
+    "a square": 240 - 220 * np.pad(np.ones((50, 50), int), 25),
+    "a bar": 240 - 220 * np.pad(np.ones((40, 25), int), 30),
+}
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+def test_unlike_what_was_trained_on(tmp_path, net, kind):
+    Image.fromarray(np.uint8(UNLIKE[kind])).save(tmp_path / "x.png")
+    _, (verdict,) = predict.predict_images(net, [tmp_path / "x.png"])
+    assert any(note.startswith("unlike the images") for note in verdict["notes"])
+
+
+def test_a_model_that_does_not_say_what_is_usual(net):
+    assert set(predict.usual_of(net)) == {"ink", "edge", "grey"}
+    for ranges in (
+        None,
+        {},
+        {"ink": [0, 1]},
+        {"ink": [0, 1], "edge": [0], "grey": [0, 1]},
+        {"ink": 1, "edge": 1, "grey": 1},
+    ):
+        assert predict.usual_of(scaled_usual(ranges)) == {}
+
+
+def scaled_usual(ranges):
+    net = sn.Sequential(sn.Linear(784, 10))
+    net.info["input"] = {"shape": [784], "usual": ranges}
+    return net
+
+
+def test_no_majority():
+    net = sn.Sequential(sn.Linear(2, 3))
+    net.load_state_dict({"0.weight": np.zeros((3, 2)), "0.bias": np.zeros(3)})
+    (verdict,) = predict.verdicts(net, np.zeros((1, 2), np.float32), ["a"])
+    assert verdict["notes"] == ["not sure: no class has half of the probability"]
+
+
+def test_show_draws_in_the_terminal(tmp_path, net, model, drawn, capsys):
+    Image.fromarray(grey(drawn.test_images[0], 90)).save(tmp_path / "a.png")
+    assert predict.main([str(model), str(tmp_path / "a.png"), "--show"]) == 0
+    first, *rows = capsys.readouterr().out.splitlines()
+    image = read_digit(tmp_path / "a.png")
+    assert first.startswith(str(tmp_path / "a.png")) and len(rows) == np.ptp(np.flatnonzero(image.any(axis=1))) + 1
+    assert set("".join(rows)) <= set(predict.SHADES) and "@@" in "".join(rows)
+    with pytest.raises(SettingError, match="leave out --json"):
+        predict.main([str(model), str(tmp_path / "a.png"), "--show", "--json"])
 
 
 def test_what_is_missing(tmp_path, model):
@@ -372,10 +435,15 @@ def test_hostile_models_are_one_line(tmp_path, drawn, reason):
 
 
 def test_sizes_that_no_array_has_are_refused_at_load(tmp_path):
-    net = behind(sn.Conv2d(1, 1, 1, padding=10**400), 2 * 10**400 + 28)
-    net.save(tmp_path / "m.safetensors")
-    with pytest.raises(CheckpointError, match="layer 0, Conv2d, cannot have these options"):
-        sn.load(tmp_path / "m.safetensors")
+    for layer, option in ((sn.Conv2d(1, 1, 1), "padding"), (sn.BatchNorm2d(1), "eps"), (sn.MaxPool2d(1), "stride")):
+        path = tmp_path / "m.safetensors"
+        image_net(layer, sn.Flatten(), sn.Linear(784, 10)).save(path)
+        header, about, data = take_apart(path.read_bytes())
+        about["layers"][0][option] = 10**400
+        path.write_bytes(put_together(header, about, data))
+        with pytest.raises(CheckpointError, match=r"layer 0, \w+, cannot have these options") as e:
+            sn.load(path)
+        assert len(str(e.value)) < 1000
 
 
 def test_outputs_that_are_no_numbers(tmp_path, drawn):
@@ -393,7 +461,7 @@ def test_names_move_no_cursor(tmp_path, drawn, capsys):
     net.save(tmp_path / "m.safetensors")
     Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
     assert (
-        predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--show", str(tmp_path / "s.png")]) == 0
+        predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--out", str(tmp_path / "s.png")]) == 0
     )
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out and r"\x1b[2J\u202e\n" in out and out.count("\n") == 1

@@ -140,8 +140,6 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}
     del options["type"]
     try:
-        if any(type(n) is int and abs(n) >= 2**63 for v in options.values() for n in (v if type(v) is tuple else (v,))):
-            raise SettingError("one is a number that no array has as a size")
         if options.get("num_layers", 0) > len(file.entries):  # every one has arrays of its own
             raise SettingError("num_layers is more than there are arrays")
         return known[kind](**options)

@@ -11,6 +11,7 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
+from scratchnet.data.handwriting import SIZE, usual
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
 from scratchnet.engine.layers import (
     Conv2d,
@@ -86,6 +87,9 @@ class Options(CommonOptions):
         if self.preset in ("fcn2", "cnn"):
             found["dropout"] = f"with --preset {self.preset}, a network without dropout"
         return found
+
+
+SEEN = 10_000  # training images whose look is remembered, for `predict`
 
 
 class Recipe(NamedTuple):
@@ -242,6 +246,8 @@ def run(study: str, options: Options) -> int:
             "classes": list(CLASSES[dataset]),
             "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
         }
+        pixels = (x[valid : valid + SEEN].reshape(-1, SIZE, SIZE) - recipe.pixels[1]) / recipe.pixels[0]
+        net.info["input"]["usual"] = usual(pixels)
         net.summary(recipe.shape)
         loss = recipe.loss()
         result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]) if valid else None)

@@ -276,9 +276,10 @@ def main(args: Sequence[str]) -> int:
         raise SettingError("--steps must be a number from 0")
     if options.device == "cuda":
         need_gpu()
-    engines = [known(name, list(ENGINES), "engine") for name in options.engines] or [
-        name for name in ENGINES if name not in ("PyTorch compile", "scikit-learn", "products alone")
-    ]
+    there = [name for name, (_, _, device) in ENGINES.items() if options.device in ("all", device)]
+    engines = [
+        known(name, there, "engine" + f" on {options.device}" * (options.device != "all")) for name in options.engines
+    ] or [name for name in ENGINES if name not in ("PyTorch compile", "scikit-learn", "products alone")]
     if options.device != "all":
         engines = [name for name in engines if ENGINES[name][2] == options.device]
     if not engines:

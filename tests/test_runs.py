@@ -26,7 +26,7 @@ from scratchnet.runs.checkpoints import Checkpoints, checkpoints_in, newest_chec
 from scratchnet.runs.identity import changed, digests
 from scratchnet.runs.options import check_effect
 from scratchnet.runs.stop import stop_on_signal
-from scratchnet.studies import cifar10
+from scratchnet.studies import cifar10, waveforms
 from tests.test_train import write_idx
 
 
@@ -504,3 +504,33 @@ def test_the_clock_of_a_training_stands_still_while_numba_compiles(monkeypatch):
                 now[0] += 3600
             now[0] += 1
     assert told == [1] and abs(compiling.clock() - before - 2) < 1e-6
+
+
+# ------------------------------------------------------------------------------------------ what is said of a result
+
+
+@pytest.mark.parametrize("dropout", [0.5, 0.0])
+def test_a_training_loss_above_the_validation_loss_is_explained(here, few, capsys, monkeypatch, dropout):
+    monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed=0: few)
+    assert train.main(["digits", "--no-plots", "--epochs", "3", "--hidden", "32", "--batch-size", "10",
+                       "--threads", "1", "--dropout", str(dropout)]) == 0  # fmt: skip
+    assert ("because it is taken during the epoch and with dropout" in capsys.readouterr().out) == (dropout > 0)
+
+
+def test_the_times_of_the_ways_to_tell_wave_heights_are_medians_of_rounds_in_turn(monkeypatch):
+    """Of nine rounds, four in which the machine is busy for one of the ways change no figure."""
+    o = replace(waveforms.PRESETS["default"], hidden="4")
+    echoes, turns = waveforms.sea(waveforms.stream(o, 5), 18), []
+
+    def timed(way, part):
+        way(part)
+        turns.append(way)
+        round, k = divmod(len(turns) - 1, 4)
+        return (k + 1.0) * (1000 if round % 2 and k == 2 else 1)
+
+    monkeypatch.setattr(waveforms, "timed", timed)
+    ways = waveforms.judge(o, waveforms.height_network(o), echoes)
+    assert [way.seconds for way in ways] == [1, 2, 3, 4] and len(turns) == 36 and turns[:4] * 9 == turns
+    assert all(way.swh.shape == (18,) for way in ways) and np.isfinite(ways[0].swh).all()
+    fitted = [waveforms.fit_model(power, False)[0] for power in echoes.power]
+    assert np.array_equal(ways[2].swh, fitted, equal_nan=True)

@@ -15,6 +15,8 @@ from scratchnet.engine.losses import Loss
 
 CHUNK = 1000  # examples at a time
 
+SAMPLE = 2_000  # training examples, at most, by which a run follows its training accuracy
+
 
 def outputs(net: Sequential, x: Array) -> np.ndarray:
     """The network's outputs (N, ...) for all examples, on the host."""

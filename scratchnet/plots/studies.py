@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scratchnet.engine.metrics import SAMPLE
 from scratchnet.errors import ShapeError
 from scratchnet.plots.style import BLUE, GREY, HEADER, INK, ORANGE, SKY, Path, legend, new_figure, save, style
 
@@ -32,7 +33,9 @@ def loss_and_accuracy(history: "History", path: Path) -> None:
     left, right = fig.subplots(1, 2)
     _loss_per_step(style(left, "Loss of every step", "training step", "loss"), losses, epochs)
     if classes:
-        style(right, "Accuracy", "epoch", "right answers (%)")
+        sampled = any("train_accuracy" in row for row in epochs)
+        note = f" (training: of {SAMPLE:,} examples at most)" if sampled else ""
+        style(right, f"Accuracy{note}", "epoch", "right answers (%)")
         lines = [("valid_accuracy", "validation", ORANGE), ("train_accuracy", "training", BLUE)]
     else:
         style(right, "Mean loss", "epoch", "loss")

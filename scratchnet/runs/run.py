@@ -20,9 +20,9 @@ from scratchnet.backend.threads import choose_threads
 from scratchnet.cli import console
 from scratchnet.engine.kernels import kind_of_steps
 from scratchnet.engine.kernels.compiling import told
-from scratchnet.engine.layers import Sequential
+from scratchnet.engine.layers import Dropout, Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import accuracy, labels_of, outputs
+from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of, outputs
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import History, fit
@@ -46,7 +46,6 @@ from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.stop import Stop, stop_on_signal
 
 TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
-SAMPLE = 2_000  # training examples whose accuracy is followed, beside that of the validation set
 
 
 def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
@@ -205,6 +204,13 @@ class Run:
                 together=math.gcd(o.checkpoint_every, TOGETHER),
             )  # fmt: skip
             self.kept = checkpoints.end()
+        last = self.history.last
+        dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in net.layers)
+        if dropout and last.get("valid_loss", math.inf) < last["train_loss"]:
+            self.say(
+                "The training loss is above the validation loss because it is taken during the epoch and with "
+                "dropout, which leaves out neurons; the validation loss is taken after it, with all of them."
+            )
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),

@@ -193,6 +193,11 @@ def run(study: str, o: Options) -> int:
             f"forecasts, {m['rmse_known']:.1f} from the known months, {m['rmse_seasonal_naive']:.1f} by repeating "
             f"{o.year - 1}"
         )
+        if m["rmse_recursive"] < m["rmse_known"]:
+            result.say(
+                "Its own forecasts came nearer than those from the known months, because their errors, which are "
+                "carried on from month to month, happened to cancel; another year or seed may turn that round."
+            )
         return 0
 
 

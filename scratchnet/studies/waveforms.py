@@ -14,7 +14,8 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -40,6 +41,7 @@ CLASSES = ("land", "water")
 MIDDLE, SPREAD = sum(HEIGHTS) / 2, (HEIGHTS[1] - HEIGHTS[0]) / 12**0.5  # mean and deviation of uniform heights
 STEPS = 100  # echoes of a pass
 LONG = 300  # echoes of the pass that is drawn
+ROUNDS = 9  # in which the ways of telling a wave height take turns while they are timed
 MEANS = (1, 2, 3, 5, 8, 12)  # lengths of a running mean that are tried beside the tracker
 
 
@@ -189,31 +191,46 @@ class Judged(NamedTuple):
 
 
 def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
-    """The network and least squares, plain and weighted, on the same echoes."""
+    """The network and least squares, plain and weighted, on the same echoes.
+
+    The times are medians of ROUNDS, in each of which all ways have their turn: a busy moment of the machine
+    then meets all of them, and not only one.
+    """
     n = len(echoes.swh)
-    batch = timed(lambda _: heights_of(net, echoes.power), range(5)) / n
-    single = timed(lambda i: heights_of(net, echoes.power[i : i + 1]), range(n))
-    found = [Judged("network", heights_of(net, echoes.power), batch)]
-    found.append(Judged("network, singly", found[0].swh, single))
-    for name, weighted in (("least squares", False), ("least squares, weighted", True)):
-        fits = np.empty(n)
+    fits = {False: np.empty(n), True: np.empty(n)}
 
-        def one(i: int, fits: np.ndarray = fits, weighted: bool = weighted) -> None:
-            fits[i] = fit_model(echoes.power[i], weighted)[0]
+    def batch(part: np.ndarray) -> int:
+        heights_of(net, echoes.power)
+        return n
 
-        seconds = timed(one, range(n))
-        found.append(Judged(name, fits, seconds))
-    return found
+    def single(part: np.ndarray) -> int:
+        for i in part:
+            heights_of(net, echoes.power[i : i + 1])
+        return len(part)
+
+    def least_squares(weighted: bool, part: np.ndarray) -> int:
+        for i in part:
+            fits[weighted][i] = fit_model(echoes.power[i], weighted)[0]
+        return len(part)
+
+    ways: list[Callable[[np.ndarray], int]] = [
+        batch,
+        single,
+        partial(least_squares, False),
+        partial(least_squares, True),
+    ]
+    seconds = np.array([[timed(way, part) for way in ways] for part in np.array_split(np.arange(n), min(ROUNDS, n))])
+    swh = heights_of(net, echoes.power)
+    names = "network", "network, singly", "least squares", "least squares, weighted"
+    found = (swh, swh, fits[False], fits[True])
+    return [Judged(*row) for row in zip(names, found, np.median(seconds, axis=0).tolist(), strict=True)]
 
 
-def timed(function: Callable[[int], Any], numbers: range) -> float:
-    """The median of the seconds that function(i) takes: what another program does in between hardly changes it."""
-    seconds = []
-    for i in numbers:
-        start = time.perf_counter()
-        function(i)
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
+def timed(way: Callable[[np.ndarray], int], part: np.ndarray) -> float:
+    """Seconds per echo of a way, which is given the echoes of one round and returns how many it judged."""
+    start = time.perf_counter()
+    n = way(part)
+    return (time.perf_counter() - start) / n
 
 
 def rmse(estimate: np.ndarray, truth: np.ndarray) -> float:

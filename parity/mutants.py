@@ -13,6 +13,7 @@ import importlib
 import inspect
 import itertools
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -24,10 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import Adam
+from scratchnet import GRU, LSTM, Adam
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.engine.kernels.compiled_steps import installed
+from scratchnet.engine.tuned import hand_in
 from scratchnet.errors import SettingError
 
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
@@ -39,16 +41,17 @@ MODULES = {  # module → names of the functions to plant faults in
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
     "layers.pool": ("backward", "choose", "_first_taps"),
-    "layers.recurrent": ("backward", "run_back", "tell", "walk_back", "hold", "hold_back"),
-    "layers.lstm": ("walk_back",), "layers.gru": ("walk_back", "tell"),
+    "layers.recurrent": ("backward", "run_back", "tell", "walk_back", "cell_back", "hold"),
+    "layers.lstm": ("cell_back",), "layers.gru": ("cell_back", "tell"),
+    "kernels.lstm": ("walk_back",), "kernels.gru": ("walk_back",),
 }  # fmt: skip
-FORWARD = ("forward", "run", "walk", "joined")  # in layers, for faults of what is kept for backward
+FORWARD = ("forward", "run", "walk", "cell", "joined")  # in layers and walks, for faults of what is kept for backward
 EQUIVALENT = {  # what a fault says → why it is none
     "at_once >= places[0]": "all rows at once or some at a time: the same numbers, in more or less memory",
     "min(": "the smaller of two does not depend on their order",
     "buffer(self, f'W{k}'": "the joined weights of a layer are used up before the next layer's are written",
     "N == 1": "a copied or as it lies: the same numbers",
-    "bp1_error(": "⊙ commutes; the product is written over σ′ instead of δ, and both belong to the layer",
+    "bp1_error(": "⊙ commutes; the product is written over σ′ instead of ∂C/∂a, and both belong to the layer",
     "row_dot(": "the sum of products of two rows commutes",
     "self.steps % 100": "what is too small to change a weight is then dropped more often",
 }
@@ -58,7 +61,7 @@ TIMEOUT = 20  # seconds of processor time, several times what the checks of a mo
 def functions(module: str) -> Iterator[FunctionType]:
     """The functions of a module of the engine to plant faults in; of equations, all."""
     names, found = MODULES[module], importlib.import_module(f"scratchnet.engine.{module}")
-    if module.startswith("layers."):
+    if module.startswith(("layers.", "kernels.")):
         names += FORWARD
     owners = [found, *(v for v in vars(found).values() if inspect.isclass(v) and v.__module__ == found.__name__)]
     for owner in owners:
@@ -76,9 +79,10 @@ def mutants(f: FunctionType) -> Iterator[tuple[str, ast.Module]]:
     """Every single fault in a function, with what it does."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
     tree.body[0].decorator_list = []  # type: ignore[attr-defined]
-    change = (
-        _keep_wrongly if f.__name__ in FORWARD and f.__module__.startswith("scratchnet.engine.layers.") else _change
+    forward = f.__name__ in FORWARD and f.__module__.startswith(
+        ("scratchnet.engine.layers.", "scratchnet.engine.kernels.")
     )
+    change = _keep_wrongly if forward else _change
     for k, node in enumerate(ast.walk(tree)):
         for j in itertools.count():
             changed = copy.deepcopy(tree)
@@ -176,11 +180,12 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         return [test_optim.test_first_steps_by_hand, *steps, ends]
     from scratchnet.engine import layers
 
-    home = "layers.conv" if module == "layers.window" else module  # whose windows they are
+    # whose windows they are; and whose walk is tuned in kernels
+    home = "layers.conv" if module == "layers.window" else module.replace("kernels.", "layers.")
     # a layer of the module itself, and those that inherit from it; of equations and learner, every layer
-    ours = [s for s in SPACES if not module.startswith("layers.")
+    ours = [s for s in SPACES if not home.startswith("layers.")
             or any(c.__module__ == f"scratchnet.engine.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
-    cases = [case for space in ours for case in space.sample(8 if module.startswith("layers.") else 2)]
+    cases = [case for space in ours for case in space.sample(8 if home.startswith("layers.") else 2)]
     wanted = (
         checks.agrees_with_torch,
         checks.moves_running_values,
@@ -193,6 +198,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     if home == "layers.conv":
         return [pads_rows_alone, *(partial(how, check, case) for check in wanted for case in cases
                 for how in (at_once, in_parts))]  # fmt: skip
+    first: list[Callable[[], None]] = []
     special: list[Callable[[], None]] = []
     if home == "layers.pool":
         special = [partial(test_pool.test_special_numbers_choose_and_get_what_they_do_in_pytorch, *c, "float64")
@@ -209,12 +215,20 @@ def checks_of(module: str) -> list[Callable[[], None]]:
                 test_recurrent.test_gradient_of_the_initial_state,
             )
         ]
-    if home == "layers.lstm" and installed():
+        if module == home:
+            first = [walk_as_the_layers_say]
+    if module == "kernels.lstm" and installed():
         from tests import test_compiled_parts
 
         special.append(partial(test_compiled_parts.test_the_walk_back_of_an_lstm, "last", 5, 7, 2, "float64", 1e-13))
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
-    return [*book, *(partial(check, case) for check in wanted for case in cases), *special]
+    return [*first, *book, *(partial(check, case) for check in wanted for case in cases), *special]
+
+
+def walk_as_the_layers_say() -> None:
+    """No check, but for those after it the tuned walks are out of the way."""
+    for kind in (LSTM, GRU):
+        hand_in(kind, kind)
 
 
 def at_once(check: Callable[[Any], None], case: Any) -> None:
@@ -297,7 +311,7 @@ def equivalent(what: str) -> str:
     for start in ("min(", "buffer(self, f'W{k}'"):
         if before.startswith(start) and after.startswith(start.replace("{k}", "")):
             return EQUIVALENT[start]
-    swapped = before.startswith("bp1_error(delta, ") and after.startswith("bp1_error(") and after.endswith(", delta)")
+    swapped = re.match(r"bp1_error\((delta|d[fginorz]), ", before) and after.startswith("bp1_error(")
     if before == "row_dot(D, x_hat)" and after == "row_dot(x_hat, D)":
         return EQUIVALENT["row_dot("]
     return EQUIVALENT["bp1_error("] if swapped else ""

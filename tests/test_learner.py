@@ -88,15 +88,3 @@ def test_buffers_are_kept_by_key() -> None:
     assert learn.buffer("b", (2, 3), np.dtype("float32"), np) is not a
     assert learn.buffer("a", (3, 2), np.dtype("float32"), np).shape == (3, 2)
     assert learn.buffer("a", (3, 2), np.dtype("float64"), np).dtype == np.float64
-
-
-def test_views_are_kept_with_the_array_they_are_of() -> None:
-    learn, made = Learner(), []
-
-    def make() -> int:
-        made.append(0)
-        return len(made)
-
-    a, b = np.zeros(3), np.zeros(3)
-    assert [learn.views("k", of, make) for of in (a, a, b, b, a)] == [1, 1, 2, 2, 3]
-    assert learn.views("another", a, make) == 4

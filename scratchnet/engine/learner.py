@@ -5,9 +5,6 @@ backward does not return gradients. It says `learn.weight(W, delta, a)`, and the
 one writes δ aᵀ to the gradient vector; plain SGD adds it to the weights without ever building it.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from scratchnet.backend.arrays import Array, xp_of
@@ -29,7 +26,6 @@ class Learner:
         self.first_example = 0  # position of this batch's first column in the global batch
         self._draws = 0
         self._buffers: dict[object, Array] = {}
-        self._views: dict[object, tuple[Array, Any]] = {}
 
     def bias(self, b: Param, delta: Array) -> None:
         """BP3 for a bias (out,), from δ (out, N)."""
@@ -77,14 +73,3 @@ class Learner:
         if kept is None or kept.shape != shape or kept.dtype != dtype:
             kept = self._buffers[key] = xp.empty(shape, dtype)  # type: ignore[attr-defined]
         return kept
-
-    def views(self, key: object, of: Array, make: Callable[[], Any]) -> Any:
-        """What `make()` returns, kept for as long as `key` comes with the same array `of`, a buffer.
-
-        A walk through time takes a view of every buffer at every time; with a batch of one, making them anew in every
-        step is a cost that shows.
-        """
-        kept = self._views.get(key)
-        if kept is None or kept[0] is not of:
-            kept = self._views[key] = (of, make())
-        return kept[1]

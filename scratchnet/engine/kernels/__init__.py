@@ -2,21 +2,25 @@
 
 `reference.py` says in NumPy what a step on one example does. `step.cu` is that in CUDA C, and `graph_steps.py` runs it;
 `step.py` is that in loops which Numba compiles, `batch_step.py` is `training.step` in such loops, and
-`compiled_steps.py` runs both.
+`compiled_steps.py` runs both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers do.
 """
 
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels import compiled_steps
+from scratchnet.engine.kernels import compiled_steps, gru, lstm
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
 from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.steps import Steps, supported, supported_in_batches
-from scratchnet.engine.layers import Sequential
+from scratchnet.engine.layers import GRU, LSTM, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.tuned import hand_in
 
 __all__ = [
     "CompiledBatches", "CompiledSteps", "GraphSteps", "Steps", "kind_of_steps", "supported", "supported_in_batches",
 ]  # fmt: skip
+
+hand_in(LSTM, lstm)
+hand_in(GRU, gru)
 
 
 def kind_of_steps(

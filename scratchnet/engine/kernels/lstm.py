@@ -1,32 +1,138 @@
-"""An LSTM's walk back through time as loops for Numba: what `LSTM.walk_back` does with one pass for each time.
+"""The walk of an LSTM through time, forward and back, tuned: what layers/lstm.py says, in fewer and larger passes.
 
-Forward there is little to gain: most of it is tanh, which NumPy computes many at a time and Numba one by one.
+One tanh serves all gates, the local derivatives of all times are computed before the walk
+back, and the views of every time are kept from step to step: with a batch of one, making
+them anew is a cost that shows.
+
+Letters as in layers/lstm.py; s = ½ for i, f, o and 1 for g.
 """
 
-import numpy as np
+import functools
+from collections.abc import Callable
+from itertools import repeat
+from types import ModuleType
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from scratchnet.engine.kernels.step import compiled_exactly
+from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.layers import LSTM
+from scratchnet.engine.layers.base import buffer
+from scratchnet.engine.layers.recurrent import Arrays, hold
+from scratchnet.engine.learner import Learner
 
 
-@compiled_exactly
-def walk_back(above, W_hh, cells, tanh_c, dh, dc, delta):  # type: ignore[no-untyped-def]
-    """δ of every time, (T, 4·H, N), from ∂C/∂h_T and ∂C/∂c_T, which become those of the initial state.
+class Kept(NamedTuple):
+    cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o, one above the other
+    tanh_c: Array  # (T, H, N)
 
-    `above` is ∂C/∂h_t from the layer above, (T, H, N), or empty; cells and tanh_c are those of `LSTM.walk`.
-    """
-    T, H, N = tanh_c.shape
-    one = dh.dtype.type(1)
-    for t in range(T - 1, -1, -1):
-        for h in range(H):
-            for j in range(N):
-                c_before, i, f = cells[t, 0, h, j], cells[t, 1, h, j], cells[t, 2, h, j]
-                g, o, tanh = cells[t, 3, h, j], cells[t, 4, h, j], tanh_c[t, h, j]
-                if above.size:
-                    dh[h, j] += above[t, h, j]
-                dc_t = dc[h, j] + dh[h, j] * o * (one - tanh * tanh)  # h_t = o ⊙ tanh(c_t)
-                delta[t, h, j] = dc_t * g * (i * (one - i))  # c_t = c_{t−1} ⊙ f + i ⊙ g
-                delta[t, H + h, j] = dc_t * c_before * (f * (one - f))
-                delta[t, 2 * H + h, j] = dc_t * i * (one - g * g)
-                delta[t, 3 * H + h, j] = dh[h, j] * tanh * (o * (one - o))
-                dc[h, j] = dc_t * f
-        np.dot(W_hh.T, delta[t], dh)  # BP2: z_t = W_hh h_{t−1} + ...
+
+#: For each learner: whose views, and for what → the buffer that they are of, and the views
+_views: WeakKeyDictionary[Learner, dict[tuple[int, str], tuple[Array, Any]]] = WeakKeyDictionary()
+
+
+def views(layer: LSTM, use: str, of: Array, learn: Learner | None, make: Callable[[], Any]) -> Any:
+    """Views of buffers, from `make`; in training they are kept for as long as `of`, one of the buffers, is the same."""
+    if learn is None:
+        return make()
+    mine, key = _views.setdefault(learn, {}), (id(layer), use)
+    if key not in mine or mine[key][0] is not of:
+        mine[key] = of, make()
+    return mine[key][1]
+
+
+@functools.lru_cache(maxsize=8)
+def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, Array, Array]:
+    """s, which is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g, 1 − s and 2 s − 1: all (4·H, N)."""
+    s = xp.full((4 * H, N), 0.5, dtype)
+    s[2 * H : 3 * H] = 1
+    return s, 1 - s, 2 * s - 1
+
+
+def walk(
+    layer: LSTM, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None
+) -> tuple[Arrays, Kept]:
+    """`LSTM.walk`."""
+    xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
+
+    def in_whole_and_at_every_time() -> tuple[Any, ...]:
+        cells = buffer(layer, f"cells{k}", (T + 1, 5, H, N), a, learn)
+        tanh_c = buffer(layer, f"tanh c{k}", (T, H, N), a, learn)
+        parts = buffer(layer, "parts of c", (2, H, N), a, learn)
+        h, c, gates = a[:, :H], cells[:, 0], cells[:T, 1:].reshape(T, 4 * H, N)
+        every = repeat(parts), repeat(parts[0]), repeat(parts[1]), a, h[1:], c[1:], tanh_c
+        return cells, tanh_c, h, c, list(zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], *every))
+
+    cells, tanh_c, h, c, times = views(layer, f"walk{k}", a, learn, in_whole_and_at_every_time)
+    c[0] = state[1]
+    # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
+    s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
+    W = layer.joined(k, learn)
+    blocks = W.reshape(4, -1)
+    blocks *= s[::H, :1]  # s z_t = (s W) a_t
+    dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
+    for t, (gate, c_i, f_g, o, parts, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
+        dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
+        tanh(gate, gate)
+        multiply(gate, s, gate)
+        add(gate, shift, gate)
+        multiply(c_i, f_g, parts)  # c_t = c_{t−1} ⊙ f + i ⊙ g
+        add(from_c, from_g, c_t)
+        tanh(c_t, tanh_c_t)
+        multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
+        if ended is not None:
+            hold(ended[t], (h[t], c[t]), (h_t, c_t))
+    return (h[T].copy(), c[T].copy()), Kept(cells, tanh_c)
+
+
+def walk_back(
+    layer: LSTM, k: int, above: Array | None, grads: Arrays, a: Array, cache: Kept, ended: Array | None, learn: Learner
+) -> tuple[Array, Arrays]:
+    """`LSTM.walk_back`."""
+    cells, tanh_c = cache
+    xp, (dh, dc), (T, H, N) = xp_of(a), grads, tanh_c.shape
+    if learn.compiled and ended is None:
+        from scratchnet.engine.kernels import lstm_back
+
+        delta = buffer(layer, "delta", (T, 4 * H, N), a, learn)
+        nothing = a[:0, :H] if above is None else above
+        lstm_back.walk_back(nothing, layer.weights[k][1].value, cells, tanh_c, dh, dc, delta)
+        return delta, (dh, dc)
+
+    def in_whole_and_at_every_time() -> tuple[Any, ...]:
+        factors = buffer(layer, "factors", (T, 6, H, N), a, learn)
+        other = buffer(layer, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)  # free until `tell`
+        _, _, f, g, o = cells[:T].swapaxes(0, 1)
+        dc_dc, d_i, _, _, d_o, dh_dc = factors.swapaxes(0, 1)
+        rows = factors[:, 1:5].reshape(T, 4 * H, N)
+        times = list(zip(rows, factors[:, :4], factors[:, 4:], dh_dc, dc_dc))[::-1]
+        return factors, other, (cells[:T, :2], f, g, o), (dc_dc, d_i, factors[:, 2:4], d_o, dh_dc), rows, times
+
+    # For all times at once, one above the other: f, which is ∂c_t/∂c_{t−1}; what δ_i, δ_f, δ_g are per ∂C/∂c_t, and
+    # δ_o per ∂C/∂h_t; and ∂h_t/∂c_t. First σ′ = (1 − σ) σ and tanh′ = (1 − tanh)(1 + tanh), which in terms of the
+    # gates are both (1 − gate)(gate + 2 s − 1).
+    kept = views(layer, f"walk back{k}", a, learn, in_whole_and_at_every_time)
+    factors, other, (c_i, f, g, o), (dc_dc, d_i, d_f_g, d_o, dh_dc), rows, times = kept
+    gates, delta = cells[:T, 1:], factors[:, 1:5]
+    xp.add(gates, scale_and_shift(H, N, a.dtype.char, xp)[2].reshape(4, H, N), out=delta)
+    delta *= xp.subtract(1, gates, out=other)
+    dc_dc[...] = f  # c_t = c_{t−1} ⊙ f + i ⊙ g
+    d_i *= g
+    d_f_g *= c_i
+    d_o *= tanh_c  # h_t = o ⊙ tanh(c_t)
+    xp.multiply(tanh_c, tanh_c, out=dh_dc)
+    xp.subtract(1, dh_dc, out=dh_dc)
+    dh_dc *= o
+    W_hh_T, multiply, dot = layer.weights[k][1].value.T, xp.multiply, xp.dot
+    for t, (delta_t, per_dc, per_dh, dc_from_h, dc_before) in zip(range(T)[::-1], times):
+        if above is not None:
+            dh += above[t]
+        if ended is not None:
+            held = dh.copy(), dc.copy()
+        multiply(per_dh, dh, per_dh)  # δ_o, and what reaches c_t through h_t
+        dc += dc_from_h
+        multiply(per_dc, dc, per_dc)  # ∂C/∂c_{t−1}, δ_i, δ_f, δ_g
+        dc = dc_before
+        dot(W_hh_T, delta_t, dh)  # BP2: z_t = W_hh h_{t−1} + ...
+        if ended is not None:
+            hold(ended[t], held, (dh, dc))
+    return rows, (dh, dc.copy())

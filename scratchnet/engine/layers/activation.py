@@ -20,17 +20,23 @@ class _Activation(Layer):
     output_is: ClassVar[Literal["kept"]] = "kept"
 
 
+def sigmoid(z: Array, out: Array | None = None) -> Array:
+    """σ(z) = 1 / (1 + e⁻ᶻ), in `out` if given. Accurate in relative terms on both sides, for any z."""
+    xp = xp_of(z)
+    a = xp.negative(z, out=out)
+    with np.errstate(over="ignore"):  # e⁻ᶻ = ∞ is right here: 1/(1 + ∞) = 0
+        xp.exp(a, out=a)
+    a += 1
+    return xp.reciprocal(a, out=a)
+
+
 @dataclass(eq=False)
 class Sigmoid(_Activation):
-    """a = σ(z) = 1 / (1 + e⁻ᶻ), σ′(z) = a (1 − a). Accurate in relative terms on both sides, for any z."""
+    """a = σ(z) = 1 / (1 + e⁻ᶻ), σ′(z) = a (1 − a)."""
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        xp = xp_of(z)
-        a = xp.negative(z, out=z if self.in_place else None)
-        with np.errstate(over="ignore"):  # e⁻ᶻ = ∞ is right here: 1/(1 + ∞) = 0
-            xp.exp(a, out=a)
-        a += 1
-        return xp.reciprocal(a, out=a), a
+        a = sigmoid(z, out=z if self.in_place else None)
+        return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
         sigma_prime = 1 - a

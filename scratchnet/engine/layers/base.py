@@ -4,7 +4,6 @@ Letters: N examples in the batch, always the last axis; x input, y output, delta
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
@@ -97,11 +96,6 @@ def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | N
     """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
     xp = xp_of(like)
     return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
-
-
-def views(layer: Layer, use: str, of: Array, learn: Learner | None, make: Callable[[], Any]) -> Any:
-    """Views of a buffer, from `make`; in training they are kept with it (see `Learner.views`)."""
-    return make() if learn is None else learn.views((id(layer), use), of, make)
 
 
 def shape_text(shape: Shape) -> str:

@@ -22,14 +22,18 @@ from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
 from scratchnet.engine.layers.linear import abreast, in_time
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, uniform
+from scratchnet.engine.tuned import best
 
-#: What one piece of a sequence hands on to the next: of every layer of the stack (h,) or (h, c), each (H, N)
-State = list[tuple[Array, ...]]
+#: The state of one layer of the stack, (h,) or (h, c), each (H, N); ∂C/∂ it, (dh,) or (dh, dc)
+Arrays = tuple[Array, ...]
+#: What one piece of a sequence hands on to the next: the state of every layer of the stack
+State = list[Arrays]
 
 
 @dataclass(eq=False)
 class Recurrent(Layer):
-    """A stack of `num_layers` layers through time. A subclass gives one of them: `walk` and, beside it, `walk_back`.
+    """A stack of `num_layers` layers through time. A subclass gives one time of one of them:
+    `cell` and, beside it, `cell_back`.
 
     Input (N, T, input_size). Output (N, hidden_size), the h of the last time, or with output="sequence" the h of
     every time, (N, T, hidden_size). Parameters have PyTorch's names and shapes; initial values U(±1/√H). Raises
@@ -66,19 +70,54 @@ class Recurrent(Layer):
 
     # ------------------------------------------------------------------------------ one layer of the stack
 
-    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
-             learn: Learner | None) -> tuple[tuple[Array, ...], Any]:  # fmt: skip
-        """Layer k through time, from its initial state: every h_t is written to where `a` has its place.
+    def cell(self, W: Any, a_t: Array, state: Arrays) -> tuple[Arrays, Any]:
+        """One time forward: the state after it, and what `cell_back` needs.
 
-        `a` is (T + 1, H + I + 1, N). Where `ended` (T, 1, N) is true, the state is handed on as it is. Returns the
-        final state and a cache.
+        W is what `joined` returns, a_t = (h_{t−1}, x_t, 1), and `state` the state before,
+        (h_{t−1},) or (h_{t−1}, c_{t−1}).
         """
         raise NotImplementedError
 
-    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: Any, ended: Array | None,
-                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
-        """Back through time, from `above` and ∂C/∂ the final state; returns δ (T, rows, N), ∂C/∂ the initial state."""
+    def cell_back(self, W_hh: Array, grads: Arrays, kept: Any) -> tuple[Array, Arrays]:
+        """One time back: δ_t and ∂C/∂ the state before it, from ∂C/∂ the state after it.
+
+        Those are new arrays; `grads` are read only.
+        """
         raise NotImplementedError
+
+    def walk(self, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None) -> tuple[Arrays, Any]:
+        """Layer k through time from its initial state; every h_t is written to its place in `a`.
+
+        `a` is (T + 1, H + I + 1, N). Where `ended` (T, 1, N) is true, the state is handed
+        on as it is. Returns the final state, in arrays of its own, and a cache.
+        """
+        W, cache = self.joined(k, learn), []
+        for t in range(len(a) - 1):
+            after, kept = self.cell(W, a[t], state)
+            if ended is not None:
+                hold(ended[t], state, after)
+            a[t + 1, : self.hidden_size] = after[0]
+            state = after
+            cache.append(kept)
+        return state, cache
+
+    def walk_back(self, k: int, above: Array | None, grads: Arrays, a: Array, cache: Any, ended: Array | None,
+                  learn: Learner) -> tuple[Array, Arrays]:  # fmt: skip
+        """Back through time, from `above` and ∂C/∂ the final state, which may be overwritten.
+
+        Returns the δ of all times, (T, rows, N), and ∂C/∂ the initial state. What δ is
+        after the end of a sequence does not matter: `run_back` sets it to 0.
+        """
+        W_hh, deltas = self.weights[k][1].value, []
+        for t in reversed(range(len(cache))):
+            if above is not None:
+                grads = (grads[0] + above[t], *grads[1:])
+            delta, before = self.cell_back(W_hh, grads, cache[t])
+            if ended is not None:
+                hold(ended[t], grads, before)
+            deltas.append(delta)
+            grads = before
+        return xp_of(a).stack(deltas[::-1]), grads
 
     def joined(self, k: int, learn: Learner | None) -> Array:
         """W = (W_hh W_ih b) of layer k, (rows, H + I + 1), as a copy."""
@@ -119,7 +158,7 @@ class Recurrent(Layer):
             a[0, :H] = begin[0]
             a[:T, H:-1] = x if ended is None else xp.where(ended, 0, x)
             a[:, -1] = 1
-            end, cache = self.walk(k, a, begin, ended, learn)
+            end, cache = best(type(self)).walk(self, k, a, begin, ended, learn)
             x = a[1:, :H]
             final.append(end)
             caches.append((a, cache))
@@ -132,17 +171,20 @@ class Recurrent(Layer):
         begin: State = []
         above = delta if self.output == "sequence" else None
         for k in range(self.num_layers - 1, -1, -1):
-            end = [xp.zeros((H, N), delta.dtype) if state is None else state[k][j].copy() for j in range(self.states)]
+            end = tuple(
+                xp.zeros((H, N), delta.dtype) if state is None else state[k][j].copy() for j in range(self.states)
+            )
             if k == self.num_layers - 1 and above is None:
-                end[0] += delta
+                end[0][...] += delta
             a, kept = caches[k]
-            delta_k, first = self.walk_back(k, above, end, a, kept, ended, learn)
-            if ended is not None:  # 0 · NaN is NaN: what is handed on after the end has no part in the products
+            delta_k, first = best(type(self)).walk_back(self, k, above, end, a, kept, ended, learn)
+            if ended is not None:  # what is handed on after the end has no part in the products: 0 · NaN is NaN
+                xp.copyto(delta_k, 0, where=ended)
                 a = xp.where(ended, 0, a[:-1])
             above = self.tell(k, delta_k, a, learn, need_dx or k > 0)
             if ended is not None and above is not None:
                 xp.copyto(above, 0, where=ended)
-            begin.insert(0, tuple(first))
+            begin.insert(0, first)
         return above, begin
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
@@ -165,50 +207,26 @@ class Recurrent(Layer):
         return 2 * shape[0] * self.blocks * H * (self.input_size + (n - 1) * H + n * H)
 
 
-def hold(ended: Array, before: Array, after: Array) -> None:
+def hold(ended: Array, before: Arrays, after: Arrays) -> None:
     """Where a sequence has ended, the state after this time is the one before; and so is ∂C/∂ it, the other way."""
-    xp_of(after).copyto(after, before, where=ended)
-
-
-def hold_back(ended: Array, grad: Array) -> Array:
-    """Takes out of ∂C/∂ the state after a time what goes to the state before it as it is, and returns that."""
-    held = grad.copy()
-    xp_of(grad).copyto(grad, 0, where=ended)
-    return held
+    for old, new in zip(before, after, strict=True):
+        xp_of(new).copyto(new, old, where=ended)
 
 
 @dataclass(eq=False)
 class RNN(Recurrent):
     """h_t = tanh(z_t), z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
 
-    Training keeps 2 (I + H + 1)·N + 2 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    Training keeps 2 (I + H + 1)·N + 2 H·N numbers per time step. See `Recurrent` for
+    shapes, options and errors.
     Source: J. Elman, Finding structure in time, Cognitive Science 14 (1990); parameters as torch.nn.RNN.
     """
 
-    def walk(self, k: int, a: Array, state: tuple[Array, ...], ended: Array | None,
-             learn: Learner | None) -> tuple[tuple[Array, ...], None]:  # fmt: skip
-        xp, T, h = xp_of(a), len(a) - 1, a[:, : self.hidden_size]
-        W = self.joined(k, learn)
-        for t in range(T):
-            xp.tanh(dot(W, a[t]), out=h[t + 1])
-            if ended is not None:
-                hold(ended[t], h[t], h[t + 1])
-        return (h[T].copy(),), None
+    def cell(self, W: Array, a_t: Array, state: Arrays) -> tuple[Arrays, Array]:
+        h = xp_of(a_t).tanh(dot(W, a_t))
+        return (h,), h
 
-    def walk_back(self, k: int, above: Array | None, state: list[Array], a: Array, cache: None, ended: Array | None,
-                  learn: Learner) -> tuple[Array, list[Array]]:  # fmt: skip
-        (dh,), T, h = state, len(a) - 1, a[:, : self.hidden_size]
-        delta = buffer(self, "delta", h[1:].shape, a, learn)
-        xp_of(a).multiply(h[1:], h[1:], out=delta)
-        xp_of(a).subtract(1, delta, out=delta)  # tanh′(z) = 1 − tanh², at all times
-        W_hh = self.weights[k][1].value
-        for t in range(T - 1, -1, -1):
-            if above is not None:
-                dh += above[t]
-            if ended is not None:
-                held = hold_back(ended[t], dh)
-            bp1_error(delta[t], dh)  # h_t = tanh(z_t)
-            dh = bp2_propagate(W_hh, delta[t])  # z_t = W_hh h_{t−1} + ...
-            if ended is not None:
-                hold(ended[t], held, dh)
-        return delta, [dh]
+    def cell_back(self, W_hh: Array, grads: Arrays, h: Array) -> tuple[Array, Arrays]:
+        (dh,) = grads
+        delta = bp1_error(1 - h * h, dh)  # h_t = tanh(z_t), tanh′(z) = 1 − tanh²
+        return delta, (bp2_propagate(W_hh, delta),)  # z_t = W_hh h_{t−1} + ...

@@ -52,7 +52,7 @@ def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> N
         return
     checks.instance(who, "history", history, kind, "the one that an earlier fit returned")
     begun = len(history.step_losses) - len(history.epochs) * steps_per_epoch
-    if not 0 <= begun < max(1, steps_per_epoch):
+    if not 0 <= begun <= steps_per_epoch:  # all of them: stopped after the last step, before the epoch was told
         raise SettingError(
             f"{who}: the history, {len(history.epochs)} epochs and {len(history.step_losses)} steps, is that of a "
             f"training with another number of examples or batch_size: here an epoch has {steps_per_epoch} steps"

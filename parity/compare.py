@@ -1,7 +1,8 @@
 """The same batch through a network and its PyTorch twin: every value, every δ, every gradient.
 
 In float64 the two are compared with each other. In float32 both carry rounding, so each is measured against a third
-network, PyTorch's in float64 from the same weights, and ours may be off by at most twice what PyTorch's is.
+network, PyTorch's in float64 from the same weights. The same network with random errors as large as those of float32
+shows how far rounding may lead; see `parity.rounding`.
 """
 
 import copy
@@ -14,7 +15,8 @@ from torch import nn
 
 from parity.errors import difference
 from parity.losses import loss_twin
-from parity.rows import GRADIENT_TOLERANCE, Comparison, Row, judged
+from parity.rounding import DRAWS, Rounding, change, longest_sum, tolerance
+from parity.rows import GRADIENT_TOLERANCE, Comparison, Row
 from parity.twins import Dropout, to_tensor, to_torch
 from scratchnet import Sequential
 from scratchnet.backend.arrays import to_numpy
@@ -23,8 +25,8 @@ from scratchnet.engine.layers import Layer
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
 
-ROUNDINGS = 8  # of one batch in float32: once as it is, then scaled by other factors near 1
-Arrays = dict[tuple[str, int | None, str], np.ndarray]  # by what it is ("delta"), layer and parameter
+Key = tuple[str, int | None, str]  # what it is ("delta"), layer and parameter
+Arrays = dict[Key, np.ndarray]
 
 
 def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
@@ -35,14 +37,6 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     training, Dropout with the same neurons dropped on both sides. Raises SettingError for what has no counterpart.
     """
     x, target = np.asarray(as_array(x)), np.asarray(as_array(target))
-    if net.dtype == np.float64:
-        return Comparison(_compared(net, x, target, loss))
-    each = [_compared(net, x * (1 + k / 512), target, loss) for k in range(ROUNDINGS)]
-    return Comparison(judged(same[0], same) for same in zip(*each, strict=True))
-
-
-def _compared(net: Sequential, x: np.ndarray, target: np.ndarray, loss: Loss) -> list[Row]:
-    """One pass through all networks, and its rows."""
     watched, learn = Watched(net), Learner(net.seed)
     net.store.grads.fill(np.nan)  # a gradient that is not written must not pass
     value, _ = watched.run(x, target, loss, learn)
@@ -52,13 +46,17 @@ def _compared(net: Sequential, x: np.ndarray, target: np.ndarray, loss: Loss) ->
             ours["gradient", int(name.split(".")[0]), name] = to_numpy(p.grad).copy()
     twin = to_torch(net).train()
     theirs = _torch_pass(twin, watched.masks, x, target, loss)
-    reference = theirs
+    references = []  # the exact arrays, and those moved by rounding
     if net.dtype == np.float32:
-        reference = _torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss)
-    return [
-        row_of(net, key, ours[key], theirs[key], reference[key], GRADIENT_TOLERANCE, _noise(theirs, key))
+        references.append(_torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss))
+        for seed in range(DRAWS):
+            with Rounding(seed) as rounding:
+                references.append(_torch_pass(rounding.twin(twin), watched.masks, x, target, loss))
+    return Comparison(
+        row_of(net, key, ours[key], theirs[key], [r[key] for r in references], x.shape, GRADIENT_TOLERANCE,
+               _noise(theirs, key))
         for key in ours
-    ]
+    )  # fmt: skip
 
 
 class Watched(Sequential):
@@ -146,7 +144,7 @@ def _torch_pass(twin: nn.Sequential, masks: list[np.ndarray | None], x: Any, tar
     return seen
 
 
-def _noise(theirs: Arrays, key: tuple[str, int | None, str]) -> float:
+def _noise(theirs: Arrays, key: Key) -> float:
     """Below this norm a gradient is rounding: 100 ε times that of the largest gradient of the network."""
     if key[0] != "gradient":
         return 0.0
@@ -154,15 +152,21 @@ def _noise(theirs: Arrays, key: tuple[str, int | None, str]) -> float:
     return 100 * eps * max(float(np.linalg.norm(np.nan_to_num(g))) for k, g in theirs.items() if k[0] == "gradient")
 
 
-def row_of(net: Sequential, key: tuple[str, int | None, str], ours: Any, theirs: Any, reference: Any,
-           tolerance: float, noise: float = 0.0, number: int | None = None) -> Row:  # fmt: skip
-    """Our array against PyTorch's; in float32, where the reference is another, both against that."""
+def row_of(net: Sequential, key: Key, ours: Any, theirs: Any, references: list[Any], shape: tuple[int, ...],
+           float64_tolerance: float, noise: float = 0.0, number: int | None = None) -> Row:  # fmt: skip
+    """Our array against PyTorch's, or in float32 both against `references`: the exact array, and it moved by rounding.
+
+    `shape` is that of x, batch first.
+    """
     what, i, parameter = key
     d = difference(ours, theirs, noise)
-    error, torch_error = d.norm_relative, 0.0
-    if reference is not theirs:
-        error = difference(ours, reference, noise).norm_relative
-        torch_error = difference(theirs, reference, noise).norm_relative
+    error, torch_error, limit = d.norm_relative, 0.0, float64_tolerance
+    if references:
+        exact, *moved = references
+        error, torch_error = (difference(a, exact, noise).norm_relative for a in (ours, theirs))
+        upto = i + 1 if i is not None and what == "value" else len(net.layers)
+        terms = max(longest_sum(net, k, shape, gradient=parameter != "" and k == i) for k in range(upto))
+        limit = tolerance(terms, change(moved, exact, noise))
     name = "" if i is None else str(net.layers[i])
     return Row(**vars(d), layer=i, name=name, what=what, parameter=parameter, error=error, torch_error=torch_error,
-               tolerance=tolerance, step=number)  # fmt: skip
+               tolerance=limit, step=number)  # fmt: skip

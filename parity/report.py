@@ -10,7 +10,7 @@ import numpy as np
 
 import scratchnet.studies
 from parity.compare import compare
-from parity.rows import Comparison, judged
+from parity.rows import Comparison
 from parity.training import compare_training
 from scratchnet import (
     GRU,
@@ -48,9 +48,8 @@ from scratchnet.engine.optim import Optimiser
 Network = tuple[Sequential, tuple[int, ...], Loss]  # with the shape of one example
 
 STEPS = 100  # of every training in float64
-SHORT, TRAININGS = 5, 4  # in float32: after many steps one library has rounded a ReLU or a maximum to the other side
-BATCH = 16  # from here on OpenBLAS and PyTorch's BLAS add in equally long chains
-FLOOR = 2.0**-23  # of float32 errors in these tables: its epsilon
+SHORT = 5  # in float32: after many steps one library has rounded a ReLU or a maximum to the other side
+BATCH = 16
 OPTIMISERS: dict[str, Callable[[Sequential, float], Optimiser]] = {  # with a rate for SGD, smaller if C is a sum
     "SGD": lambda net, lr: SGD(net, lr, momentum=0.9, nesterov=True, weight_decay=1e-4),
     "Adam": lambda net, lr: Adam(net, lr=0.001, clip_norm=1.0),
@@ -143,7 +142,7 @@ def lines(networks: dict[str, Network], dtypes: tuple[str, ...], device: str, st
     for k, (name, (given, shape, loss)) in enumerate(networks.items()):
         for dtype in dtypes:
             net = rebuilt(given, dtype, device)
-            rows = strict(dtype, compare(net, *batch_of(net, shape, loss, BATCH, 0), loss))
+            rows = compare(net, *batch_of(net, shape, loss, BATCH, 0), loss)
             yield _line(name, net, "value", Comparison([*rows.of("loss"), *rows.of("value")]))
             for what in ("delta", "gradient"):
                 yield _line(name, net, what, rows.of(what))
@@ -153,25 +152,12 @@ def lines(networks: dict[str, Network], dtypes: tuple[str, ...], device: str, st
                 # a normalisation over 2 examples amplifies rounding without bound
                 normalised = any(type(layer).__name__.startswith("BatchNorm") for layer in net.layers)
                 rate = 0.02 if loss.averages else 0.0002
-                number, repeats = (steps, 1) if dtype == "float64" else (min(steps, SHORT), TRAININGS)
-                trainings = []
-                for r in range(repeats):
-                    net = rebuilt(given, dtype, device)
-                    data = [batch_of(net, shape, loss, BATCH if normalised or j % 2 else 2, 100 * r + j)
-                            for j in range(min(number, 10))]  # fmt: skip
-                    made = OPTIMISERS[optimiser](net, rate)
-                    rows = compare_training(net, data, made, number, loss=loss)
-                    if dtype == "float32":  # the last rows speak of all steps
-                        rows = Comparison(row for row in rows if row.step == number)
-                    trainings.append(rows)
-                yield _line(name, net, f"{number} steps {optimiser}", strict(dtype, *trainings))
-
-
-def strict(dtype: str, *same: Comparison) -> Comparison:
-    """Comparisons of the same arrays as one: in float32 judged by all of them together, down to its epsilon."""
-    if dtype == "float64":
-        return same[0]
-    return Comparison(judged(rows[0], rows, FLOOR) for rows in zip(*same, strict=True))
+                number = steps if dtype == "float64" else min(steps, SHORT)
+                net = rebuilt(given, dtype, device)
+                data = [batch_of(net, shape, loss, BATCH if normalised or j % 2 else 2, j)
+                        for j in range(min(number, 10))]  # fmt: skip
+                rows = compare_training(net, data, OPTIMISERS[optimiser](net, rate), number, loss=loss)
+                yield _line(name, net, f"{number} steps {optimiser}", rows)
 
 
 def _line(name: str, net: Sequential, what: str, rows: Comparison) -> Line:

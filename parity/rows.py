@@ -1,7 +1,6 @@
 """One comparison of two arrays, a list of them, and what decides whether the two are near enough."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,8 +8,6 @@ from parity.errors import Difference
 
 GRADIENT_TOLERANCE = 1e-12  # float64, forward values, δ and gradients, norm-relative
 TRAINING_TOLERANCE = 1e-10  # float64, losses and weights after up to 100 steps
-FLOAT32_FACTOR = 2.0  # times PyTorch's own error in float32
-FLOAT32_FLOOR = 8 * 2.0**-24  # float32 arrays this near are right: the order in which a BLAS adds costs as much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +18,8 @@ class Row(Difference):
     (∂C/∂output), "gradient" (of `parameter`) or, in training, "loss" and "weight"; `step` counts training steps from 1.
     `absolute`, `relative`, `norm_relative` and the rest of a `Difference` are the distance from PyTorch in the same
     dtype. `error` is judged against `tolerance`: in float64 it is `norm_relative`; in float32 our distance from the
-    float64 reference, also norm-relative, with PyTorch's own beside it in `torch_error`, both as `judged` says.
+    float64 reference, also norm-relative, with PyTorch's own beside it in `torch_error`, and the tolerance is that of
+    `parity.rounding`.
     """
 
     layer: int | None
@@ -73,15 +71,3 @@ class Comparison(list[Row]):
             f"error {row.error:.1e} (tolerance {row.tolerance:.1e}), ours {row.ours:.9g}, PyTorch {row.theirs:.9g}"
             for row in self
         )
-
-
-def judged(row: Row, same: Sequence[Row], floor: float = FLOAT32_FLOOR) -> Row:
-    """A float32 row judged by several comparisons of the same array: by the root of the mean square of their errors.
-
-    Of one comparison alone it is luck which library rounds an array of a few numbers better; of several, and of a large
-    array, it is not. The same holds for both sides: ours may be twice PyTorch's, or `floor` if that is more.
-    """
-    error, torch_error = (float(np.sqrt(np.mean(np.square([getattr(r, name) for r in same]))))
-                          for name in ("error", "torch_error"))  # fmt: skip
-    tolerance = max(FLOAT32_FACTOR * torch_error, floor)
-    return dataclasses.replace(row, error=error, torch_error=torch_error, tolerance=tolerance)

@@ -1,8 +1,8 @@
 """A network and its PyTorch twin trained on the same batches: every loss, and every weight after every step."""
 
+import contextlib
 import copy
 import dataclasses
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from parity.compare import Watched, as_array, drop_as_we_did, like_of, row_of
-from parity.errors import difference
 from parity.losses import loss_twin
-from parity.rows import TRAINING_TOLERANCE, Comparison, Row, judged
+from parity.rounding import DRAWS, Rounding
+from parity.rows import TRAINING_TOLERANCE, Comparison
 from parity.twins import to_tensor, to_torch
 from scratchnet import SGD, Adam, CrossEntropyLoss, MSELoss, NLLLoss, Sequential, SettingError, step
 from scratchnet.backend.arrays import to_numpy
@@ -54,35 +54,31 @@ def compare_training(
     if optimiser.steps:
         raise SettingError(f"compare_training needs a fresh optimiser, but this one has taken {optimiser.steps} steps")
     watched, twin = Watched(net), to_torch(net).train()
-    twins = [twin] if net.dtype == np.float64 else [twin, copy.deepcopy(twin).double()]
-    sides = [(t, optimiser_twin(optimiser, t)) for t in twins]
+    twins, roundings = [twin], [Rounding(k) for k in range(DRAWS)] if net.dtype == np.float32 else []
+    if roundings:
+        twins += [copy.deepcopy(twin).double(), *(rounding.twin(twin) for rounding in roundings)]
+    optimisers = [optimiser_twin(optimiser, t) for t in twins]
     rows = Comparison()
-    so_far: dict[str, list[Row]] = defaultdict(list)
     curves = [np.zeros(0)] * (1 + len(twins))
     for k, (x, target) in zip(range(1, steps + 1), batches(data, batch_size, seed), strict=False):
         fitting = loss or fitting_loss(net, target)
-        value = to_numpy(step(watched, fitting, optimiser, x, target))
-        values = [_torch_step(t, o, watched.masks, x, target, fitting, optimiser) for t, o in sides]
-        curves = [np.append(curve, v) for curve, v in zip(curves, [value, *values], strict=True)]
-        row = row_of(net, ("loss", None, ""), value, values[0], values[0], TRAINING_TOLERANCE, 0.0, k)
-        rows.append(_against_curve(row, *curves))
+        values = [to_numpy(step(watched, fitting, optimiser, x, target))]
+        for j, (t, o) in enumerate(zip(twins, optimisers, strict=True)):
+            with roundings[j - 2] if j >= 2 else contextlib.nullcontext():
+                values.append(_torch_step(t, o, watched.masks, x, target, fitting, optimiser))
+        for rounding, t in zip(roundings, twins[2:], strict=True):
+            rounding.round_weights(t)
+        # one loss is one number, and may end near 0: the curve up to this step is judged, relative to the whole of it
+        curves = [np.append(curve, v) for curve, v in zip(curves, values, strict=True)]
+        ours, theirs, *references = curves
+        row = row_of(net, ("loss", None, ""), ours, theirs, references, x.shape, TRAINING_TOLERANCE, number=k)
+        rows.append(dataclasses.replace(row, index=(), ours=float(values[0]), theirs=float(values[1])))
         states = [{name: a.cpu().numpy() for name, a in t.state_dict().items()} for t in twins]
         for name, a in net.state_dict().items():
-            key = ("weight", int(name.split(".")[0]), name)
-            row = row_of(net, key, a, states[0][name], states[-1][name] if len(twins) > 1 else states[0][name],
-                         TRAINING_TOLERANCE, 0.0, k)  # fmt: skip
-            so_far[name].append(row)
-            rows.append(row if len(twins) == 1 else judged(row, so_far[name]))
+            theirs, *references = (state[name] for state in states)
+            rows.append(row_of(net, ("weight", int(name.split(".")[0]), name), a, theirs, references, x.shape,
+                               TRAINING_TOLERANCE, number=k))  # fmt: skip
     return rows
-
-
-def _against_curve(row: Row, ours: np.ndarray, theirs: np.ndarray, reference: np.ndarray | None = None) -> Row:
-    """One loss is one number, and may end near 0: judge the curve up to this step, relative to the whole of it."""
-    if reference is None:
-        return dataclasses.replace(row, error=difference(ours, theirs).norm_relative)
-    error, torch_error = difference(ours, reference).norm_relative, difference(theirs, reference).norm_relative
-    row = dataclasses.replace(row, error=error, torch_error=torch_error)
-    return judged(row, [row])
 
 
 def batches(data: DataSet, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:

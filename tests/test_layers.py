@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from scratchnet import Sequential
 from scratchnet.engine import layers
 from tests.cases import CASES, SPACES, Case, Space
-from tests.checks import CHECKS, drawn_case_agrees, learner, torch
+from tests.checks import CHECKS, drawn_case_agrees, float32_errors, learner, torch
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -26,6 +27,60 @@ def test_full_product_of_options(space: Space, data: st.DataObject) -> None:
     drawn_case_agrees(
         case, data.draw(st.integers(0, 2**32 - 1)), order, data.draw(st.sampled_from(("float64", "float32")))
     )
+
+
+def faulty(net: Sequential, place: str, factor: float) -> Sequential:
+    """The network with one of its results multiplied by a factor: y, dx or the gradient of a parameter."""
+    (layer,) = net.layers
+    forward, backward = layer.forward, layer.backward
+
+    def wrong_forward(x, learn=None):
+        y, cache = forward(x, learn)
+        return (y * x.dtype.type(factor) if place == "y" else y), cache
+
+    def wrong_backward(delta, cache, learn, need_dx=True):
+        dx = backward(delta, cache, learn, need_dx)
+        if place in net.params:
+            net.params[place].grad[...] *= factor
+        return dx * dx.dtype.type(factor) if place == "dx" else dx
+
+    layer.forward, layer.backward = wrong_forward, wrong_backward
+    return net
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_relative_error_of_1e_5_in_float32_is_found(case: Case) -> None:
+    """In y, in dx and in every gradient, alone, as far as the exact result is neither 0 nor nearly cancels."""
+    x = case.x("float32")
+    for what, error, limit in list(float32_errors(case, case.net("float32"), x)):
+        if limit < 8e-6 and error > 0:
+            wrong = float32_errors(case, faulty(case.net("float32"), what, 1 + 1e-5), x)
+            assert [w for w, error, limit in wrong if error > limit] == [what]
+
+
+def test_nearly_all_results_in_float32_are_judged_that_sharply() -> None:
+    """The others are sums that nearly cancel: of 1e-5 of such a result rounding alone makes as much."""
+    limits = [limit for case in CASES for _, _, limit in float32_errors(case, case.net("float32"), case.x("float32"))]
+    assert len(limits) > 500 and np.mean(np.array(limits) < 8e-6) > 0.95
+
+
+@pytest.mark.parametrize("n", [10, 100, 784])
+def test_a_relative_error_of_1e_5_in_one_term_of_every_product_is_found(n: int) -> None:
+    """One input of n is multiplied by 1 + 1e-5 √n, which moves y by as much as an error of 1e-5 in all of them."""
+    case = Case("Linear", (("in_features", n), ("out_features", 30)), (n,), 20, SPACES[0])
+    net = case.net("float32")
+    forward = net.layers[0].forward
+
+    def wrong(x, learn=None):
+        x = x.copy()
+        x[n // 2] *= np.float32(1 + 1e-5 * n**0.5)
+        return forward(x, learn)
+
+    errors = {what: (error, limit) for what, error, limit in float32_errors(case, net, case.x("float32"))}
+    assert all(error <= limit for error, limit in errors.values())
+    net.layers[0].forward = wrong
+    errors = {what: (error, limit) for what, error, limit in float32_errors(case, net, case.x("float32"))}
+    assert errors["y"][0] > errors["y"][1]
 
 
 SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -1.0, 1e-320, 1e30, -1e30)

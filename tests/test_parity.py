@@ -1,7 +1,6 @@
 """The proof itself: twins there and back, what compare finds in a wrong network, and faults that are planted."""
 
 import copy
-import dataclasses
 import os
 from functools import partial
 
@@ -12,7 +11,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what networks are compar
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
 from parity.mutants import checks_of, equivalent, functions, killed, main, mutants, plant  # noqa: E402
-from parity.rows import FLOAT32_FLOOR, judged  # noqa: E402
+from parity.rounding import UNIT, change, tolerance  # noqa: E402
 from scratchnet import (  # fmt: skip # noqa: E402
     GRU,
     LSTM,
@@ -202,29 +201,44 @@ def test_compare_has_every_quantity(dtype: str) -> None:
     assert [len(rows.of(what)) for what in ("loss", "value", "delta", "gradient")] == [1, 8, 8, 5]
 
 
-def test_float32_is_judged_by_several_roundings_of_each_array_by_itself() -> None:
-    rows = compare(network("float32"), *batch(), NLLLoss())
-    row = rows.of("gradient")[0]
-    same = [dataclasses.replace(row, error=ours, torch_error=theirs) for ours, theirs in ((3e-6, 0.0), (4e-6, 1e-6))]
-    both = judged(row, same)
-    assert both.error == pytest.approx(12.5**0.5 * 1e-6) and both.torch_error == pytest.approx(0.5**0.5 * 1e-6)
-    assert both.tolerance == 2 * both.torch_error and not both.ok
-    assert judged(row, [dataclasses.replace(row, error=0.0, torch_error=0.0)]).tolerance == FLOAT32_FLOOR
-    assert not judged(row, [dataclasses.replace(row, error=np.nan, torch_error=1.0)]).ok
+def test_the_tolerance_of_float32() -> None:
+    """(√n + 4) (u + c), where c is a root of a mean square."""
+    assert tolerance(1, 0.0) == 5 * UNIT == 5 * 2.0**-24
+    assert tolerance(784, 2 * UNIT) == 32 * 3 * UNIT
+    assert change([np.array([3.0, 4 + 3e-6]), np.array([3.0, 4 - 4e-6])], np.array([3.0, 4.0])) == pytest.approx(
+        12.5**0.5 * 1e-6 / 5
+    )
 
 
-def test_compare_finds_rounding_that_is_three_times_too_large() -> None:
+def test_compare_finds_a_relative_error_of_1e_5() -> None:
+    """In what a layer hands on and in each gradient, planted one at a time."""
     net = network("float32")
-    layer, rng = net.layers[1], np.random.default_rng(0)
-    forward = layer.forward
+    for k, layer in list(enumerate(net.layers))[1:]:
+        forward = layer.forward
 
-    def rough(x, learn=None):
-        y, cache = forward(x, learn)
-        return y * (1 + 1e-6 * rng.standard_normal(y.shape).astype(np.float32)), cache
+        def rough(x, learn=None, forward=forward):
+            y, cache = forward(x, learn)
+            return y * np.float32(1 + 1e-5), cache
 
-    layer.forward = rough
+        layer.forward = rough
+        rows = compare(net, *batch(), NLLLoss())
+        layer.forward = forward
+        assert next(row.layer for row in rows.of("value") if not row.ok) == k
+    for name in net.params:
+        layer = net.layers[int(name.split(".")[0])]
+        backward = layer.backward
+
+        def wrong(delta, cache, learn, need_dx=True, name=name, backward=backward):
+            dx = backward(delta, cache, learn, need_dx)
+            net.params[name].grad[...] *= np.float32(1 + 1e-5)
+            return dx
+
+        layer.backward = wrong
+        rows = compare(net, *batch(), NLLLoss())
+        layer.backward = backward
+        assert [row.parameter for row in rows if not row.ok] == [name]
     rows = compare(net, *batch(), NLLLoss())
-    assert not rows.ok and any(not row.ok and row.layer == 1 and row.what == "value" for row in rows)
+    assert rows.ok, rows.worst
 
 
 def test_compare_finds_a_wrong_layer() -> None:

@@ -1,0 +1,107 @@
+"""What float32 may be off by: the one rule, for `python -m parity` and for the tests.
+
+A float32 result is right if its distance from the float64 result is at most
+
+    (√n + 4) (u + c),    u = 2⁻²⁴,
+
+all distances norm-relative. u is the unit round-off. n is the number of terms of the longest sum that the result is
+made of: rounding errors of both signs add up like √n (Higham and Mary, "A new approach to probabilistic rounding error
+analysis", SIAM J. Sci. Comput. 41, 2019). An elementary function may add 4 u, which is 2 units in the last place. c is
+how far the result moves when float64 makes errors of that size: every number on the way, from the input and the weights
+to the last δ, is changed by a random part of itself between −u and u, as in Monte Carlo arithmetic (Parker, 1997). So
+u + c is u times the condition number of the computation.
+
+Nothing in this depends on how a library happens to round, nor on the order in which a BLAS adds.
+"""
+
+import copy
+import math
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from parity.errors import difference
+from scratchnet import Sequential
+
+UNIT = 2.0**-24  # the unit round-off of float32: the largest relative error of rounding one number
+FUNCTION = 4.0  # units that an elementary function may add
+DRAWS = 4  # of the random errors from which c is found: of an array of one number, one may be 0 by luck
+
+
+def tolerance(terms: int, change: float) -> float:
+    """How far float32 may be from float64, from n and c."""
+    return (math.sqrt(terms) + FUNCTION) * (UNIT + change)
+
+
+def change(moved: Iterable[Any], exact: Any, noise: float = 0.0) -> float:
+    """c: the root of the mean square of the distances of the moved results from the exact one."""
+    return float(np.sqrt(np.mean([difference(a, exact, noise).norm_relative ** 2 for a in moved])))
+
+
+class Rounding(TorchDispatchMode):
+    """Within `with Rounding(seed):` PyTorch makes a random error of the size u in every number that it computes."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in CHOOSES or any(r.alias_info is not None for r in func._schema.returns):  # a view, or in place
+            return result
+        return tuple(map(self.round, result)) if isinstance(result, tuple) else self.round(result)
+
+    def round(self, a: Any) -> Any:
+        if not isinstance(a, torch.Tensor) or not a.is_floating_point():
+            return a
+        random = torch.rand(a.shape, generator=self.generator, dtype=a.dtype).to(a.device)
+        return torch.addcmul(a, a, 2 * random - 1, value=UNIT)
+
+    def round_weights(self, twin: nn.Sequential) -> None:
+        """The error of storing the weights."""
+        with torch.no_grad():
+            for p in twin.parameters():
+                p.copy_(self.round(p))
+
+    def twin(self, twin: nn.Sequential) -> nn.Sequential:
+        """A copy in float64 whose every operation can be reached."""
+        twin = copy.deepcopy(twin).double()
+        for module in twin:
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.forward = partial(_normalise, module)
+        self.round_weights(twin)
+        return twin
+
+
+CHOOSES = {torch.ops.aten.median.dim}  # one of its numbers, and MedianPool2d asks which
+
+
+def _normalise(module: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:
+    """A batch normalisation operation by operation. In PyTorch it is a single one, with its roundings inside."""
+    with torch.no_grad():
+        type(module).forward(module, x)  # moves the running values
+    axes = [k for k in range(x.ndim) if k != 1]
+    d = x - x.mean(axes, keepdim=True)
+    x_hat = d * torch.rsqrt((d * d).mean(axes, keepdim=True) + module.eps)
+    weight, bias = (p.view(-1, *[1] * (x.ndim - 2)) for p in (module.weight, module.bias))
+    return x_hat * weight + bias
+
+
+def longest_sum(net: Sequential, layer: int, shape: tuple[int, ...], *, gradient: bool) -> int:
+    """The terms of the longest sum in a layer, for an input of the network of this shape (batch first).
+
+    Forward and back these are sums over the units and the window of a weight; the gradient of a parameter is a sum over
+    the examples and the places of each (pixels of an image, times of a sequence) at which the parameter is used.
+    """
+    weights = [p.value for name, p in net.params.items() if name.startswith(f"{layer}.") and p.value.ndim > 1]
+    units = max((w.size // min(w.shape[:2]) for w in weights), default=1)
+    if not gradient:
+        return units
+    shapes = net.shapes_from(shape[1:])[layer : layer + 2]
+    places = max(math.prod(s) // (s[0] if len(s) == 3 else s[-1]) for s in shapes)
+    return max(units, shape[0] * places)

@@ -26,10 +26,10 @@ def cuda_problem() -> str | None:
 
 def resolve_device(device: str) -> str:
     """`cpu` or `cuda` for the option `cpu`, `cuda` or `auto`. Raises DeviceError; never falls back silently."""
+    if not isinstance(device, str) or device not in ("cpu", "cuda", "auto"):
+        raise SettingError(f"device {' '.join(repr(device).split())[:60]} is not known: choose cpu, cuda or auto")
     if device == "cpu":
         return "cpu"
-    if device not in ("cuda", "auto"):
-        raise SettingError(f"device '{device}' is not known: choose cpu, cuda or auto")
     problem = cuda_problem()
     if problem is None:
         return "cuda"

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import functools
 import math
+import operator
 import os
 import threading
 import time
@@ -22,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from scratchnet.errors import SettingError
 
+MOST_THREADS = 10_000  # more than any machine has cores; BLAS takes a C int
 LARGE = 50_000_000  # multiplications from which on a product may have several threads, which NumPy has and SciPy not
 KEPT = 10.0  # seconds that a probe speaks for; it takes a tenth of one, and a machine may become busy
 
@@ -157,13 +159,13 @@ def choose_threads(threads: str | int, operations: float) -> int:
     since a step has more parts than products and the machine may become busier. `auto` takes all
     cores, or as many threads as BLAS was allowed, for instance by OPENBLAS_NUM_THREADS, or one.
     """
-    if threads != "auto":
+    if not isinstance(threads, str) or threads != "auto":
         try:
-            n = int(threads)
-        except ValueError:
+            n = int(threads) if isinstance(threads, str) else operator.index(threads)
+        except (ValueError, TypeError):
             n = 0
-        if n < 1:
-            raise SettingError(f"threads '{threads}': give auto or a number from 1")
+        if not 1 <= n <= MOST_THREADS or isinstance(threads, bool):
+            raise SettingError(f"threads '{' '.join(str(threads).split())[:60]}': give auto or a number from 1")
         return n
     return 1 if operations < 2 * LARGE else _probe(operations, _cores())
 

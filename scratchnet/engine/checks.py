@@ -7,6 +7,7 @@ word: a complex number loses its imaginary part, a date becomes a count of days,
 value reappears, None becomes NaN.
 """
 
+import inspect
 import math
 import numbers
 import sys
@@ -82,9 +83,17 @@ def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     raise SettingError(f"{who}: {name} must be {' or '.join(choices)}, not {shown(value)}")
 
 
-def function(who: str, name: str, value: Any, what: str) -> None:
-    """Raises SettingError unless `value` can be called; `what` says what with. A class is none."""
-    if not callable(value) or isinstance(value, type):
+def function(who: str, name: str, value: Any, arguments: int, what: str) -> None:
+    """Raises SettingError unless `value` can be called with so many arguments; `what` says which. A class is none."""
+    fits = callable(value) and not isinstance(value, type)
+    if fits:
+        try:
+            inspect.signature(value).bind(*[None] * arguments)
+        except TypeError:
+            fits = False
+        except ValueError:
+            pass  # some functions in C do not tell their arguments
+    if not fits:
         raise SettingError(f"{who}: {name} must be {what}, not {shown(value)}")
 
 

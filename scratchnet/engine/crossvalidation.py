@@ -83,10 +83,12 @@ def crossval(
     >>> result = crossval(build, x, labels, folds=5, prepare=standardiser, epochs=100, batch_size=10)
     >>> result.accuracy, result.std
     """
-    checks.function("crossval", "build", build, "a function (x, seed) that returns (net, loss, optimiser)")
+    checks.function("crossval", "build", build, 2, "a function (x, seed) that returns (net, loss, optimiser)")
+    check_callbacks("crossval", schedule)
+    if on_fold is not None:
+        checks.function("crossval", "on_fold", on_fold, 1, "a function of the row of a fold")
     if prepare is not None and not callable(prepare):
         raise SettingError(f"crossval: prepare must be a function of x, not {checks.shown(prepare)}")
-    check_callbacks("crossval", schedule, None, on_fold)
     seed = checks.whole("crossval", "seed", seed)
     epochs = checks.whole("crossval", "epochs", epochs, 1)
     batch_size = checks.whole("crossval", "batch_size", batch_size, 1)

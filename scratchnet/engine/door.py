@@ -37,13 +37,13 @@ def check_loss(who: str, loss: Any) -> None:
 
 def check_callbacks(who: str, schedule: Any, on_step: Any = None, on_epoch: Any = None) -> None:
     """Raises SettingError for what is given and is no function."""
-    for name, function, call in (
-        ("schedule", schedule, "a function of the epoch, such as Cosine(0.1, epochs=10)"),
-        ("on_step", on_step, "a function of (epoch, step, steps per epoch, loss)"),
-        ("on_epoch", on_epoch, "a function of the epoch's row of the history"),
+    for name, function, arguments, what in (
+        ("schedule", schedule, 1, "a function of the epoch, such as Cosine(0.1, epochs=10)"),
+        ("on_step", on_step, 4, "a function of (epoch, step, steps per epoch, loss)"),
+        ("on_epoch", on_epoch, 1, "a function of the row of an epoch"),
     ):
         if function is not None:
-            checks.function(who, name, function, call)
+            checks.function(who, name, function, arguments, what)
 
 
 def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> None:

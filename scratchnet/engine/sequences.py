@@ -9,7 +9,9 @@ from typing import Any
 
 from scratchnet.backend.arrays import Array
 from scratchnet.backend.threads import threads_for
+from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.door import check_network, check_parts
 from scratchnet.engine.layers.recurrent import Recurrent, State
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
@@ -28,6 +30,7 @@ def run_with_state(net: Sequential, x: Any, state: Carried | None = None, mask: 
     is true where a sequence has a value, false after its end: its state then stays as it is, so the output "last" is
     the one at its own end. Raises ShapeError, SettingError.
     """
+    check_network("run_with_state", net)
     x = net.as_input(x)
     with threads_for(net.work, x):
         y, final, _ = _forward(net, x, state, mask, None)
@@ -50,6 +53,7 @@ def step_with_state(
     Source: R. Williams and J. Peng, An efficient gradient-based algorithm for on-line training of recurrent network
     trajectories, Neural Computation 2 (1990): truncated backpropagation through time.
     """
+    check_parts("step_with_state", net, loss, optimiser)
     x = net.as_input(x)
     with threads_for(net.work, x):
         optimiser.begin()
@@ -69,8 +73,10 @@ def _forward(
     net.shapes_from(a.shape[:-1])
     if not any(isinstance(layer, Recurrent) for layer in net.layers):
         raise SettingError("a network without a recurrent layer has no state to carry")
+    if state is not None and not (isinstance(state, list) and len(state) in (0, len(net.layers))):
+        raise SettingError(f"a state is what the piece before it returned, not {checks.shown(state)}")
     if mask is not None:
-        mask = net.xp.asarray(mask, dtype=bool).T
+        mask = checks.array("Sequential", "the mask", mask, net.xp).astype(bool).T
         if mask.shape != (a.shape[0], a.shape[-1]):
             raise ShapeError(f"the mask must be (N, T) = {(a.shape[-1], a.shape[0])}, not {mask.shape[::-1]}")
     final: Carried = []
@@ -89,7 +95,10 @@ def _forward(
 
 
 def _check(layer: Recurrent, state: State | None, N: int) -> None:
-    shapes = [tuple(s.shape for s in states) for states in state or []]
+    try:
+        shapes = [tuple(s.shape for s in states) for states in state or []]
+    except (TypeError, AttributeError):
+        raise ShapeError(f"{layer}: a state is arrays for each of its layers, not {checks.shown(state)}") from None
     expected = [((layer.hidden_size, N),) * layer.states] * layer.num_layers
     if state is not None and shapes != expected:
         raise ShapeError(f"{layer}: the state of {N} sequences has shapes {expected}, but is given {shapes}")

@@ -24,7 +24,7 @@ from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, Store
-from scratchnet.errors import DataError, SettingError, ShapeError
+from scratchnet.errors import CheckpointError, DataError, SettingError, ShapeError
 from scratchnet.files.tensorfile import write_tensors
 
 if TYPE_CHECKING:
@@ -47,14 +47,16 @@ class Sequential:
             raise SettingError("Sequential needs at least one layer")
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise SettingError(f"Sequential: layer {i} is {layer!r}, not a layer object such as Linear(784, 10)")
-        if dtype not in ("float32", "float64", np.float32, np.float64):
+                raise SettingError(
+                    f"Sequential: layer {i} is {checks.shown(layer)}, not a layer object such as Linear(3, 4)"
+                )
+        if not isinstance(dtype, (str, type, np.dtype)) or dtype not in ("float32", "float64", np.float32, np.float64):
             raise SettingError(f"dtype {checks.shown(dtype)} is not known: choose 'float32' or 'float64'")
         self.layers, self.seed, self.dtype = layers, checks.whole("Sequential", "seed", seed), np.dtype(dtype)
         self.device = resolve_device(device)
         self.xp = module_of(self.device)
         self.params: dict[str, Param] = {f"{i}.{p.name}": p for i, la in enumerate(layers) for p in la.params()}
-        self.store = Store(list(self.params.values()), np.random.default_rng(seed), self.dtype, self.xp)
+        self.store = Store(list(self.params.values()), np.random.default_rng(self.seed), self.dtype, self.xp)
         self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
@@ -98,6 +100,10 @@ class Sequential:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters. Raises CheckpointError, before any is changed, if a name, shape or type does not fit."""
+        if not isinstance(state, Mapping):
+            raise CheckpointError(
+                f"the state must be a dict of arrays, as state_dict gives it, not {checks.shown(state)}"
+            )
         from scratchnet.engine.params import as_parameter, check_names
 
         counters = {f"{i}.num_batches_tracked" for i, la in enumerate(self.layers) if isinstance(la, BatchNorm)}

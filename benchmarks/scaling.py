@@ -28,6 +28,7 @@ import numpy as np
 
 import scratchnet as sn
 from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.shared import shared
 
 MEASURED = Path(__file__).parent / "results" / "scaling.json"
 PLOT = Path(__file__).parent.parent / "docs" / "scaling.png"
@@ -52,7 +53,7 @@ class Overlapped(sn.SGD):
 
     def __init__(self, net: sn.Sequential, lr: float, ranks: Ranks) -> None:
         super().__init__(net, lr)
-        self.ranks, self.under_way = ranks, []
+        self.ranks, self.under_way, self.sum_of_all = ranks, [], ranks.sum
 
     def weight(self, W: Any, delta: Any, a: Any) -> None:
         super().weight(W, delta, a)
@@ -159,13 +160,24 @@ def wait(ranks: Ranks) -> None:
         time.sleep(0.001)
 
 
+def one_step(ranks: Ranks, net: sn.Sequential, loss: Any, optimiser: Any, x: Any, t: Any, batch: Any) -> Any:
+    """A function that makes one step of all ranks on the examples `batch` of x and t."""
+    steps, losses = shared(ranks)(net, loss, optimiser, x, t, len(batch)), np.zeros(1)
+
+    def make() -> None:
+        steps.begin(batch, losses)
+        steps.run(1)
+
+    return make
+
+
 def jobs_of(group: Some, x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Callable[[], Any]]]:
     """(name, what is timed) for one number of ranks."""
     loss = sn.CrossEntropyLoss()
     net = mlp(SIZES)
     optimiser = sn.SGD(net, 0.01)
     batch = np.arange(BATCH)
-    yield "step", lambda: group.step(net, loss, optimiser, x, t, batch)
+    yield "step", one_step(group, net, loss, optimiser, x, t, batch)
     other = mlp(SIZES)
     early = Overlapped(other, 0.01, group)
     first, last, share = group.share(BATCH)

@@ -39,7 +39,8 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     x, target = np.asarray(as_array(x)), np.asarray(as_array(target))
     watched, learn = Watched(net), Learner(net.seed)
     net.store.grads.fill(np.nan)  # a gradient that is not written must not pass
-    value, _ = watched.run(x, target, loss, learn)
+    value, delta, _, caches = watched.cost(x, target, loss, learn)
+    watched.backward(delta, caches, learn)
     ours: Arrays = {("loss", None, ""): to_numpy(value), **watched.seen}
     for name, p in net.params.items():
         if p.trained:
@@ -67,6 +68,7 @@ class Watched(Sequential):
         self.seen: Arrays = {}
         self.masks: list[np.ndarray | None] = [None] * len(net.layers)
         self.layers = tuple(_Watch(self, i, layer) for i, layer in enumerate(net.layers))
+        self._in_place = [False] * len(net.layers)
 
 
 class _Watch(Layer):
@@ -75,7 +77,7 @@ class _Watch(Layer):
 
     def forward(self, x: Any, learn: Learner | None = None) -> tuple[Any, Any]:
         y, cache = self.layer.forward(x, learn)
-        self.net.seen["value", self.i, ""] = to_numpy(to_rows(y)).copy()  # the next layer may write over y
+        self.net.seen["value", self.i, ""] = to_numpy(to_rows(y)).copy()  # the loss may write over y
         if learn is not None and type(self.layer).__name__ in ("Dropout", "CropFlip"):
             self.net.masks[self.i] = None if cache is None else to_numpy(to_rows(cache)).copy()
         return y, cache

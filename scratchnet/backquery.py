@@ -15,9 +15,8 @@ from scratchnet.backend.arrays import to_numpy
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import SIZE
-from scratchnet.engine.layers import CropFlip, Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
+from scratchnet.engine.layers import Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.layers.activation import softmax
-from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
 from scratchnet.errors import CheckpointError
 from scratchnet.models.network import check_work, load
@@ -26,8 +25,6 @@ from scratchnet.predict import classes_of, image_input
 MOST_LABELS = 100
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
 BLUR = 1.0  # pixels
-#: Layers that are run as at inference; the others need a learner, to keep what their backward wants
-ONLY_IN_TRAINING = (Dropout, CropFlip, BatchNorm)
 
 
 @dataclass(frozen=True)
@@ -94,21 +91,15 @@ def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) 
     Source: K. Simonyan et al., Deep inside convolutional networks, ICLR workshop (2014).
     """
     layers = net.layers[:-1] if isinstance(net.layers[-1], (LogSoftmax, Softmax)) else net.layers
-    learn, range_ = Learner(), 255 * scale
+    learn, range_ = Learner(training=False), 255 * scale
     K = net.shapes_from(shape)[-1][0]
     ink = np.zeros((SIZE, SIZE, K))  # from 0 to 1
     for step in range(STEPS):
-        y, caches = net.xp.asarray((ink * range_ + shift).reshape(*shape, K), dtype=net.dtype), []
-        for layer in layers:
-            y, cache = layer.forward(y, None if isinstance(layer, ONLY_IN_TRAINING) else learn)
-            caches.append(cache)
-        delta = net.xp.eye(K, dtype=net.dtype) - softmax(y)  # ∂ ln p_k/∂y, for image k in column k
-        for layer, cache in zip(reversed(layers), reversed(caches), strict=True):
-            if isinstance(layer, BatchNorm):  # at inference a scale for every channel
-                by = layer.gamma.value / net.xp.sqrt(layer.var.value + layer.eps)
-                delta = delta * by.reshape(-1, *[1] * (delta.ndim - 1))
-            else:
-                delta = layer.backward(delta, cache, learn, True)
+        x = net.xp.asarray((ink * range_ + shift).reshape(*shape, K), dtype=net.dtype)
+        passed = list(zip(layers, net.walk(x, learn), strict=False))
+        delta = net.xp.eye(K, dtype=net.dtype) - softmax(passed[-1][1][0])  # ∂ ln p_k/∂y, for image k in column k
+        for layer, (_, cache) in reversed(passed):
+            delta = layer.backward(delta, cache, learn, True)
         g = gaussian_filter(to_numpy(delta).reshape(ink.shape).astype(np.float64), [BLUR, BLUR, 0])
         g /= np.abs(g).max(axis=(0, 1)) + 1e-30
         ink = np.clip(ink + RATE * (1 - step / STEPS) * (g - FADE), 0, 1)

@@ -29,6 +29,7 @@ from scratchnet.engine.kernels import (
     supported_in_batches,
 )
 from scratchnet.engine.optim import AdamW
+from scratchnet.engine.training import Steps
 from tests.test_kernels import LOSSES, data, network, wide
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
@@ -132,15 +133,15 @@ def test_which_trainings_take_them(monkeypatch):
 
     def taken(layers=wide, loss=mse, optimiser=Adam, steps=10_000, batch_size=32, threads=1, x=x):
         net = network(layers())
-        return kind_of_steps(net, loss, optimiser(net), x, batch_size, steps, threads)
+        return kind_of_steps(Steps(net, loss, optimiser(net), x, np.zeros(10), batch_size), steps, threads)
 
     assert taken() is taken(optimiser=OPTIMISERS["momentum"]) is taken(batch_size=1) is CompiledBatches
     assert taken(log_softmax, NLLLoss()) is CompiledBatches
     assert taken(optimiser=OPTIMISERS["plain"], batch_size=1, steps=50_000) is CompiledSteps
-    assert taken(steps=9_999) is taken(threads=2) is taken(x=x[:, :, None]) is taken(loss=NLLLoss()) is None
-    assert taken(optimiser=AdamW) is None
+    assert taken(steps=9_999) is taken(threads=2) is taken(x=x[:, :, None]) is taken(loss=NLLLoss()) is Steps
+    assert taken(optimiser=AdamW) is Steps
     monkeypatch.setattr(compiled_steps, "installed", lambda: False)
-    assert taken() is None
+    assert taken() is Steps
 
 
 def test_why_not():

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from scratchnet import LSTM, SGD, Adam, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, fit, step
-from scratchnet.engine.kernels import compiled_steps
+from scratchnet.engine import kernels
+from scratchnet.engine.kernels import compile_parts, compiled_steps
+from scratchnet.engine.kernels.compiled_steps import MIN_UPDATES_TO_COMPILE
 from scratchnet.engine.learner import Learner
-from scratchnet.engine.optim import MUCH, AdamW, _adam
+from scratchnet.engine.optim import AdamW, _adam
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -37,11 +39,11 @@ def test_a_training_by_adam_has_the_same_bits(kind):
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(64, 300)).astype("float32"), rng.integers(0, 3, 64)
     nets = []
-    for steps in (1, MUCH):
+    for steps in (1, MIN_UPDATES_TO_COMPILE):
         net = Sequential(Linear(300, 250), ReLU(), Linear(250, 3), seed=1)  # more parameters than one piece
         optimiser = kind(net, 0.01, weight_decay=0.1)
-        optimiser.prepare(steps)
-        assert optimiser.compiled == (steps == MUCH)
+        compile_parts(optimiser, steps)
+        assert optimiser.compiled == (steps == MIN_UPDATES_TO_COMPILE)
         for _ in range(5):
             step(net, CrossEntropyLoss(), optimiser, x, t)
         nets.append(net.store.values)
@@ -61,7 +63,8 @@ def test_the_walk_back_of_an_lstm(output, N, T, layers, dtype, tolerance):
         learn = Learner()
         learn.compiled = compiled
         for _ in range(2):  # the second time with buffers that have been used
-            net.run(x, t, MSELoss(), learn)
+            _, delta, _, caches = net.cost(x, t, MSELoss(), learn)
+            net.backward(delta, caches, learn)
         columns = np.ascontiguousarray(x.transpose(1, 2, 0))
         y, _, cache = lstm.run(columns, learn)
         end = [tuple(rng.normal(size=(8, N)).astype(dtype) for _ in range(2)) for _ in range(layers)]
@@ -95,19 +98,18 @@ def test_when_they_are_taken(monkeypatch):
     def taken(steps, dtype="float32"):
         net = Sequential(Linear(10, 10), dtype=dtype)
         optimiser = SGD(net, 0.1)
-        optimiser.prepare(steps)
+        compile_parts(optimiser, steps)
         return optimiser.compiled
 
     size = Sequential(Linear(10, 10)).store.values.size
-    assert taken(-(-MUCH // size)) and not taken(MUCH // size - 1)
+    assert taken(-(-MIN_UPDATES_TO_COMPILE // size)) and not taken(MIN_UPDATES_TO_COMPILE // size - 1)
     monkeypatch.setattr(compiled_steps, "installed", lambda: False)
-    assert not taken(MUCH)
+    assert not taken(MIN_UPDATES_TO_COMPILE)
 
 
-def test_fit_says_how_many_steps_will_come(monkeypatch):
+def test_a_training_tells_how_many_steps_will_come(monkeypatch):
     x, t = np.ones((10, 4, 3)), np.ones((10, 2))
-    net = Sequential(LSTM(3, 4), Linear(4, 2))
-    optimiser, told = Adam(net), []
-    monkeypatch.setattr(optimiser, "prepare", told.append)
-    fit(net, MSELoss(), optimiser, x, t, epochs=3, batch_size=4, threads=1)
+    net, told = Sequential(LSTM(3, 4), Linear(4, 2)), []
+    monkeypatch.setattr(kernels, "compile_parts", lambda optimiser, steps: told.append(steps))
+    fit(net, MSELoss(), Adam(net), x, t, epochs=3, batch_size=4, threads=1)
     assert told == [9]

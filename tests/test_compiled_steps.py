@@ -25,6 +25,7 @@ from scratchnet import (
 )
 from scratchnet.data import digits
 from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
+from scratchnet.engine.training import Steps
 from scratchnet.errors import DataError, ShapeError
 from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
@@ -36,8 +37,8 @@ pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installe
 @pytest.fixture
 def few(monkeypatch):
     """Even the shortest training takes the compiled steps."""
-    monkeypatch.setattr(compiled_steps, "FEW", 1)
-    monkeypatch.setattr(compiled_steps, "FEW_BATCHES", 1)
+    monkeypatch.setattr(compiled_steps, "MIN_STEPS_TO_COMPILE", 1)
+    monkeypatch.setattr(compiled_steps, "MIN_BATCHES_TO_COMPILE", 1)
 
 
 #: One kind of training for each kind of compiled steps and each of their rules
@@ -96,13 +97,13 @@ def test_which_trainings_take_them(monkeypatch):
 
     def taken(steps=50_000, batch_size=1, optimiser=lambda net: SGD(net, 0.1), x=x):
         net = network(wide())
-        return kind_of_steps(net, MSELoss(), optimiser(net), x, batch_size, steps, 1)
+        return kind_of_steps(Steps(net, MSELoss(), optimiser(net), x, np.zeros(10), batch_size), steps, 1)
 
     assert taken() is CompiledSteps
-    assert taken(steps=49_999) is taken(x=x[:, :, None]) is None
+    assert taken(steps=49_999) is taken(x=x[:, :, None]) is Steps
     assert taken(batch_size=2) is taken(optimiser=Adam) is CompiledBatches
     monkeypatch.setattr(compiled_steps, "installed", lambda: False)
-    assert taken() is None
+    assert taken() is Steps
 
 
 @pytest.mark.parametrize("training", TRAININGS)
@@ -136,7 +137,18 @@ def test_on_step_is_called_at_the_multiples_and_at_the_end_of_an_epoch(few):
             assert epoch * steps + k + 1 == optimiser.steps and np.isfinite(loss)
             seen.append(optimiser.steps)
 
-        fit(net, MSELoss(), optimiser, x, t, epochs=2, batch_size=1, threads=1, on_step=look, together=together)
+        fit(
+            net,
+            MSELoss(),
+            optimiser,
+            x,
+            t,
+            epochs=2,
+            batch_size=1,
+            threads=1,
+            on_step=look,
+            steps_per_callback=together,
+        )
         assert seen == list(expected)
 
 
@@ -157,7 +169,7 @@ def test_going_on_in_the_middle_of_an_epoch_gives_the_same_bits(few, training):
     history, optimiser = History(), make(net)
     options = {"epochs": 2, "batch_size": batch_size, "threads": 1, "history": history}
     with pytest.raises(Stopped):
-        fit(net, MSELoss(), optimiser, x, t, on_step=stop, together=5, **options)
+        fit(net, MSELoss(), optimiser, x, t, on_step=stop, steps_per_callback=5, **options)
     fit(net, MSELoss(), optimiser, x, t, **options)
     assert history.step_losses == through.step_losses
     np.testing.assert_array_equal(net.store.values, whole.store.values)

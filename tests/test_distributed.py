@@ -299,13 +299,16 @@ def test_a_loss_that_is_no_number_ends_all(tmp_path):
 GIVEN_UP = """
 import numpy as np, scratchnet as sn
 from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.shared import shared
 net = sn.Sequential(sn.Linear(3, 4), sn.BatchNorm1d(4), sn.Linear(4, 2))
 before = {name: value.copy() for name, value in net.state_dict().items()}
 x = np.ones((8, 3), np.float32)
 x[7] = np.inf
 with Ranks() as ranks, np.errstate(all="ignore"):
     try:
-        ranks.step(net, sn.CrossEntropyLoss(), sn.SGD(net, 0.1), x, np.zeros(8, int), np.arange(8))
+        steps = shared(ranks)(net, sn.CrossEntropyLoss(), sn.SGD(net, 0.1), x, np.zeros(8, int), 8)
+        steps.begin(np.arange(8), np.zeros(1))
+        steps.run(1)
     except sn.NonFiniteError:
         assert all((before[name] == value).all() for name, value in net.state_dict().items())
         print("as before")

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="PyTorch's optimisers are what ours 
 from parity import compare_training, to_torch  # noqa: E402
 from parity.errors import difference  # noqa: E402
 from parity.training import optimiser_twin  # noqa: E402
-from scratchnet import SGD, Adam, AdamW, CrossEntropyLoss, Linear, ReLU, Sequential, SettingError, Sigmoid, step  # noqa: E402
-from scratchnet.backend.products import SHORT, SMALL, add_product, axpy  # noqa: E402
+from scratchnet import SGD, Adam, AdamW, CrossEntropyLoss, Linear, ReLU, Sequential, SettingError, Sigmoid, fit, step  # noqa: E402
+from scratchnet.backend.products import add_outer, axpy  # noqa: E402
 from scratchnet.engine.optim import PIECE  # noqa: E402
 from tests.cases import layouts  # noqa: E402
 
@@ -96,21 +96,18 @@ def test_hundred_steps_of_training_are_torchs(kind, settings) -> None:
     assert rows.ok, rows.worst
 
 
-@pytest.mark.parametrize(
-    "settings", [s for kind, s in CONFIGURATIONS if kind is SGD and s["clip_norm"] is None], ids=str
-)
-@pytest.mark.parametrize("n", [1, 2, 40, 3000])
-def test_sgd_in_place_is_sgd_by_the_gradient(settings, n: int) -> None:
-    """The update that never builds the gradient, against the one that does (clipping that never acts builds it)."""
-    x, t = examples(n)
+def test_sgd_on_one_example_is_sgd_by_the_gradient() -> None:
+    """The update that never builds δ aᵀ, against the one that does (clipping that never acts builds it)."""
+    x, t = examples(1)
     nets = network(), network()
     for net, clip in zip(nets, (None, 1e9), strict=True):
-        optimiser = SGD(net, **{**settings, "clip_norm": clip})
-        assert optimiser.builds_gradient is bool(clip)
+        optimiser = SGD(net, 0.1, clip_norm=clip)
         net.store.grads.fill(0.0 if clip else np.nan)
         for _ in range(5):
             step(net, CrossEntropyLoss(), optimiser, x, t)
-    assert np.isnan(nets[0].store.grads).all(), "without clipping the gradient vector stays as it was"
+            assert optimiser.at_once is (clip is None)
+    weights = [p.grad for p in nets[0].params.values() if len(p.shape) == 2]
+    assert all(np.isnan(g).all() for g in weights), "the gradient of a weight is never built"
     for name, a in nets[0].state_dict().items():
         assert difference(a, nets[1].state_dict()[name]).norm_relative <= 1e-13, name
 
@@ -215,22 +212,36 @@ def test_large_vectors_are_walked_in_pieces() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("o", "i"), [(1, 1), (3, 4), (1, 9), (10, 600), (40, 50)], ids=str)
-@pytest.mark.parametrize("n", [1, 2, 3, 200])
-def test_add_product(dtype, o: int, i: int, n: int) -> None:
-    """C ← β C + α δ aᵀ for every memory order of δ and a, whichever way is taken inside."""
+def test_add_outer(dtype, o: int, i: int) -> None:
+    """C ← C + α δ aᵀ for one example, for every memory order of δ and a."""
     rng = np.random.default_rng(0)
-    C, delta, a = (rng.standard_normal(s).astype(dtype) for s in ((o, i), (o, n), (i, n)))
-    for alpha, beta in ((1.0, 1.0), (-0.3, 1.0), (-0.3, 0.9), (1.0, 0.5)):
-        exact = beta * C.astype(float) + alpha * (delta.astype(float) @ a.T.astype(float))
+    C, delta, a = (rng.standard_normal(s).astype(dtype) for s in ((o, i), (o, 1), (i, 1)))
+    for alpha in (1.0, -0.3):
+        exact = C.astype(float) + alpha * (delta.astype(float) @ a.T.astype(float))
         for (_, d), (_, x) in itertools.product(layouts(delta), layouts(a)):
             out = C.copy()
-            add_product(out, d, x, alpha, beta)
+            add_outer(out, d, x, alpha)
             assert difference(out, exact).norm_relative <= (1e-6 if dtype == np.float32 else 1e-14)
 
 
-def test_add_product_covers_both_ways() -> None:
-    """The sizes of `test_add_product` lie on both sides of the rule that chooses the way."""
-    assert 10 <= SHORT < 40 and 10 * 600 * 3 <= SMALL < 10 * 600 * 200
+@pytest.mark.parametrize("train", [step, fit])
+def test_an_optimiser_of_another_network_is_refused(train) -> None:
+    net, other = network(), network()
+    before = net.state_dict(), other.state_dict()
+    with pytest.raises(SettingError, match="this SGD was made for another network"):
+        train(net, CrossEntropyLoss(), SGD(other, 0.1, momentum=0.9), *examples(4))
+    for one, then in zip((net, other), before, strict=True):
+        assert all(np.array_equal(a, then[name]) for name, a in one.state_dict().items())
+
+
+def test_a_hook_of_ones_own_changes_the_gradient() -> None:
+    """Here a parameter is frozen, in six lines of nobody else's."""
+    net = network()
+    optimiser = Adam(net, 0.1)
+    optimiser.hooks.append(lambda o: o.g.__setitem__(slice(0, net.params["0.weight"].size), 0))
+    kept = net.params["0.weight"].value.copy()
+    step(net, CrossEntropyLoss(), optimiser, *examples(4))
+    assert np.array_equal(kept, net.params["0.weight"].value) and optimiser.v.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

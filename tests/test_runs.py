@@ -492,7 +492,8 @@ def test_compiling_is_told_once(tmp_path, monkeypatch):
 def test_the_clock_of_a_training_stands_still_while_numba_compiles(monkeypatch):
     """A compiler that takes an hour, by the clock that it looks at."""
     event = pytest.importorskip("numba.core.event")
-    from scratchnet.engine.kernels import compiling, step  # noqa: F401, the latter watches
+    from scratchnet.engine import compiling
+    from scratchnet.engine.kernels import step  # noqa: F401, the latter watches
 
     now, told = [compiling.time.perf_counter()], []
     monkeypatch.setattr(compiling, "time", SimpleNamespace(perf_counter=lambda: now[0]))

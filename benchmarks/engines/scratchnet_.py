@@ -11,11 +11,12 @@ import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
 from benchmarks.workloads import Workload
-from scratchnet.backend.products import add_product, dot
+from scratchnet.backend.products import add_outer, dot, dot_transposed
 from scratchnet.backend.threads import blas_threads, choose_threads
-from scratchnet.engine.kernels import GraphSteps, Steps, compiled_steps, kind_of_steps
+from scratchnet.engine.kernels import GraphSteps, compile_parts, compiled_steps, kind_of_steps
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.training import Steps
 from scratchnet.errors import DeviceError
 
 LOSSES: dict[str, Loss] = {
@@ -52,13 +53,14 @@ def train_compiled(work: Workload, device: str) -> "Trainer | ManySteps":
         raise Missing("it is for training")
     net = network(work, device)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
-    x = work.batches()[0][0]
-    kind = None if work.sparse else kind_of_steps(net, loss, optimiser, x, work.batch, LONG, threads_of(work, net))
-    if kind is not None:
+    x, t = work.batches()[0]
+    plain = Steps(net, loss, optimiser, sparse(x) if work.sparse else x, t, work.batch)
+    kind = kind_of_steps(plain, LONG, threads_of(work, net))
+    if kind is not Steps:
         return ManySteps(kind, net, loss, optimiser, work)
+    compile_parts(optimiser, LONG)
     if not isinstance(optimiser, sn.Adam):
         raise Missing("nothing of it is compiled")
-    optimiser.prepare(LONG)
     return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
 
 
@@ -157,9 +159,9 @@ def products(work: Workload, device: str) -> Trainer:
             continue
         if k > 0:
             calls += [partial(dot, W.T, delta)] * times
-        A, D = np.tile(a, times), np.tile(delta, times)
-        add = work.optimiser == "sgd"  # Adam needs the gradient itself
-        calls.append(partial(add_product, W, D, a if times == 1 else A, 1e-9) if add else partial(dot, D, A.T, G))
+        A, D = a if times == 1 else np.tile(a, times), np.tile(delta, times)
+        at_once = work.optimiser == "sgd" and not work.momentum and D.shape[1] == 1
+        calls.append(partial(add_outer, W, D, A, 1e-9) if at_once else partial(dot_transposed, D, A, G))
 
     def step(x: Any, t: Any) -> None:
         for call in calls:

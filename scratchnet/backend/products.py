@@ -12,8 +12,7 @@ from scipy.linalg import blas
 from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import Array, vector_of, xp_of
-from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
-from scratchnet.backend.threads import LARGE, numpys_threads
+from scratchnet.backend.sparse import is_sparse, sparse_dot
 
 # Each special case stands behind a function that says where it is taken. benchmarks/special_cases.py measures what it
 # saves.
@@ -46,12 +45,6 @@ def is_faster_in_slices(small: int, *wide: Array) -> bool:
         and small_products() > 0
         and all(B.size >= 4 * SLICE * len(B) and type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
     )
-
-
-def is_faster_built_first(C: Array, columns: int) -> bool:
-    """Whether C ← β C + α δ aᵀ is, by the product and an addition: where C is narrow, or NumPy has several threads."""
-    work = C.size * columns
-    return (min(C.shape) <= 32 and work > 1_000_000) or (work >= LARGE and numpys_threads() > 1)
 
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
@@ -120,30 +113,20 @@ def axpy(alpha: float, x: Array, y: Array) -> None:
         y += alpha * x
 
 
-def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: float = 1.0) -> None:
-    """C ← β C + α δ aᵀ in place, without building δ aᵀ: BLAS's ger for one example, gemm otherwise.
+def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
+    """C ← C + α δ aᵀ in place for one example, without building δ aᵀ: BLAS's ger.
 
-    Shapes: C (out, in), delta (out, N), a (in, N). C must be C-contiguous.
+    Shapes: C (out, in), delta (out, 1), a (in, 1). C must be C-contiguous.
     """
-    if is_sparse(a):
-        add_sparse_dot(C, delta, a.T, alpha, beta)
-    elif type(C) is not np.ndarray:
-        _add_product_on_device(C, delta, a, alpha, beta)
-    elif delta.shape[1] == 1 and beta == 1.0:
+    if type(C) is np.ndarray:
         ger = blas.sger if C.dtype == np.float32 else blas.dger
         ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
-    elif is_faster_built_first(C, delta.shape[1]):
-        product = dot_transposed(delta, a) if a.flags.f_contiguous else dot_transposed(a, delta).T
-        if beta != 1.0:
-            C *= beta
-        axpy(alpha, product.ravel(), C.ravel())
+    elif (cublas := _cublas(xp_of(C).__name__)) is not None:
+        # its ger hands the pointers on with an increment of 1, whatever the strides are
+        xp = xp_of(C)
+        cublas.ger(alpha, xp.ascontiguousarray(delta[:, 0]), xp.ascontiguousarray(a[:, 0]), C)
     else:
-        # Seen by BLAS, which counts columns first, C is Cᵀ ← β Cᵀ + α a δᵀ. It reads an operand in
-        # place only if that is F-contiguous, so of each we pass the one of itself and its transpose that is.
-        gemm = blas.sgemm if C.dtype == np.float32 else blas.dgemm
-        A, trans_a = (a, 0) if a.flags.f_contiguous else (a.T, 1)
-        D, trans_d = (delta, 1) if delta.flags.f_contiguous else (delta.T, 0)
-        gemm(alpha, A, D, beta, C.T, trans_a, trans_d, 1)
+        C += alpha * dot(delta, a.T)
 
 
 def _cublas(module: str) -> ModuleType | None:
@@ -152,15 +135,3 @@ def _cublas(module: str) -> ModuleType | None:
         return importlib.import_module(f"{module}.cublas")
     except ImportError:
         return None
-
-
-def _add_product_on_device(C: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
-    xp, cublas = xp_of(C), _cublas(xp_of(C).__name__)
-    if cublas is not None and delta.shape[1] == 1 and beta == 1.0:
-        # its ger hands the pointers on with an increment of 1, whatever the strides are
-        cublas.ger(alpha, xp.ascontiguousarray(delta[:, 0]), xp.ascontiguousarray(a[:, 0]), C)
-    elif cublas is not None:
-        cublas.gemm("N", "T", delta, a, out=C, alpha=alpha, beta=beta)
-    else:
-        C *= beta
-        C += alpha * dot(delta, a.T)

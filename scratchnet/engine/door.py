@@ -17,8 +17,9 @@ from scratchnet.errors import ScratchnetWarning, SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
-    """Raises SettingError unless these are a network, a loss and an optimiser, in this order."""
+    """Raises SettingError unless these are a network, a loss and an optimiser of that network, in this order."""
     if isinstance(net, Sequential) and isinstance(loss, Loss) and isinstance(optimiser, Optimiser):
+        optimiser.must_belong_to(net)
         return
     if isinstance(loss, Optimiser) and isinstance(optimiser, Loss):
         raise SettingError(f"{who}: loss and optimiser are swapped: give (net, loss, optimiser, ...)")

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.backend.arrays import Array
 from scratchnet.backend.sparse import dense
 from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.door import check_loss, check_network
-from scratchnet.engine.layers.base import shape_text
+from scratchnet.engine.layers.base import Layer, shape_text
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
@@ -156,15 +157,15 @@ class _Check:
 
     def _forward(self, net: Sequential | None = None, x: np.ndarray | None = None) -> tuple[Any, list[Any], list[Any]]:
         """(C, the input of every layer and the output, everything that backward needs)."""
-        net, a = net or self.net, to_columns(self.x if x is None else x)
-        self.learn.begin()
-        net.shapes_from(a.shape[:-1])
-        seen, caches = [a.copy()], []
-        for layer in net.layers:
-            a, cache = layer.forward(a, self.learn)
-            caches.append(cache)
-            seen.append(a.copy())  # the next layer may write over it
-        value, delta = self.loss.forward(a, to_columns(self.loss.as_target(self.target, a)))
+        net, a = net or self.net, self.x if x is None else x
+        seen = [to_columns(a).copy()]
+
+        def visit(i: int, layer: Layer, x: Array, learn: Learner | None) -> tuple[Array, Any]:
+            y, cache = layer.forward(x, learn)
+            seen.append(y.copy())  # the loss may write over it
+            return y, cache
+
+        value, delta, _, caches = net.cost(a, self.target, self.loss, self.learn, visit)
         return value, seen, [delta, caches]
 
     def _backward(self) -> dict[str, np.ndarray]:

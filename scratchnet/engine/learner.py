@@ -16,11 +16,12 @@ class Learner:
     """Collects gradients into `Param.grad`. Gradients are written, never accumulated: no zero_grad.
 
     Also lends a layer what a training step needs besides: random numbers, and large buffers that are
-    kept from step to step. A layer that gets no learner in `forward` is not being trained.
+    kept from step to step. With `training` false the layers act as at inference, and can still be
+    walked back: their caches are kept, and gradients are those of the network as it is used.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, training: bool = True) -> None:
+        self.seed, self.training = seed, training
         self.steps = 0  # training steps done so far
         self.compiled = False  # whether loops compiled by Numba are to stand in for NumPy's passes where there are some
         self.first_example = 0  # position of this batch's first column in the global batch
@@ -42,8 +43,8 @@ class Learner:
         """`x` summed over all machines that share the batch, in place; here there is one."""
         return x
 
-    def begin(self) -> None:
-        """Called before every forward pass: the same step draws the same numbers."""
+    def begin(self, examples: int = 0) -> None:
+        """Called before every forward pass, with the size of the batch: the same step draws the same numbers."""
         self._draws = 0
 
     def uniform(self, like: Array) -> Array:

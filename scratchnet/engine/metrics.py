@@ -9,7 +9,6 @@ import numpy as np
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import length
 from scratchnet.backend.threads import threads_for
-from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 
@@ -49,9 +48,8 @@ def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float,
     for k in range(0, length(x), CHUNK):
         piece = net.as_input(x[k : k + CHUNK])
         with threads_for(net.work, piece):
-            y, _ = net.forward(to_columns(piece))
+            value, _, y, _ = net.cost(piece, target[k : k + CHUNK], loss)
         n = y.shape[-1]
-        value, _ = loss.forward(y, to_columns(loss.as_target(target[k : k + CHUNK], y)))
         total += float(value) * (n if loss.averages else 1)
         parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
     return total / length(x), np.concatenate(parts)

@@ -4,41 +4,67 @@ Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t 
 """
 
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, fuse, xp_of
-from scratchnet.backend.products import add_product, axpy
+from scratchnet.backend.products import add_outer, axpy
+from scratchnet.backend.sparse import is_sparse
 from scratchnet.engine import checks
-from scratchnet.engine.equations import bp3_bias, bp4_weight
-from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param
 from scratchnet.errors import SettingError
 
 if TYPE_CHECKING:
-    from scratchnet.runs.ranks import Ranks
+    from scratchnet.engine.layers.sequential import Sequential
 
-MUCH = 1_000_000_000  # parameters times steps; for less, loading Numba or compiling takes longer than it saves
 PIECE = 65_536  # elements of a vector that are worked on at a time, so that they stay in the processor's cache
+
+
+#: Changes the gradient vector of an optimiser, before the weights change
+Hook = Callable[["Optimiser"], None]
+
+
+def clip_gradient(o: "Optimiser") -> None:
+    """g ← g · min(1, limit / (‖g‖ + 10⁻⁶)), over all parameters together, as torch's clip_grad_norm_."""
+    xp = xp_of(o.g)
+    norm = xp.sqrt(xp.dot(o.g, o.g))
+    o.g *= xp.minimum((o.clip_norm or 0.0) / (norm + 1e-6), 1.0)
+
+
+def decay_weights(o: "Optimiser") -> None:
+    """g ← g + weight_decay · w, the gradient of weight_decay/2 · ‖w‖²."""
+    for k in o.pieces:
+        o.g[k] += o.weight_decay * o.w[k]
 
 
 class Optimiser(Learner):
     """A learner that also changes the weights: `update` is called once per step, after backward.
 
-    `lr` may be set at any time (a schedule does). `clip_norm` scales the gradient so that its norm, over all
-    parameters together, is at most that: g ← g · min(1, clip_norm / (‖g‖ + 10⁻⁶)), as torch's clip_grad_norm_.
+    `lr` may be set at any time (a schedule does). `hooks` change the gradient g, in their
+    order, before the weights change: clipping and weight decay are two of them, and
+    anything that takes an optimiser may be added. Raises SettingError.
     """
 
-    def __init__(self, net: Sequential, lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
+    def __init__(self, net: "Sequential", lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
         who = type(self).__name__
-        super().__init__(checks.instance(who, "net", net, Sequential, "Sequential(Linear(784, 10))").seed)
+        if not hasattr(net, "store"):
+            raise SettingError(f"{who}: net must be a network, Sequential(Linear(784, 10)), not {checks.shown(net)}")
+        super().__init__(net.seed)
         self.lr = checks.number(who, "lr", lr)
         self.weight_decay = checks.number(who, "weight_decay", weight_decay)
         self.clip_norm = None if clip_norm is None else checks.number(who, "clip_norm", clip_norm)
-        self.w, self.g = net.store.values, net.store.grads
-        self.ranks: Ranks | None = None  # set by `Ranks.step`: then g is summed over them before the weights change
+        self.net, self.w, self.g = net, net.store.values, net.store.grads
+        self.hooks: list[Hook] = []
+        if clip_norm is not None:
+            self.hooks.append(clip_gradient)
+        # On the CPU the vectors are walked in pieces that stay in the cache, 16 bytes for each element.
+        size = PIECE if xp_of(self.w) is np else max(1, self.w.size)
+        self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
+        #: x ↦ Σ x over all processes that share the batch, where there are several
+        self.sum_of_all: Callable[[Array], Array] | None = None
 
     def __repr__(self) -> str:
         """One line: lr, and the options that are not at their defaults."""
@@ -48,13 +74,22 @@ class Optimiser(Learner):
                   if name not in ("net", "lr") and getattr(self, name, option.default) != option.default]  # fmt: skip
         return f"{type(self).__name__}({', '.join(words)})"
 
-    @property
-    def builds_gradient(self) -> bool:
-        """Whether backward must leave all of g in the gradient vector before the weights change."""
-        return self.clip_norm is not None or self.ranks is not None
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How `copy.deepcopy` and `pickle` make an optimiser anew: for the copy of its network, with its vectors."""
+        return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state())
+
+    def options(self) -> dict[str, Any]:
+        """The settings that the constructor takes, besides `lr`."""
+        names = ("weight_decay", "clip_norm", "momentum", "nesterov", "betas", "eps")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def must_belong_to(self, net: "Sequential") -> None:
+        """Raise SettingError if this optimiser was made for another network, whose weights it would change."""
+        if self.w is not net.store.values:
+            raise SettingError(f"this {type(self).__name__} was made for another network: make one for this network")
 
     def total(self, x: Array) -> Array:
-        return x if self.ranks is None else self.ranks.sum(x)
+        return x if self.sum_of_all is None else self.sum_of_all(x)
 
     def state(self) -> dict[str, Array]:
         """The flat vectors that the next step depends on, besides weights, `lr` and `steps`."""
@@ -63,16 +98,10 @@ class Optimiser(Learner):
     def running(self, p: Param, value: Array) -> None:
         p.value[...] = value
 
-    def prepare(self, steps: int) -> None:
-        """Told before a training how many steps are to come, so that Numba, if installed, compiles what pays off."""
-        from scratchnet.engine.kernels.compiled_steps import installed
-
-        self.compiled = type(self.w) is np.ndarray and self.w.size * steps >= MUCH and installed()
-
     def update(self) -> None:
         """Finish a step: change the weights by what backward reported."""
-        if self.clip_norm is not None:
-            self._clip(self.clip_norm)
+        for hook in self.hooks:
+            hook(self)
         self._descend()
         self.count(1)
 
@@ -85,31 +114,37 @@ class Optimiser(Learner):
     def _forget_the_tiny(self) -> None:
         """Set to 0 what is left in the state of gradients that ended long ago, before it becomes denormal.
 
-        On denormal numbers a processor is many times slower (Adam over 80,000 parameters: 1270 µs, else 110); what is
-        dropped is below a million times the smallest normal number, and changes no weight.
+        A processor is many times slower on denormal numbers (Adam over 80,000 parameters: 1270 µs instead of 110).
+        What is dropped is below a million times the smallest normal number, and changes no weight.
         """
         least = 1e6 * np.finfo(self.w.dtype).tiny
         for sums in self.state().values():
             sums[np.abs(sums) < least] = 0
 
-    def _clip(self, clip_norm: float) -> None:
-        xp = xp_of(self.g)
-        norm = xp.sqrt(xp.dot(self.g, self.g))
-        self.g *= xp.minimum(clip_norm / (norm + 1e-6), 1.0)
-
     def _descend(self) -> None:
         raise NotImplementedError
+
+
+def _rebuild(
+    kind: type[Optimiser], net: "Sequential", options: dict[str, Any], lr: float, steps: int, state: dict[str, Array]
+) -> Optimiser:
+    optimiser = kind(net, lr=lr, **options)
+    optimiser.steps = steps
+    for name, vector in optimiser.state().items():
+        vector[...] = state[name]
+    return optimiser
 
 
 class SGD(Optimiser):
     """w ← w − lr g; with momentum v ← mu v + g, w ← w − lr v (Nesterov: w ← w − lr (g + mu v)).
 
-    Weight decay adds weight_decay · w to g. Without clipping, the gradient vector is never built: the textbook's
-    w ← w − lr δ aᵀ is one BLAS call in place, made while backward passes by; so is v ← mu v + δ aᵀ.
+    Weight decay adds weight_decay · w to g. There are two ways. Plain descent on one example
+    never builds the gradient: w ← w − lr δ aᵀ is one BLAS call in place (`ger`), made while
+    backward passes by. Everything else builds g, and then one rule serves all of it.
     Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization and momentum, ICML 2013.
     """
 
-    def __init__(self, net: Sequential, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
+    def __init__(self, net: "Sequential", lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
                  nesterov: bool = False, clip_norm: float | None = None) -> None:  # fmt: skip
         super().__init__(net, lr, weight_decay, clip_norm)
         self.momentum = checks.number("SGD", "momentum", momentum)
@@ -117,52 +152,39 @@ class SGD(Optimiser):
         if nesterov and self.momentum == 0:
             raise SettingError("SGD: nesterov needs a momentum above 0")
         self.v = xp_of(self.w).zeros_like(self.w) if self.momentum else None
+        self.at_once = False  # whether this step changes every weight as soon as backward reports it
+        if self.weight_decay:
+            self.hooks.append(decay_weights)
 
     def state(self) -> dict[str, Array]:
         return {} if self.v is None else {"velocity": self.v}
 
+    def begin(self, examples: int = 0) -> None:
+        super().begin(examples)
+        self.at_once = examples == 1 and self.v is None and not self.hooks and self.sum_of_all is None
+
     def bias(self, b: Param, delta: Array) -> None:
-        if self.builds_gradient:
-            super().bias(b, delta)
-        else:
-            self._learn(b.value, None if self.v is None else b.view_of(self.v), bp3_bias(delta))
+        super().bias(b, delta)
+        if self.at_once:
+            axpy(-self.lr, b.grad.ravel(), b.value.ravel())
 
     def weight(self, W: Param, delta: Array, a: Array) -> None:
-        v = None if self.v is None else W.view_of(self.v)
-        if self.builds_gradient:
-            super().weight(W, delta, a)
-        elif v is None and not self.weight_decay:
-            add_product(W.value, delta, a, -self.lr)
-        elif v is not None and not self.nesterov:
-            add_product(v, delta, a, 1.0, self.momentum)
-            if self.weight_decay:
-                axpy(self.weight_decay, W.value.ravel(), v.ravel())
-        else:
-            # Decay, momentum and g each change w by little. Added to w one by one, as BLAS in place would, they round
-            # to one side: in float32 up to 6 times PyTorch's error. So a few rows of g at a time, which stay in the
-            # cache, take up the others first.
-            size = max(1, PIECE // W.shape[1])
-            for k in range(0, W.shape[0], size):
-                rows = slice(k, k + size)
-                self._learn(W.value[rows], None if v is None else v[rows], bp4_weight(delta[rows], a))
-
-    def _learn(self, w: Array, v: Array | None, g: Array) -> None:
-        """A step of the part `w` of the parameters by their gradient `g`, which decay and Nesterov overwrite."""
-        if self.weight_decay:
-            g += self.weight_decay * w
-        if v is not None:
-            v *= self.momentum
-            v += g
-            if not self.nesterov:
-                return  # `_descend` takes v for all parameters at once
-            g += self.momentum * v
-        axpy(-self.lr, g.ravel(), w.ravel())
+        if self.at_once and delta.shape[1] == 1 and not is_sparse(a):
+            add_outer(W.value, delta, a, -self.lr)
+            return
+        super().weight(W, delta, a)
+        if self.at_once:
+            axpy(-self.lr, W.grad.ravel(), W.value.ravel())
 
     def _descend(self) -> None:
-        if self.builds_gradient:
-            self._learn(self.w, self.v, self.g)
-        if self.v is not None and not self.nesterov:
-            axpy(-self.lr, self.v, self.w)
+        for k in [] if self.at_once else self.pieces:
+            g, w = self.g[k], self.w[k]
+            if self.v is not None:
+                v = self.v[k]
+                v *= self.momentum
+                v += g
+                g = g + self.momentum * v if self.nesterov else v
+            axpy(-self.lr, g, w)
 
 
 @fuse
@@ -188,8 +210,8 @@ class Adam(Optimiser):
 
     decoupled = False
 
-    def __init__(self, net: Sequential, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, clip_norm: float | None = None) -> None:  # fmt: skip
+    def __init__(self, net: "Sequential", lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:  # fmt: skip
         super().__init__(net, lr, weight_decay, clip_norm)
         who = type(self).__name__
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
@@ -198,9 +220,9 @@ class Adam(Optimiser):
         self.betas, self.eps = (beta1, beta2), checks.number(who, "eps", eps)
         xp = xp_of(self.w)
         self.m, self.v = xp.zeros_like(self.w), xp.zeros_like(self.w)
-        # On the CPU the vectors are walked in pieces that stay in the cache, 16 bytes for each element.
-        size = PIECE if xp is np else self.w.size
-        self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
+        self.direction = _adam  # kernels/ may hand in a compiled one
+        if weight_decay and not self.decoupled:
+            self.hooks.append(decay_weights)
 
     def state(self) -> dict[str, Array]:
         return {"m": self.m, "v": self.v}
@@ -209,16 +231,11 @@ class Adam(Optimiser):
         (beta1, beta2), t = self.betas, self.steps + 1
         if self.weight_decay and self.decoupled:
             self.w *= 1 - self.lr * self.weight_decay
-        elif self.weight_decay:
-            self.g += self.weight_decay * self.w
         # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale for the sums m, v as they are kept
         scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
         c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
-        direction = _adam
-        if self.compiled:
-            from scratchnet.engine.kernels.adam import direction
         for k in self.pieces:
-            direction(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
+            self.direction(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
             axpy(-c, self.g[k], self.w[k])
 
 
@@ -230,6 +247,6 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, net: Sequential, lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.01, clip_norm: float | None = None) -> None:  # fmt: skip
+    def __init__(self, net: "Sequential", lr: float = 0.001, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0.01, clip_norm: float | None = None) -> None:  # fmt: skip
         super().__init__(net, lr, betas, eps, weight_decay, clip_norm)

@@ -4,7 +4,7 @@ Letters: T time steps, N sequences, I features. A carried state has one entry pe
 one a list, of its num_layers, of (h,) or (h, c), each (hidden_size, N); for any other None.
 """
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 from scratchnet.backend.arrays import Array
@@ -12,29 +12,63 @@ from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.door import check_network, check_parts
+from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.layers.recurrent import Recurrent, State
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.engine.training import describe_non_finite
-from scratchnet.errors import NonFiniteError, SettingError, ShapeError
+from scratchnet.engine.training import Steps, step
+from scratchnet.errors import SettingError, ShapeError
 
 Carried = list[State | None]
+
+
+def map_states(f: Callable[[Array], Array], carried: Carried | None) -> Carried | None:
+    """The carried states with f applied to every array of them."""
+    if carried is None:
+        return None
+    return [None if layer is None else [tuple(map(f, parts)) for parts in layer] for layer in carried]
+
+
+class Carry:
+    """Runs the recurrent layers of a network from carried states, and keeps the states they end in."""
+
+    def __init__(self, net: Sequential, x: Array, state: Carried | None, mask: Any = None) -> None:
+        if not any(isinstance(layer, Recurrent) for layer in net.layers):
+            raise SettingError("a network without a recurrent layer has no state to carry")
+        if mask is not None:
+            mask = checks.array("Sequential", "the mask", mask, net.xp).astype(bool).T
+            if mask.shape != (x.shape[1], x.shape[0]):
+                raise ShapeError(f"the mask must be (N, T) = {x.shape[:2]}, not {mask.shape[::-1]}")
+        if state is not None and not (isinstance(state, list) and len(state) in (0, len(net.layers))):
+            raise SettingError(f"a state is what the piece before it returned, not {checks.shown(state)}")
+        self.begin: Carried = state or [None] * len(net.layers)
+        self.end: Carried = [None] * len(net.layers)
+        self.mask = mask
+
+    def visit(self, i: int, layer: Layer, x: Array, learn: Learner | None) -> tuple[Array, Any]:
+        if not isinstance(layer, Recurrent):
+            return layer.forward(x, learn)
+        _check(layer, self.begin[i], x.shape[-1])
+        y, self.end[i], cache = layer.run(x, learn, self.begin[i], self.mask)
+        return y, cache
 
 
 def run_with_state(net: Sequential, x: Any, state: Carried | None = None, mask: Any = None) -> tuple[Array, Carried]:
     """(output, final state) of sequences x (N, T, I) in inference, beginning with `state` (None: zeros).
 
-    Two pieces, the second begun with the final state of the first, give what the whole sequence gives. `mask` (N, T)
-    is true where a sequence has a value, false after its end: its state then stays as it is, so the output "last" is
-    the one at its own end. Raises ShapeError, SettingError.
+    Two pieces, the second begun with the final state of the first, give what the whole
+    sequence gives. `mask` (N, T) is true where a sequence has a value, false after its end:
+    its state then stays as it is, so the output "last" is the one at its own end. Raises
+    ShapeError, SettingError.
     """
     check_network("run_with_state", net)
     x = net.as_input(x)
+    carry = Carry(net, x, state, mask)
     with threads_for(net.work, x):
-        y, final, _ = _forward(net, x, state, mask, None)
-    return to_rows(y), final
+        y, _ = net.forward(to_columns(x), None, carry.visit)
+    return to_rows(y), carry.end
 
 
 def step_with_state(
@@ -48,50 +82,77 @@ def step_with_state(
 ) -> tuple[Any, Carried]:
     """One training step on a piece of longer sequences: (loss before it, state to begin the next piece with).
 
-    The gradient goes back to the beginning of the piece and no further. Raises NonFiniteError, with the weights
-    unchanged, if the loss is NaN or infinite; ShapeError, SettingError.
+    The gradient goes back to the beginning of the piece and no further. Raises
+    NonFiniteError, with the weights unchanged, if the loss is NaN or infinite; ShapeError,
+    SettingError.
     Source: R. Williams and J. Peng, An efficient gradient-based algorithm for on-line training of recurrent network
     trajectories, Neural Computation 2 (1990): truncated backpropagation through time.
     """
     check_parts("step_with_state", net, loss, optimiser)
     x = net.as_input(x)
-    with threads_for(net.work, x):
-        optimiser.begin()
-        y, final, caches = _forward(net, x, state, mask, optimiser)
-        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
-        if not math.isfinite(value):
-            raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
-        net.backward(delta, caches, optimiser)
-        optimiser.update()
-    return value, final
+    carry = Carry(net, x, state, mask)
+    return step(net, loss, optimiser, x, target, carry.visit), carry.end
 
 
-def _forward(
-    net: Sequential, x: Array, state: Carried | None, mask: Any, learn: Learner | None
-) -> tuple[Array, Carried, list[Any]]:
-    a = to_columns(x)
-    net.shapes_from(a.shape[:-1])
-    if not any(isinstance(layer, Recurrent) for layer in net.layers):
-        raise SettingError("a network without a recurrent layer has no state to carry")
-    if state is not None and not (isinstance(state, list) and len(state) in (0, len(net.layers))):
-        raise SettingError(f"a state is what the piece before it returned, not {checks.shown(state)}")
-    if mask is not None:
-        mask = checks.array("Sequential", "the mask", mask, net.xp).astype(bool).T
-        if mask.shape != (a.shape[0], a.shape[-1]):
-            raise ShapeError(f"the mask must be (N, T) = {(a.shape[-1], a.shape[0])}, not {mask.shape[::-1]}")
-    final: Carried = []
-    caches = []
-    for i, layer in enumerate(net.layers):
-        if isinstance(layer, Recurrent):
-            begin = state[i] if state else None
-            _check(layer, begin, a.shape[-1])
-            a, end, cache = layer.run(a, learn, begin, mask)
-            final.append(end)
-        else:
-            a, cache = layer.forward(a, learn)
-            final.append(None)
-        caches.append(cache)
-    return a, final, caches
+class TruncatedSteps(Steps):
+    """Steps along N streams read side by side: each continues where the step before it stopped.
+
+    x is (pieces, N, T, I), or whole numbers (pieces, N, T) that stand for rows of 0 and 1
+    (one-hot); target is (pieces, N, T, ...). A step takes one piece of every stream, and
+    begins with the state that the piece before it left; an epoch begins with zeros.
+    """
+
+    how = "along the streams"
+
+    def as_data(self, x: Any) -> Array:
+        x = self.net.xp.asarray(x)
+        if x.dtype.kind in "iu":
+            (*_, classes) = self.net.layers[0].input_shape() or (1,)
+            self.one_hot = self.net.xp.eye(classes, dtype=self.net.dtype)
+            return x
+        self.one_hot = None
+        return self.net.as_input(x)
+
+    def some(self) -> Array:
+        return self.batch(0)[0]
+
+    def work(self) -> float:
+        return self.net.work(self.some())
+
+    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
+        super().begin(order, losses, at)
+        self.carried: Carried | None = None
+
+    def make(self, k: int) -> Any:
+        value, self.carried = step_with_state(self.net, self.loss, self.optimiser, *self.batch(k), self.carried)
+        return value
+
+    def size(self, k: int) -> int:
+        return self.x.shape[1]
+
+    def batch(self, k: int, part: slice = slice(None)) -> tuple[Array, Array]:
+        x, target = self.x[k][part], self.target[k][part]  # a text has one order
+        return x if self.one_hot is None else self.one_hot[x], target
+
+    def state(self) -> dict[str, Array]:
+        return {
+            f"{i}.{k}.{j}": part
+            for i, layer in enumerate(self.carried or [])
+            for k, parts in enumerate(layer or [])
+            for j, part in enumerate(parts)
+        }
+
+    def restore(self, state: dict[str, Array]) -> None:
+        if not state:
+            return
+        carried: dict[int, dict[int, list[Array]]] = {}
+        for name in sorted(state, key=lambda name: [*map(int, name.split("."))]):
+            i, k, _ = map(int, name.split("."))
+            carried.setdefault(i, {}).setdefault(k, []).append(self.net.xp.asarray(state[name]))
+        self.carried = [
+            [tuple(parts) for parts in carried[i].values()] if i in carried else None
+            for i in range(len(self.net.layers))
+        ]
 
 
 def _check(layer: Recurrent, state: State | None, N: int) -> None:

@@ -1,10 +1,13 @@
-"""Training: one step, and the loop around it."""
+"""Training: one step, steps in a row, and the loop over epochs.
+
+Letters: N examples in a batch, n examples in all; C the loss, δ = ∂C/∂y.
+"""
 
 import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,37 +16,33 @@ from scratchnet.backend.sparse import dense, is_sparse, length
 from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns
+from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, pair
-from scratchnet.engine.kernels import kind_of_steps
-from scratchnet.engine.kernels.compiling import clock
-from scratchnet.engine.layers.sequential import Sequential
+from scratchnet.engine.layers.sequential import Sequential, Visit
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, html_table, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.tuned import best
 from scratchnet.errors import DataError, NonFiniteError, SettingError
 
-if TYPE_CHECKING:
-    from scratchnet.runs.ranks import Ranks
-
-
-# No warnings of floating point: a loss that is no number stops us anyhow, and BLAS at times warns of what is no result.
+# Floating-point warnings are off: the step checks the loss itself, and BLAS sometimes
+# warns about intermediate values.
 QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
 
 
 @np.errstate(**QUIET)
-def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any) -> Any:
+def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, visit: Visit | None = None) -> Any:
     """One training step on a batch (batch first); returns the loss before it, C(x, target).
 
-    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On a GPU nobody waits for
-    the value here: it is returned as it is, on the device.)
+    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On
+    a GPU nobody waits for the value here: it is returned as it is, on the device.) Raises
+    SettingError for the optimiser of another network. `visit` is that of `Sequential.walk`.
     """
     check_parts("step", net, loss, optimiser)
     x = net.as_input(x)
     with threads_for(net.work, x):
-        optimiser.begin()
-        y, caches = net.forward(to_columns(x), optimiser)
-        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        value, delta, _, caches = net.cost(x, target, loss, optimiser, visit)
         if net.xp is np and not math.isfinite(value):
             raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
         net.backward(delta, caches, optimiser)
@@ -58,12 +57,77 @@ def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> s
     if not xp.isfinite(a).all():
         where = "already in the input"
     else:
-        for i, layer in enumerate(net.layers):
-            a, _ = layer.forward(a.copy())
-            if not xp.isfinite(a).all():
-                where = f"first in layer {i}, {layer}"
+        for layer, (y, _) in zip(net.layers, net.walk(a), strict=True):
+            if not xp.isfinite(y).all():
+                where = f"first in layer {net.layers.index(layer)}, {layer}"
                 break
     return f"the loss became {value} at step {number}: {where}; try a smaller learning rate or --clip-norm 1"
+
+
+class Steps:
+    """Training steps in a row: `step` on one batch of x and target after the other.
+
+    >>> steps.begin(order, losses)  # the order of the examples, and where the losses go
+    >>> steps.run(100)  # makes the next hundred, or fewer: it returns how many
+
+    Subclasses make the same steps in other ways: in compiled loops, as recorded CUDA
+    graphs, along sequences, or shared out among processes.
+    """
+
+    how: ClassVar[str] = "one at a time"  # in words
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, batch_size: int = 1
+    ) -> None:
+        self.net, self.loss, self.optimiser, self.batch_size = net, loss, optimiser, batch_size
+        self.x, self.target = self.as_data(x), checks.array("fit", "the target", target, net.xp)
+        checks.same_number("fit", self.x, self.target)
+        self.examples = length(self.x)
+
+    def as_data(self, x: Any) -> Array:
+        """The examples as an array that `batch` can take its batches from."""
+        return self.net.as_input(x)
+
+    def some(self) -> Array:
+        """A few examples as the network takes them."""
+        return self.x[:1]
+
+    def work(self) -> float:
+        """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
+        return self.net.work(self.x, self.batch_size)
+
+    def agree(self, settings: dict[str, Any]) -> None:
+        """Called once, before the first step, with the settings that all processes of a training must share."""
+
+    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
+        """Begin an epoch: step k takes batch k of this order and writes losses[k]; the first one to run is `at`."""
+        self.order, self.losses, self.at = order, losses, at
+
+    def run(self, n: int) -> int:
+        """Make the next steps, n at most; returns how many. Raises NonFiniteError, and then nothing has changed."""
+        self.losses[self.at] = self.make(self.at)
+        self.at += 1
+        return 1
+
+    def make(self, k: int) -> Any:
+        """Make step k of the epoch; returns its loss."""
+        return step(self.net, self.loss, self.optimiser, *self.batch(k))
+
+    def size(self, k: int) -> int:
+        """The number of examples in batch k."""
+        return min(self.batch_size, len(self.order) - k * self.batch_size)
+
+    def batch(self, k: int, part: slice = slice(None)) -> tuple[Array, Array]:
+        """(x, target) of batch k, or of a part of it."""
+        chosen = self.order[k * self.batch_size : (k + 1) * self.batch_size][part]
+        return self.x[chosen], self.target[chosen]
+
+    def state(self) -> dict[str, Array]:
+        """What the next step of the epoch depends on besides weights, optimiser and data."""
+        return {}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on, after `begin`, from what `state` returned."""
 
 
 @dataclasses.dataclass(repr=False)
@@ -74,6 +138,16 @@ class History:
     step_losses: list[float] = dataclasses.field(default_factory=list)
     running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
     begun: float = 0.0  # when that epoch began, in seconds of `clock`
+    carried: dict[str, Array] = dataclasses.field(default_factory=dict)  # `Steps.state` in the middle of that epoch
+
+    def resume(self, epoch: int, steps: int, net: Sequential) -> int:
+        """Make room for the losses of an epoch; returns how many of its steps were made before an interruption."""
+        done = self.step_losses[epoch * steps :]
+        del self.step_losses[epoch * steps :]
+        self.begun = self.begun if done else clock()
+        self.running = net.xp.full(steps, math.nan, net.dtype)
+        self.running[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
+        return len(done)
 
     @property
     def last(self) -> dict[str, float]:
@@ -116,6 +190,105 @@ def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
 
 
+def fastest(plain: Steps, steps: int, threads: int) -> Steps:
+    """The fastest way to make a training of so many steps: the plain one, unless kernels/ knows a faster."""
+    return plain
+
+
+class Training:
+    """A training whose decisions are made: arrays on the device, BLAS threads, and the kind of steps.
+
+    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...). `threads`
+    is "auto" or a number. `steps` is a kind of `Steps`; by default the fastest there is for
+    this network, on this device. Raises SettingError, ShapeError, DataError.
+    """
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, *, epochs: int = 1,
+        batch_size: int = 32, threads: str | int = "auto", steps: Callable[..., Steps] | None = None,
+    ) -> None:  # fmt: skip
+        check_parts("fit", net, loss, optimiser)
+        epochs, batch_size = checks.whole("fit", "epochs", epochs), checks.whole("fit", "batch_size", batch_size, 1)
+        self.net, self.loss, self.optimiser = net, loss, optimiser
+        self.steps = (steps or Steps)(net, loss, optimiser, x, target, batch_size)
+        check_fitting(net, loss, self.steps.some())
+        need_finite(net, self.steps.x)
+        self.epochs, self.batch_size, self.examples = epochs, batch_size, self.steps.examples
+        self.steps_per_epoch = -(-self.examples // batch_size)
+        self.threads = choose_threads(threads, self.steps.work())
+        self.steps = best(fastest)(self.steps, epochs * self.steps_per_epoch, self.threads)
+
+    @property
+    def how(self) -> str:
+        """How the steps are made, in words."""
+        return self.steps.how + ", in part compiled by Numba" * self.optimiser.compiled
+
+    def run(
+        self, *, valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True,
+        seed: int = 0, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None, steps_per_callback: int = 1,
+        history: History | None = None,
+    ) -> History:  # fmt: skip
+        """Train for all epochs; the arguments are those of `fit`."""
+        check_callbacks("fit", schedule, on_step, on_epoch)
+        check_history("fit", history, History, self.steps_per_epoch)
+        seed, shuffle = checks.whole("fit", "seed", seed), checks.flag("fit", "shuffle", shuffle)
+        steps_per_callback = checks.whole("fit", "steps_per_callback", steps_per_callback, 1)
+        valid = None if valid is None else pair("fit", "valid", valid)
+        history = history or History()
+        rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
+        self.steps.agree(
+            {
+                "epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates, "seed": seed,
+                "shuffle": shuffle,
+            }
+        )  # fmt: skip
+        with blas_threads(self.threads), np.errstate(**QUIET), _history_on_error(history):
+            for epoch in range(len(history.epochs), self.epochs):
+                if schedule is not None:
+                    rate = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
+                    self.optimiser.lr = rate
+                order = order_of(seed, epoch, self.examples) if shuffle else np.arange(self.examples)
+                self._epoch(epoch, order, history, on_step, steps_per_callback)
+                row = self._row(epoch, history)
+                if valid is not None:
+                    row |= score(self.net, self.loss, *valid)
+                history.epochs.append(row)
+                if on_epoch is not None:
+                    on_epoch(row)
+        return history
+
+    def _epoch(
+        self, epoch: int, order: np.ndarray, history: History, on_step: OnStep | None, steps_per_callback: int
+    ) -> None:
+        """All steps of an epoch, or those that are left of it; `history.running` has their losses."""
+        K = self.steps_per_epoch
+        together = K if on_step is None else steps_per_callback
+        k = history.resume(epoch, K, self.net)
+        self.steps.begin(self.net.xp.asarray(order), history.running, k)
+        self.steps.restore(history.carried)
+        while k < K:
+            k += self.steps.run(min(together - self.optimiser.steps % together, K - k))
+            if on_step is not None:
+                history.carried = self.steps.state()
+                on_step(epoch, k - 1, K, self.steps.losses[k - 1])
+        history.carried = {}
+
+    def _row(self, epoch: int, history: History) -> dict[str, float]:
+        """The epoch's row of the history. Raises NonFiniteError: on a GPU, a loss is looked at only here."""
+        losses = to_numpy(history.running)
+        row = {"epoch": epoch + 1, "lr": self.optimiser.lr}
+        row["train_loss"] = mean_loss(self.loss, losses, self.examples, self.batch_size)
+        row["seconds"] = clock() - history.begun
+        history.step_losses += losses.tolist()
+        history.running = None
+        if not math.isfinite(row["train_loss"]):
+            number = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
+            raise NonFiniteError(
+                describe_non_finite(self.net, self.steps.batch(0)[0], history.step_losses[number], number + 1)
+            )
+        return row
+
+
 def fit(
     net: Sequential,
     loss: Loss,
@@ -130,102 +303,39 @@ def fit(
     shuffle: bool = True,
     seed: int = 0,
     threads: str | int = "auto",
-    ranks: "Ranks | None" = None,
+    steps: Callable[..., Steps] | None = None,
     on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
-    together: int = 1,
+    steps_per_callback: int = 1,
     history: History | None = None,
 ) -> History:
     """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
 
-    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last batch of an epoch may be
-    smaller. A row of the history has epoch, lr, train_loss (mean per example over the epoch's steps), seconds,
-    and with `valid = (x, target)` valid_loss and, for classes, valid_accuracy. `threads` is "auto" or the number of
-    BLAS threads. `together` is how many steps may be made between two calls of `on_step`, where they are made many at a
-    time (see engine/kernels): it then sees those whose number is a multiple. With `history`, that training is
-    continued where it stopped, in the middle of an epoch too. Raises NonFiniteError, ShapeError, DataError.
+    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last
+    batch of an epoch may be smaller. A row of the history has epoch, lr, train_loss (mean
+    per example over the epoch's steps), seconds, and with `valid = (x, target)` valid_loss
+    and, for classes, valid_accuracy. `threads` is "auto" or the number of BLAS threads;
+    `steps` is a kind of `Steps`, by default the fastest. `steps_per_callback` is how many
+    steps may be made between two calls of `on_step`, which then sees those whose number is
+    a multiple. With `history`, that training is continued where it stopped, in the middle
+    of an epoch too. Raises NonFiniteError, ShapeError, DataError, SettingError.
 
-    Ctrl-C raises KeyboardInterrupt as everywhere in Python. What leaves `fit` that way, and every other
-    error of the training, has the attribute `history`: the epochs and steps that were made before it. The
-    network keeps what it has learnt up to there.
+    Ctrl-C raises KeyboardInterrupt, as everywhere in Python. Whatever leaves `fit` in that
+    way, and every other error of the training, has the attribute `history`: the epochs and
+    steps that were made before it. The network keeps what it has learnt up to there.
 
     >>> try:
     ...     history = sn.fit(net, loss, optimiser, x, target, epochs=1000)
     ... except KeyboardInterrupt as stopped:
     ...     history = stopped.history
     """
-    check_parts("fit", net, loss, optimiser)
-    check_callbacks("fit", schedule, on_step, on_epoch)
-    epochs, batch_size = checks.whole("fit", "epochs", epochs), checks.whole("fit", "batch_size", batch_size, 1)
-    seed, together = checks.whole("fit", "seed", seed), checks.whole("fit", "together", together, 1)
-    shuffle = checks.flag("fit", "shuffle", shuffle)
-    x, target = net.as_input(x), checks.array("fit", "the target", target, net.xp)
-    checks.same_number("fit", x, target)
-    check_fitting(net, loss, x)
-    check_history("fit", history, History, -(-length(x) // batch_size))
-    valid = None if valid is None else pair("fit", "valid", valid)
-    if ranks is not None:
-        rates = [schedule(e) for e in range(min(epochs, 100))] if schedule is not None else optimiser.lr
-        settings = {
-            "epochs": epochs,
-            "batch size": batch_size,
-            "learning rate": rates,
-            "seed": seed,
-            "shuffle": shuffle,
-        }
-        ranks.compare_training(net, loss, optimiser, x, target, settings)
-    need_finite(net, x)
-    history = history or History()
-    n, steps = length(x), -(-length(x) // batch_size)
-    threads = choose_threads(threads, net.work(x, batch_size))
-    # steps are made many at a time where they can be
-    kind = kind_of_steps(net, loss, optimiser, x, batch_size, epochs * steps, threads) if ranks is None else None
-    many = kind(net, loss, optimiser, x, target, batch_size) if kind else None
-    optimiser.prepare(epochs * steps)
-    together = together if on_step is not None else steps
-    with blas_threads(threads), np.errstate(**QUIET), _history_on_error(history):
-        for epoch in range(len(history.epochs), epochs):
-            done = history.step_losses[epoch * steps :]  # of this epoch, before the training was interrupted
-            del history.step_losses[epoch * steps :]
-            start = history.begun = history.begun if done else clock()
-            if schedule is not None:
-                optimiser.lr = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
-            order = net.xp.asarray(order_of(seed, epoch, n) if shuffle else np.arange(n))
-            losses = history.running = net.xp.full(steps, math.nan, net.dtype)
-            losses[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
-            k = len(done)
-            if many is not None:
-                many.begin(order, losses, k)
-            while k < steps:
-                if many is not None:
-                    k += many.run(min(together - optimiser.steps % together, steps - k))
-                    if net.xp is np and not math.isfinite(losses[k - 1]):
-                        batch = order[(k - 1) * batch_size : k * batch_size]
-                        bad = describe_non_finite(net, x[batch], float(losses[k - 1]), optimiser.steps + 1)
-                        raise NonFiniteError(bad)
-                else:
-                    batch = order[k * batch_size : (k + 1) * batch_size]
-                    if ranks is None:
-                        losses[k] = step(net, loss, optimiser, x[batch], target[batch])
-                    else:
-                        losses[k] = ranks.step(net, loss, optimiser, x, target, batch)
-                    k += 1
-                if on_step is not None:
-                    on_step(epoch, k - 1, steps, losses[k - 1])
-            row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": mean_loss(loss, losses, n, batch_size)}
-            row["seconds"] = clock() - start
-            history.step_losses += to_numpy(losses).tolist()
-            history.running = None
-            if not math.isfinite(row["train_loss"]):  # found here on a GPU, at the step itself on a CPU
-                number = int(np.flatnonzero(~np.isfinite(history.step_losses))[0])
-                bad = describe_non_finite(net, x[:batch_size], history.step_losses[number], number + 1)
-                raise NonFiniteError(bad)
-            if valid is not None and (ranks is None or ranks.rank == 0):
-                row |= score(net, loss, *valid)
-            history.epochs.append(row)
-            if on_epoch is not None:
-                on_epoch(row)
-    return history
+    training = Training(
+        net, loss, optimiser, x, target, epochs=epochs, batch_size=batch_size, threads=threads, steps=steps
+    )
+    return training.run(
+        valid=valid, schedule=schedule, shuffle=shuffle, seed=seed, on_step=on_step, on_epoch=on_epoch,
+        steps_per_callback=steps_per_callback, history=history,
+    )  # fmt: skip
 
 
 def need_finite(net: Sequential, x: Array) -> None:

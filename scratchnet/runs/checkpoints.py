@@ -22,8 +22,8 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.compiling import clock
 from scratchnet.engine.kernels import compiled_steps
-from scratchnet.engine.kernels.compiling import clock
 from scratchnet.engine.layers.sequential import FORMAT, Sequential, describe
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.params import check_names
@@ -34,6 +34,7 @@ from scratchnet.models.network import TRAINING
 from scratchnet.runs.stop import Stop
 
 KEPT = 2  # checkpoints, besides the best model
+CARRIED = f"{TRAINING}carried."  # arrays of this prefix are the states of `Steps.state`
 BEST = "best.safetensors"
 PAUSE = 10.0  # seconds between checkpoints at the ends of epochs, if no other rhythm is asked for
 
@@ -61,9 +62,7 @@ def environment(threads: int, device: str, ranks: int = 1, steps: str = "one at 
 
 def settings_of(optimiser: Optimiser) -> dict[str, Any]:
     """The optimiser's kind and its options; not `lr`, which a schedule sets."""
-    names = ("seed", "weight_decay", "clip_norm", "momentum", "nesterov", "betas", "eps")
-    options = {name: getattr(optimiser, name) for name in names if hasattr(optimiser, name)}
-    return json.loads(json.dumps({"type": type(optimiser).__name__, **options}))
+    return json.loads(json.dumps({"type": type(optimiser).__name__, "seed": optimiser.seed, **optimiser.options()}))
 
 
 def write_checkpoint(
@@ -72,6 +71,7 @@ def write_checkpoint(
     """Write all that a training needs to go on, `k` steps into the epoch after those of the history. Raises OSError."""
     running = [] if k == 0 or history.running is None else to_numpy(history.running[:k]).tolist()
     arrays = {f"{TRAINING}{name}": to_numpy(a) for name, a in optimiser.state().items()}
+    arrays |= {f"{CARRIED}{name}": to_numpy(a) for name, a in history.carried.items()} if k else {}
     arrays[f"{TRAINING}step_losses"] = np.array(history.step_losses + running, np.float64)
     training = {
         "optimiser": settings_of(optimiser), "steps": optimiser.steps, "lr": optimiser.lr, "k": k,
@@ -102,8 +102,10 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
     if recorded != now:
         raise file.error(f"was written with the optimiser {short(recorded)}, which is not {short(now)}")
     vectors = optimiser.state()
-    check_names([*net.params, *(TRAINING + name for name in (*vectors, "step_losses"))], file.entries, f"{file.path}: ")
+    known = [name for name in file.entries if not name.startswith(CARRIED)]
+    check_names([*net.params, *(TRAINING + name for name in (*vectors, "step_losses"))], known, f"{file.path}: ")
     values = {name: file.read(name) for name in file.entries}
+    carried = {name.removeprefix(CARRIED): a for name, a in values.items() if name.startswith(CARRIED)}
     for name, a in vectors.items():
         if values[TRAINING + name].shape != a.shape:
             raise file.error(f"the optimiser's {name} has {values[TRAINING + name].size} numbers, not {a.size}")
@@ -111,7 +113,8 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
     for name, a in vectors.items():
         a[...] = net.xp.asarray(values[TRAINING + name])
     optimiser.steps, optimiser.lr = steps, lr
-    return History(epochs, values[f"{TRAINING}step_losses"].tolist(), begun=clock() - elapsed)
+    losses = values[f"{TRAINING}step_losses"].tolist()
+    return History(epochs, losses, begun=clock() - elapsed, carried=carried)
 
 
 def training_of(file: TensorFile) -> dict[str, Any]:

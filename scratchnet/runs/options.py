@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from scratchnet.engine.schedules import PerEpoch, parse_schedule
 from scratchnet.errors import CheckpointError, SettingError
 
 
@@ -65,12 +64,16 @@ class CommonOptions:
         need(0 <= self.seed < 2**63, "--seed", "a number from 0 and below 2^63", self.seed)
         need(self.threads == "auto" or 0 < whole_number(self.threads) <= MOST_THREADS, "--threads",
              f"auto or a number from 1 to {MOST_THREADS:,}", self.threads)  # fmt: skip
+        from scratchnet.engine.schedules import parse_schedule  # it needs NumPy, which --help does not
+
         parse_schedule(self.schedule, self.lr, self.epochs)
         need(self.checkpoint_every >= 0, "--checkpoint-every", "a number of steps, or 0", self.checkpoint_every)
 
     def without_effect(self, study: str) -> dict[str, str]:
         """Options that change nothing in this study beside the others that are given: (name, why), in words."""
         found = {"data_dir": f"on {study}, whose data are in no folder"}
+        from scratchnet.engine.schedules import PerEpoch, parse_schedule
+
         if isinstance(parse_schedule(self.schedule, self.lr, max(1, self.epochs)), PerEpoch):
             found["lr"] = f"with --schedule '{self.schedule}', which names the rates: give --schedule constant too"
         if self.optimizer != "sgd":

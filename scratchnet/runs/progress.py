@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scratchnet.engine.kernels.compiling import clock
+from scratchnet.engine.compiling import clock
 
 
 def many(n: int, thing: str) -> str:

@@ -27,10 +27,8 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.cli import RANK_VARIABLES, patience
-from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.training import describe_non_finite
 from scratchnet.errors import Interrupted, NonFiniteError, RanksError, ScratchnetError, SettingError, install_command
 from scratchnet.runs.agreement import Message, Said, judge, of_data, of_program, of_training, of_weights
 
@@ -205,33 +203,6 @@ class Ranks:
             self.comm.Allreduce(self.MPI.IN_PLACE, host)
             x.set(host)
         return x
-
-    def step(self, net: Sequential, loss: Loss, optimiser: "Optimiser", x: Array, target: Array, batch: Array) -> float:
-        """One training step of all ranks on the examples `batch` of x and target; returns the loss of the whole batch.
-
-        The loss and the wish to stop travel at the end of the gradient vector, so that the step has one all-reduce.
-        """
-        self.training = True
-        first, last, share = self.share(len(batch))
-        self.whole = len(batch) < self.size
-        mine = batch[first:last]
-        optimiser.first_example, optimiser.ranks = first, self
-        optimiser.begin()
-        fixed = net.store.fixed.copy()  # running means, which change in backward
-        y, caches = net.forward(to_columns(net.as_input(x[mine])), optimiser)
-        value, delta = loss.forward(y, to_columns(loss.as_target(target[mine], y)))
-        part = share if loss.averages or self.whole else 1.0
-        delta *= part
-        net.backward(delta, caches, optimiser)
-        message = net.store.message
-        message[-1], message[-2] = value * part, float(self.stop_asked)
-        self.all_reduce(message)
-        value, self.stop_agreed = float(message[-1]), bool(message[-2] > 0)
-        if not math.isfinite(value):
-            net.store.fixed[...] = fixed
-            raise NonFiniteError(describe_non_finite(net, x[batch], value, optimiser.steps + 1))
-        optimiser.update()
-        return value
 
     def once_per_host(
         self, load: Callable[[], tuple[Any, tuple[np.ndarray, ...]]]

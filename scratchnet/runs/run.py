@@ -6,7 +6,8 @@ import json
 import math
 import platform
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,14 @@ from rich.table import Table
 import scratchnet
 from scratchnet.backend.devices import cuda_problem
 from scratchnet.backend.sparse import length
-from scratchnet.backend.threads import choose_threads
 from scratchnet.cli import console
-from scratchnet.engine.kernels import kind_of_steps
-from scratchnet.engine.kernels.compiling import told
+from scratchnet.engine.compiling import told
 from scratchnet.engine.layers import Dropout, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of, outputs
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import History, fit
+from scratchnet.engine.training import History, Steps, Training
 from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile
@@ -43,6 +42,7 @@ from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.progress import ProgressLines, many, number
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
+from scratchnet.runs.shared import shared
 from scratchnet.runs.stop import Stop, stop_on_signal
 
 TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
@@ -67,6 +67,14 @@ def versions() -> dict[str, str]:
         "scipy": scipy.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def train_accuracy(training: Training) -> dict[str, float]:
+    """The accuracy on the first training examples, where the outputs are classes."""
+    y = outputs(training.net, training.steps.x[:SAMPLE])
+    if y.ndim != 2 or y.shape[1] < 2:
+        return {}
+    return {"train_accuracy": accuracy(y, labels_of(training.steps.target[:SAMPLE]))}
 
 
 class Run:
@@ -126,52 +134,37 @@ class Run:
     def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
-    def fit(self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None,
-            shuffle: bool = True) -> History:  # fmt: skip
-        """Train as the options say, with a progress bar (plain lines where the output is not a terminal)."""
+    def fit(
+        self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None, *,
+        shuffle: bool = True, batch_size: int | None = None, steps: type[Steps] = Steps,
+        judge: Callable[[], dict[str, float]] | None = None,
+    ) -> History:  # fmt: skip
+        """Train as the options say, with a progress bar (plain lines where the output is not a terminal).
+
+        `judge` adds to the row of every epoch; by default the training accuracy, where there are classes.
+        """
         o = self.options
         self.fits += 1
         optimiser = optimiser_of(net, o)
         checkpoint = self._checkpoint(length(train[0]))
         history = read_checkpoint(checkpoint, net, optimiser) if checkpoint else History()
-        wanted = o.threads
-        if checkpoint and wanted == "auto":  # a probe could decide otherwise than the first time
-            wanted = training_of(checkpoint)["environment"]["threads"]
-        if self.ranks and wanted == "auto" and self.ranks.host.size > 1:  # the ranks share the cores
-            wanted = "1"
-        threads = choose_threads(wanted, net.work(train[0], o.batch_size))
-        chosen = " (auto)" if o.threads == "auto" else ""
-        why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
-        x, target = net.as_input(train[0]), net.xp.asarray(train[1])
-        steps = o.epochs * -(-length(x) // o.batch_size)
-        kind = None if self.ranks else kind_of_steps(net, loss, optimiser, x, o.batch_size, steps, threads)
-        why += f", steps {kind.how}" if kind else ""
-        optimiser.prepare(steps)
-        how = kind.how if kind else "one at a time" + ", in part compiled by Numba" * optimiser.compiled
-        place = environment(threads, net.device, self.ranks.size if self.ranks else 1, how)
-        self.say(
-            f"{many(net.size, 'parameter')}, {many(length(train[0]), 'training example')}, {many(o.epochs, 'epoch')} "
-            f"of batches of {o.batch_size}; device {net.device}{why}, {many(threads, 'BLAS thread')}{chosen}, {o.dtype}"
-            + (f"; {many(self.ranks.size, 'rank')}" if self.ranks else "")
-        )
-        if checkpoint:
-            self.say(f"resumed from {checkpoint.path}, after {optimiser.steps:,} steps")
-            others = differences(training_of(checkpoint)["environment"], place)
-            if others:
-                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {others}")
-        self.metrics |= {"device": net.device, "threads": threads} | ({"ranks": self.ranks.size} if self.ranks else {})
-        progress = ProgressLines(self.console, o.epochs, length(train[0]))
-        sample = (x[:SAMPLE], labels_of(target[:SAMPLE]))
+        training = Training(
+            net, loss, optimiser, *train, epochs=o.epochs, batch_size=batch_size or o.batch_size,
+            threads=self._threads(checkpoint), steps=shared(self.ranks, steps) if self.ranks else steps,
+        )  # fmt: skip
+        self.metrics |= {"device": net.device, "threads": training.threads}
+        self.metrics |= {"ranks": self.ranks.size} if self.ranks else {}
+        place = environment(training.threads, net.device, self.ranks.size if self.ranks else 1, training.how)
+        self._announce(training, checkpoint, place)
+        progress = ProgressLines(self.console, o.epochs, training.examples)
+        judge = judge or partial(train_accuracy, training)
 
         def on_epoch(row: dict[str, float]) -> None:
-            if not self.leads:
-                return
-            y = outputs(net, sample[0])
-            if y.ndim == 2 and y.shape[1] > 1:
-                row["train_accuracy"] = accuracy(y, sample[1])
-            if not asked.number:  # at SIGHUP there is no terminal any more to write to
-                progress.epoch(row)
-            checkpoints.on_epoch(row)
+            if self.leads:
+                row |= judge()
+                if not asked.number:  # at SIGHUP there is no terminal any more to write to
+                    progress.epoch(row)
+                checkpoints.on_epoch(row)
 
         def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
             if not asked.number:
@@ -185,23 +178,16 @@ class Run:
 
         with stop_on_signal() as asked, progress, told(compiling):
             stop = Stop() if self.ranks else asked
-            about = {"run": self._identity(length(x)), "environment": place}
+            about = {"run": self._identity(training.examples), "environment": place}
             checkpoints = Checkpoints(
-                self._folder(),
-                net,
-                optimiser,
-                about,
-                stop=stop,
-                every=o.checkpoint_every,
-                say=self.say,
+                self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say,
                 writes=self.leads,
-            )
+            )  # fmt: skip
             checkpoints.begin(history)
-            self.history = fit(
-                net, loss, optimiser, x, target, epochs=o.epochs, batch_size=o.batch_size, valid=valid,
-                schedule=parse_schedule(o.schedule, o.lr, o.epochs), shuffle=shuffle, seed=o.seed, threads=threads,
-                ranks=self.ranks, on_step=on_step, on_epoch=on_epoch, history=history,
-                together=math.gcd(o.checkpoint_every, TOGETHER),
+            self.history = training.run(
+                valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
+                shuffle=shuffle, seed=o.seed, on_step=on_step, on_epoch=on_epoch, history=history,
+                steps_per_callback=math.gcd(o.checkpoint_every, TOGETHER),
             )  # fmt: skip
             self.kept = checkpoints.end()
         last = self.history.last
@@ -214,11 +200,38 @@ class Run:
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),
-            "examples_per_second": round(length(x) * len(self.history.epochs) / seconds, 1),
+            "examples_per_second": round(training.examples * len(self.history.epochs) / seconds, 1),
             "train_loss": self.history.last["train_loss"],
             "valid_accuracy": self.history.last.get("valid_accuracy"),
         }
         return self.history
+
+    def _threads(self, checkpoint: TensorFile | None) -> str:
+        """The option --threads; `auto` stays what it was when a run goes on, since a probe could decide otherwise."""
+        wanted = self.options.threads
+        if wanted == "auto" and self.ranks and self.ranks.host.size > 1:  # the ranks share the cores
+            return "1"
+        if wanted == "auto" and checkpoint:
+            return training_of(checkpoint)["environment"]["threads"]
+        return wanted
+
+    def _announce(self, training: Training, checkpoint: TensorFile | None, place: dict[str, str]) -> None:
+        """Say what is going to happen, and whether it continues something."""
+        o, net = self.options, training.net
+        chosen = " (auto)" if o.threads == "auto" else ""
+        why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
+        how = f", steps {training.how}" if training.how != Steps.how else ""
+        self.say(
+            f"{many(net.size, 'parameter')}, {many(training.examples, 'training example')}, "
+            f"{many(o.epochs, 'epoch')} of batches of {o.batch_size}; device {net.device}{why}{how}, "
+            f"{many(training.threads, 'BLAS thread')}{chosen}, {o.dtype}"
+            + (f"; {many(self.ranks.size, 'rank')}" if self.ranks else "")
+        )
+        if checkpoint:
+            self.say(f"resumed from {checkpoint.path}, after {training.optimiser.steps:,} steps")
+            others = differences(training_of(checkpoint)["environment"], place)
+            if others:
+                self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {others}")
 
     def _folder(self) -> Path:
         """Where this training's checkpoints are; a study that trains several networks has a folder for each."""

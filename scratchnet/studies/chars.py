@@ -10,7 +10,6 @@ after A. Karpathy, The unreasonable effectiveness of recurrent neural networks (
 
 import io
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,18 +17,15 @@ from typing import Literal
 import numpy as np
 
 from scratchnet.backend.arrays import to_numpy
-from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine.layers import LSTM, Linear, Sequential
 from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.losses import CrossEntropyLoss, Loss
-from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.sequences import run_with_state, step_with_state
+from scratchnet.engine.sequences import TruncatedSteps, run_with_state
 from scratchnet.errors import DataError, SettingError
 from scratchnet.files.reading import open_regular
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
-from scratchnet.runs.progress import ProgressLines
-from scratchnet.runs.run import Run, optimiser_of
+from scratchnet.runs.run import Run
 
 MOST = 1_000  # different characters: more than that is not a text
 
@@ -63,8 +59,6 @@ class Options(CommonOptions):
         need(0 < self.temperature < float("inf"), "--temperature", "a number above 0", self.temperature)
         if self.text is None:
             raise SettingError("say which text to learn: --text FILE")
-        if self.resume is not None or self.distributed:
-            raise SettingError("chars can be neither resumed nor distributed: leave out --resume and --distributed")
 
 
 PRESETS = {
@@ -139,36 +133,26 @@ def write(net: Sequential, vocabulary: list[str], prompt: str, n: int, temperatu
     return "".join(written)
 
 
+def pieces(ids: np.ndarray, N: int, T: int) -> tuple[np.ndarray, np.ndarray]:
+    """(characters, those that follow them), each (steps, N, T): what every step reads of every stream."""
+    whole = streams(ids, N, T)
+    steps = whole.shape[1] // T
+    return tuple(part.reshape(N, steps, T).swapaxes(0, 1) for part in (whole[:, :-1], whole[:, 1:]))  # type: ignore
+
+
 def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> None:
     """All epochs of truncated backpropagation; fills the run's history."""
-    o, loss, lstm = result.options, CrossEntropyLoss(classes="last"), net.layers[0]
+    o, lstm = result.options, net.layers[0]
     assert isinstance(o, Options) and isinstance(lstm, LSTM)
     eye = net.xp.eye(lstm.input_size, dtype=net.dtype)
-    optimiser, rate = optimiser_of(net, o), parse_schedule(o.schedule, o.lr, o.epochs)
-    data = net.xp.asarray(streams(text, o.batch_size, o.length))
-    steps = data.shape[1] // o.length
-    optimiser.prepare(o.epochs * steps)
-    threads = choose_threads(o.threads, lstm.operations((o.length, lstm.input_size)) * o.batch_size)
-    progress = ProgressLines(result.console, o.epochs, o.batch_size * o.length * steps)
-    result.metrics |= {"device": net.device, "threads": threads}
     result.say(
-        f"{net.size:,} parameters, {len(text):,} characters to train on, {len(valid):,} to validate by; in a step "
-        f"{o.batch_size} streams of {o.length} characters; {threads} BLAS thread{'s' * (threads > 1)}"
+        f"{len(text):,} characters to train on, {len(valid):,} to validate by; in a step {o.batch_size} streams of "
+        f"{o.length} characters"
     )
-    with blas_threads(threads), progress:
-        for epoch in range(o.epochs):
-            start, state, losses = time.perf_counter(), None, []
-            optimiser.lr = float(rate(epoch))
-            for k in range(steps):
-                piece = data[:, k * o.length : (k + 1) * o.length + 1]
-                value, state = step_with_state(net, loss, optimiser, eye[piece[:, :-1]], piece[:, 1:], state)
-                losses.append(float(value))
-                progress.step(epoch, k, steps, value)
-            row = {"epoch": epoch + 1, "lr": optimiser.lr, "train_loss": float(np.mean(losses)),
-                   "valid_loss": read_on(net, eye, valid), "seconds": time.perf_counter() - start}  # fmt: skip
-            result.history.step_losses += losses
-            result.history.epochs.append(row)
-            progress.epoch(row)
+    result.fit(
+        net, CrossEntropyLoss(classes="last"), pieces(text, o.batch_size, o.length), batch_size=1, shuffle=False,
+        steps=TruncatedSteps, judge=lambda: {"valid_loss": read_on(net, eye, valid)},
+    )  # fmt: skip
 
 
 def run(study: str, o: Options) -> int:
@@ -193,8 +177,6 @@ def run(study: str, o: Options) -> int:
         result.metrics |= {
             "characters": len(text),
             "vocabulary": len(vocabulary),
-            "train_seconds": round(sum(row["seconds"] for row in result.history.epochs), 3),
-            "train_loss": last["train_loss"],
             "valid_loss": last["valid_loss"],
             "valid_bits_per_character": last["valid_loss"] / math.log(2),
             "sample": written,

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.cli import guard, parse
-from scratchnet.engine.columns import to_columns
+from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.learner import Learner
@@ -72,7 +72,7 @@ def gradient_norms(net: Sequential, x: np.ndarray, target: np.ndarray) -> np.nda
         y, state, cache = recurrent.run(a[None], learn, state)
         pieces.append((learn, cache))
     out, cache = linear.forward(y)
-    _, delta = loss.forward(out, to_columns(loss.as_target(target, out)))
+    delta = to_columns(loss(to_rows(out), target)[1])
     dh = linear.backward(delta, cache, Learner())
     assert dh is not None
     norms, zero, back = [], np.zeros_like(dh), None

@@ -26,6 +26,7 @@ from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import order_of
 from scratchnet.runs.ranks import Ranks
 from scratchnet.runs.run import optimiser_of
+from scratchnet.runs.shared import shared
 
 N, STEPS = 230, 100
 OPTIMISERS = {
@@ -186,6 +187,14 @@ class InAnotherOrder(Training):
         return batch[self.order]
 
 
+def shared_step(ranks: Ranks, net: Any, loss: Any, optimiser: Any, x: Any, target: Any, batch: Any) -> float:
+    """One step of all ranks on the examples `batch` of x and target."""
+    steps, losses = shared(ranks)(net, loss, optimiser, x, target, len(batch)), np.zeros(1)
+    steps.begin(batch, losses)
+    steps.run(1)
+    return float(losses[0])
+
+
 def run(case: Case, ranks: Ranks) -> dict[str, Any]:
     unstable = case.name in UNSTABLE
     alone, together, fresh = Training(case), Training(case), Training(case)
@@ -197,12 +206,12 @@ def run(case: Case, ranks: Ranks) -> dict[str, Any]:
             one.optimiser.lr = case.rates[s] if case.rates else one.optimiser.lr
         if unstable:
             fresh.become(alone)
-            ranks.step(fresh.net, case.loss, fresh.optimiser, case.x, case.target, batch)
+            shared_step(ranks, fresh.net, case.loss, fresh.optimiser, case.x, case.target, batch)
         for control in controls:
             other = control.of(batch)
             sn.step(control.net, case.loss, control.optimiser, case.x[other], case.target[other])
         a = float(sn.step(alone.net, case.loss, alone.optimiser, case.x[batch], case.target[batch]))
-        b = ranks.step(together.net, case.loss, together.optimiser, case.x, case.target, batch)
+        b = shared_step(ranks, together.net, case.loss, together.optimiser, case.x, case.target, batch)
         worst_loss = max(worst_loss, abs(a - b) / max(1.0, abs(a)))
         worst_step = max(worst_step, fresh.far_from(alone)) if unstable else 0.0
         bits = hashlib.sha256(together.state().tobytes()).hexdigest()

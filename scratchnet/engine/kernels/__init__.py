@@ -5,38 +5,68 @@
 `compiled_steps.py` runs both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers do.
 """
 
-from scratchnet.backend.arrays import Array
+import numpy as np
+
+from scratchnet.backend.sparse import is_sparse
+from scratchnet.engine import training
 from scratchnet.engine.kernels import compiled_steps, gru, lstm
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
 from scratchnet.engine.kernels.graph_steps import GraphSteps
-from scratchnet.engine.kernels.steps import Steps, supported, supported_in_batches
-from scratchnet.engine.layers import GRU, LSTM, Sequential
-from scratchnet.engine.losses import Loss
-from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
+from scratchnet.engine.layers import GRU, LSTM
+from scratchnet.engine.optim import Adam, Optimiser
+from scratchnet.engine.training import Steps
 from scratchnet.engine.tuned import hand_in
 
 __all__ = [
-    "CompiledBatches", "CompiledSteps", "GraphSteps", "Steps", "kind_of_steps", "supported", "supported_in_batches",
+    "CompiledBatches", "CompiledSteps", "GraphSteps", "KernelSteps", "compile_parts", "kind_of_steps",
+    "supported", "supported_in_batches",
 ]  # fmt: skip
 
 hand_in(LSTM, lstm)
 hand_in(GRU, gru)
 
 
-def kind_of_steps(
-    net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, batch_size: int, steps: int, threads: int
-) -> type[Steps] | None:
-    """What can make this training of so many steps many at a time, or None where the readable step has to make them.
+def fastest(plain: Steps, steps: int, threads: int) -> Steps:
+    """The fastest way to make a training of so many steps, in place of plain ones."""
+    kind = kind_of_steps(plain, steps, threads)
+    if kind is Steps:
+        compile_parts(plain.optimiser, steps)
+        return plain
+    return kind(plain.net, plain.loss, plain.optimiser, plain.x, plain.target, plain.batch_size)
+
+
+def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
+    """What can make these steps many at a time, or `Steps` where the readable step has to make them.
 
     The compiled steps on batches use one thread.
     """
-    one = supported(net, loss, optimiser, batch_size) is None
-    if x.ndim != 2 or not (one or supported_in_batches(net, loss, optimiser) is None):
-        return None
+    net, loss, optimiser = plain.net, plain.loss, plain.optimiser
+    one = supported(net, loss, optimiser, plain.batch_size) is None
+    if type(plain) is not Steps or plain.x.ndim != 2 or is_sparse(plain.x):
+        return Steps
+    if not (one or supported_in_batches(net, loss, optimiser) is None):
+        return Steps
     if net.device == "cuda":
-        return GraphSteps if one else None
+        return GraphSteps if one else Steps
     if not compiled_steps.installed():
-        return None
+        return Steps
     if one:
-        return CompiledSteps if steps >= compiled_steps.FEW else None
-    return CompiledBatches if steps >= compiled_steps.FEW_BATCHES and threads == 1 else None
+        return CompiledSteps if steps >= compiled_steps.MIN_STEPS_TO_COMPILE else Steps
+    return CompiledBatches if steps >= compiled_steps.MIN_BATCHES_TO_COMPILE and threads == 1 else Steps
+
+
+def compile_parts(optimiser: Optimiser, steps: int) -> None:
+    """Have the parts of the readable step compiled that are worth it in a training of so many steps."""
+    w = optimiser.w
+    if type(w) is not np.ndarray or w.size * steps < compiled_steps.MIN_UPDATES_TO_COMPILE:
+        return
+    if compiled_steps.installed():
+        optimiser.compiled = True
+        if isinstance(optimiser, Adam):
+            from scratchnet.engine.kernels.adam import direction
+
+            optimiser.direction = direction
+
+
+hand_in(training.fastest, fastest)

@@ -11,13 +11,17 @@ import numpy as np
 
 from scratchnet.backend.arrays import LINE, Array, aligned_zeros
 from scratchnet.backend.products import small_products
-from scratchnet.engine.kernels.steps import Steps
+from scratchnet.engine.kernels.steps import KernelSteps
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import SGD, Adam, Optimiser
+from scratchnet.engine.training import describe_non_finite
+from scratchnet.errors import NonFiniteError
 
-#: Up to so many steps, on one example and on batches, loading or compiling them would take longer than they save
-FEW, FEW_BATCHES = 50_000, 10_000
+#: Below these numbers of steps, on one example and on batches, compiling costs more than it saves
+MIN_STEPS_TO_COMPILE, MIN_BATCHES_TO_COMPILE = 50_000, 10_000
+#: The same for the parts of a step that are compiled by themselves: parameters times steps
+MIN_UPDATES_TO_COMPILE = 1_000_000_000
 
 
 def installed() -> bool:
@@ -25,8 +29,8 @@ def installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-class CompiledSteps(Steps):
-    __doc__ = Steps.__doc__
+class CompiledSteps(KernelSteps):
+    __doc__ = KernelSteps.__doc__
     how = "compiled by Numba"
 
     def __init__(
@@ -36,7 +40,7 @@ class CompiledSteps(Steps):
         self.w, self.real = net.store.values, net.dtype.type
         sizes = np.array([layer.out_features for layer in self.linears])
         line = LINE // net.dtype.itemsize
-        room = -(-sizes * min(batch_size, len(x)) // line) * line  # for the outputs of each layer
+        room = -(-sizes * min(batch_size, self.examples) // line) * line  # for the outputs of each layer
         starts = [(la.W.start, -1 if la.b is None else la.b.start) for la in self.linears]
         inputs = [layer.in_features for layer in self.linears]
         # rows as in step.py
@@ -49,13 +53,17 @@ class CompiledSteps(Steps):
         self.order, self.losses, self.at = np.ascontiguousarray(order, np.int64), losses, at
 
     def run(self, n: int) -> int:
-        """Make the next n steps; fewer if a loss is NaN or infinite: that step changes nothing, and is the last."""
+        """Make the next n steps. Raises NonFiniteError at a loss that is not finite: that step changes nothing."""
         begin, end, finite = self.at, self.at + n, True
         while self.at < end and finite:
             made = self._make(min(end - self.at, 100 - self.optimiser.steps % 100))  # a hundred, as `count` asks for
             self.at += made
             finite = np.isfinite(self.losses[self.at - 1])
             self.optimiser.count(made - (not finite))
+        if not finite:
+            k = self.at - 1
+            value = float(self.losses[k])
+            raise NonFiniteError(describe_non_finite(self.net, self.batch(k)[0], value, self.optimiser.steps + 1))
         return self.at - begin
 
     def _make(self, n: int) -> int:
@@ -68,7 +76,7 @@ class CompiledSteps(Steps):
 
 
 class CompiledBatches(CompiledSteps):
-    __doc__ = Steps.__doc__
+    __doc__ = KernelSteps.__doc__
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
@@ -85,7 +93,7 @@ class CompiledBatches(CompiledSteps):
             self.rule = MOMENTUM, none, optimiser.v, (0.0, optimiser.momentum), 0.0
         else:
             self.rule = PLAIN, none, none, (0.0, 0.0), 0.0
-        self.rows = aligned_zeros(min(batch_size, len(x)) * x.shape[1], net.dtype, np)
+        self.rows = aligned_zeros(min(batch_size, self.examples) * self.x.shape[1], net.dtype, np)
         self.g = aligned_zeros(max(la.W.size for la in self.linears), net.dtype, np)
 
     def _make(self, n: int) -> int:

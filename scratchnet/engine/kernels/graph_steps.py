@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels.steps import Steps
+from scratchnet.engine.kernels.steps import KernelSteps
 from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
@@ -31,8 +31,8 @@ def compiled(xp: ModuleType, dtype: str) -> Any:
     return xp.RawModule(code=source, options=("-DREAL=" + {"float32": "float", "float64": "double"}[dtype],))
 
 
-class GraphSteps(Steps):
-    __doc__ = Steps.__doc__
+class GraphSteps(KernelSteps):
+    __doc__ = KernelSteps.__doc__
     how = "in CUDA graphs"
 
     def __init__(
@@ -43,8 +43,8 @@ class GraphSteps(Steps):
         self.xp = xp
         self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
         # these too the graphs hold the addresses of, so they have to live as long as they
-        self.order = xp.zeros(len(x), np.int64)
-        self.at = xp.zeros(1, np.int64)
+        self.order = xp.zeros(self.examples, np.int64)
+        self.number = xp.zeros(1, np.int64)
         self.address = xp.zeros(1, np.int64)  # of the losses: every epoch has its own
         self.rate, self.lr = float("nan"), xp.zeros(1, dtype)  # the learning rate, here and on the device
         self.outputs = [xp.empty(layer.out_features, dtype) for layer in self.linears]
@@ -59,7 +59,7 @@ class GraphSteps(Steps):
         self.order[...] = order
         self.losses = losses
         self.address.fill(losses.data.ptr)
-        self.at.fill(at)
+        self.number.fill(at)
 
     def run(self, n: int) -> int:
         """Make the next steps, n of them but 100 at most; returns how many. Nobody waits for them."""
@@ -90,11 +90,11 @@ class GraphSteps(Steps):
     def _launch(self, n: int) -> None:
         for step in range(n):
             self._step(step)
-        self._call("advance", 1, 1, self.at, n)
+        self._call("advance", 1, 1, self.number, n)
 
     def _step(self, step: int) -> None:
         """`reference.step` on the example of step number at + step."""
-        here = self.order, self.at, step
+        here = self.order, self.number, step
         nowhere = 0, 0, 0
         inputs = [(self.x, *here), *((a, *nowhere) for a in self.outputs[:-1])]
         layers = list(zip(self.linears, inputs, self.activations, self.outputs, self.deltas, strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from scratchnet.engine.kernels.compiling import watch
+from scratchnet.engine.compiling import watch
 from scratchnet.engine.kernels.kept import KeptCode
 from scratchnet.engine.kernels.reference import RELU, SIGMOID, TANH
 

@@ -4,8 +4,6 @@ Letters: as in reference.py, which says in NumPy what a step on one example does
 GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
 """
 
-from typing import ClassVar
-
 import numpy as np
 
 from scratchnet.backend.arrays import Array
@@ -13,6 +11,7 @@ from scratchnet.engine.kernels.reference import IDENTITY, RELU, SIGMOID, TANH
 from scratchnet.engine.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.optim import SGD, Adam, Optimiser
+from scratchnet.engine.training import Steps
 from scratchnet.errors import DataError
 
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
@@ -22,14 +21,14 @@ def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int
     """Why this training cannot take the kernels for one example, in words, or None if it can."""
     if batch_size != 1:
         return f"a step takes a batch of {batch_size} examples, not one"
-    if type(optimiser) is not SGD or optimiser.v is not None or optimiser.weight_decay or optimiser.builds_gradient:
+    if type(optimiser) is not SGD or optimiser.v is not None or optimiser.hooks:
         return "the optimiser is not SGD without momentum, weight decay and clipping"
     return supported_network(net, loss)
 
 
 def supported_in_batches(net: Sequential, loss: Loss, optimiser: Optimiser) -> str | None:
     """Why this training cannot take the compiled steps on batches, in words, or None if it can."""
-    if type(optimiser) not in (SGD, Adam) or optimiser.weight_decay or optimiser.builds_gradient:
+    if type(optimiser) not in (SGD, Adam) or optimiser.weight_decay or optimiser.hooks:
         return "the optimiser is not SGD or Adam without weight decay and clipping"
     if isinstance(optimiser, SGD) and optimiser.nesterov:
         return "the optimiser is SGD with Nesterov's momentum"
@@ -54,41 +53,28 @@ def supported_network(net: Sequential, loss: Loss) -> str | None:
     return None
 
 
-class Steps:
-    """Steps on the examples of x (n, I) and target (n, K) or labels (n,), which change the weights in place.
+class KernelSteps(Steps):
+    """Steps of hand-written loops on x (n, I) and target (n, K) or labels (n,).
 
-    >>> steps.begin(order, losses)  # in which order the steps take the examples, and where their losses go
-    >>> steps.run(100)  # the next hundred, or fewer: it returns how many
-
-    Raises ShapeError for examples or targets that do not fit, DataError for a label that is out of range.
+    Raises ShapeError for examples or targets that do not fit, DataError for a label that is
+    out of range.
     """
-
-    how: ClassVar[str]  # the steps are made, in words
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
     ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
         xp, dtype = net.xp, net.dtype
-        self.batch_size = batch_size
-        self.optimiser = optimiser
-        net.shapes_from(x.shape[1:])
+        net.shapes_from(self.x.shape[1:])
         self.linears = [layer for layer in net.layers if isinstance(layer, Linear)]
         self.activations = activations_of(net)
         K = self.linears[-1].out_features
-        loss.as_target(target[:1], xp.empty((K, 1), dtype))  # raises ShapeError
+        loss.as_target(self.target[:1], xp.empty((K, 1), dtype))  # raises ShapeError
         self.scale = None if loss.takes_labels else scale_of(loss, K)
         if loss.takes_labels:
-            check_labels(target, K)
-        self.x = xp.ascontiguousarray(x)
-        self.target = xp.ascontiguousarray(target, dtype=np.int64 if loss.takes_labels else dtype)
-
-    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        """Begin an epoch: step k takes batch k of this order and writes losses[k]; the first one to run is `at`."""
-        raise NotImplementedError
-
-    def run(self, n: int) -> int:
-        """Make the next steps, n of them at most; returns how many."""
-        raise NotImplementedError
+            check_labels(self.target, K)
+        self.x = xp.ascontiguousarray(self.x)
+        self.target = xp.ascontiguousarray(self.target, dtype=np.int64 if loss.takes_labels else dtype)
 
 
 def activations_of(net: Sequential) -> list[int]:

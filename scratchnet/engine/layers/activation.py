@@ -34,8 +34,10 @@ def sigmoid(z: Array, out: Array | None = None) -> Array:
 class Sigmoid(_Activation):
     """a = σ(z) = 1 / (1 + e⁻ᶻ), σ′(z) = a (1 − a)."""
 
-    def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        a = sigmoid(z, out=z if self.in_place else None)
+    writes_in_place: ClassVar[bool] = True
+
+    def forward(self, z: Array, learn: Learner | None = None, out: Array | None = None) -> tuple[Array, Array]:
+        a = sigmoid(z, out)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
@@ -48,8 +50,10 @@ class Sigmoid(_Activation):
 class Tanh(_Activation):
     """a = tanh(z), σ′(z) = 1 − a²."""
 
-    def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        a = xp_of(z).tanh(z, out=z if self.in_place else None)
+    writes_in_place: ClassVar[bool] = True
+
+    def forward(self, z: Array, learn: Learner | None = None, out: Array | None = None) -> tuple[Array, Array]:
+        a = xp_of(z).tanh(z, out=out)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
@@ -64,8 +68,10 @@ class ReLU(_Activation):
     As in PyTorch too, NaN stays NaN and −0 stays −0, and where σ′ is 0 so is the result, even for δ = NaN or ∞.
     """
 
-    def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        a = xp_of(z).maximum(0, z, out=z if self.in_place else None)  # in this order −0 stays −0
+    writes_in_place: ClassVar[bool] = True
+
+    def forward(self, z: Array, learn: Learner | None = None, out: Array | None = None) -> tuple[Array, Array]:
+        a = xp_of(z).maximum(0, z, out=out)  # in this order −0 stays −0
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:

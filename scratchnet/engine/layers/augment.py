@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
-from scratchnet.engine.layers.base import Layer, Shape
+from scratchnet.engine.layers.base import Layer, Shape, acts_as_in_training
 from scratchnet.engine.learner import Learner
 
 
@@ -32,7 +32,7 @@ class CropFlip(Layer):
         self.flip = checks.number("CropFlip", "flip", self.flip, most=1.0)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array | None]:
-        if learn is None:
+        if not acts_as_in_training(learn):
             return x, None
         xp, (_, H, W, N) = xp_of(x), x.shape
         u = learn.uniform(xp.empty((3, N), x.real.dtype))

@@ -4,7 +4,7 @@ Letters: N examples in the batch, always the last axis; x input, y output, delta
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
@@ -22,7 +22,8 @@ class Layer:
       `self`, so two forwards may be followed by two backwards, and threads may share a network.
     * `backward` is handed ∂C/∂y and returns ∂C/∂x (or None where nobody needs it); it tells the learner the
       factors of its own gradients. It may overwrite the `delta` it is handed, never the cache.
-    * `forward` gets a learner while training and None at inference: that is the only difference between them.
+    * `forward` gets no learner at inference. A learner keeps the caches and, while its `training` is true, makes
+      a layer act as it does in training.
 
     A subclass is a dataclass: its fields are its options and, by `options`, its entry in a model file.
     One of your own is found again when a file is loaded if `@sn.register` stands above it.
@@ -35,8 +36,9 @@ class Layer:
     #: Whether it takes sequences alone, (T, F) for one example, and not vectors (F,).
     over_time: ClassVar[bool] = False
 
-    #: Set by `Sequential`: this layer may write its output into its input.
-    in_place: bool = False
+    #: Whether `forward` takes a third argument `out`, its input, which it then overwrites with its output. The
+    #: network decides at each call whether it may: a layer does not know who else holds its input.
+    writes_in_place: ClassVar[bool] = False
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         raise NotImplementedError
@@ -96,6 +98,11 @@ def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | N
     """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
     xp = xp_of(like)
     return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
+
+
+def acts_as_in_training(learn: Learner | None) -> TypeGuard[Learner]:
+    """Whether this is a pass of training, in which neurons are dropped and batches normalise themselves."""
+    return learn is not None and learn.training
 
 
 def shape_text(shape: Shape) -> str:

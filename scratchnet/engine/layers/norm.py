@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
-from scratchnet.engine.layers.base import Layer, Shape, buffer, need_sizes
+from scratchnet.engine.layers.base import Layer, Shape, acts_as_in_training, buffer, need_sizes
 from scratchnet.engine.layers.conv import as_matrix
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, constant
@@ -52,11 +52,12 @@ class BatchNorm(Layer):
         y = buffer(self, "y", x.shape, x, learn)
         X, Y = as_matrix(x), as_matrix(y)
         gamma, beta = self.gamma.value[:, None], self.beta.value[:, None]
-        if learn is None:
-            scale = gamma / xp_of(x).sqrt(self.var.value[:, None] + self.eps)
+        if not acts_as_in_training(learn):
+            inverse = 1 / xp_of(x).sqrt(self.var.value[:, None] + self.eps)
+            scale = gamma * inverse
             xp_of(x).multiply(X, scale, out=Y)
             Y += beta - self.mean.value[:, None] * scale
-            return y, None
+            return y, None if learn is None else (X.copy(), inverse)
         M = int(learn.total(np.array([float(X.shape[1])]))[0])
         if M < 2:
             raise ShapeError(
@@ -74,6 +75,8 @@ class BatchNorm(Layer):
         return y, (x_hat, inverse, mean[:, 0], var[:, 0], M)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
+        if len(cache) == 2:
+            return self._backward_at_inference(delta, cache, learn)
         x_hat, inverse, mean, var, M = cache
         D = as_matrix(delta)
         # the running statistics change here and not in forward, so that a step that is given up leaves them alone
@@ -95,6 +98,14 @@ class BatchNorm(Layer):
         learn.bias(self.gamma, own_gamma)  # ∂C/∂γ = Σ δ ⊙ x̂ and ∂C/∂β = Σ δ: BP3, twice
         learn.bias(self.beta, own_beta)
         return dx
+
+    def _backward_at_inference(self, delta: Array, cache: Any, learn: Learner) -> Array:
+        """y = γ x̂ + β with x̂ = (x − running mean)/σ, where μ and σ are constants: dx = δ γ/σ."""
+        (X, inverse), D = cache, as_matrix(delta)
+        learn.bias(self.gamma, row_dot(D, (X - self.mean.value[:, None]) * inverse))
+        learn.bias(self.beta, D.sum(axis=1, keepdims=True))
+        D *= self.gamma.value[:, None] * inverse
+        return delta
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in self.shapes or shape[0] != self.num_features or prod(shape) < 1:

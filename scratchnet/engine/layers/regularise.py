@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from scratchnet.backend.arrays import Array
 from scratchnet.engine import checks
 from scratchnet.engine.equations import bp1_error
-from scratchnet.engine.layers.base import Layer
+from scratchnet.engine.layers.base import Layer, acts_as_in_training
 from scratchnet.engine.learner import Learner
 
 
@@ -27,7 +27,7 @@ class Dropout(Layer):
         self.p = checks.number("Dropout", "p", self.p, most=1.0, below=True)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array | None]:
-        if learn is None or self.p == 0:
+        if not acts_as_in_training(learn) or self.p == 0:
             return x, None
         m = (learn.uniform(x) >= self.p).astype(x.dtype)
         m *= 1 / (1 - self.p)

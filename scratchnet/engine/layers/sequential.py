@@ -3,10 +3,8 @@
 Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: the batch is the last axis.
 """
 
-import copy
-import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,6 @@ from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
-from scratchnet.engine.layers.conv import Convolution
 from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
@@ -29,6 +26,10 @@ from scratchnet.files.tensorfile import write_tensors
 
 if TYPE_CHECKING:
     from scratchnet.engine.losses import Loss
+
+
+#: Calls layer i on x, as (i, layer, x, learn) → (output, cache): with a carried state, or to keep what it sees
+Visit = Callable[[int, Layer, Array, Learner | None], tuple[Array, Any]]
 
 
 class Sequential:
@@ -60,18 +61,16 @@ class Sequential:
         self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
-        self._allow_in_place()
-        self._without_effect = self._biases_without_effect()
+        self._in_place = self._allow_in_place()
         self._check_neighbours()
 
     # ------------------------------------------------------------------------------ use
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Sequential":
-        layers = [type(layer)(**layer.options()) for layer in self.layers]
-        twin = type(self)(*layers, seed=self.seed, dtype=str(self.dtype), device=self.device)
-        twin.load_state_dict(self.state_dict())
-        twin.info = copy.deepcopy(self.info, memo)
-        return twin
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How `copy.deepcopy` and `pickle` make a network anew: from its layers' options and its parameters."""
+        layers = [(type(layer), layer.options()) for layer in self.layers]
+        settings = {"seed": self.seed, "dtype": str(self.dtype), "device": self.device}
+        return _rebuild, (type(self), layers, settings, self.state_dict(), self.info)
 
     def __call__(self, x: Any) -> Array:
         """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""
@@ -91,7 +90,10 @@ class Sequential:
 
         checks.instance("gradients", "loss", loss, Loss, "CrossEntropyLoss()")
         learn = Learner(self.seed)
-        value, _ = self.run(x, target, loss, learn)
+        x = self.as_input(x)
+        with threads_for(self.work, x):
+            value, delta, _, caches = self.cost(x, target, loss, learn)
+            self.backward(delta, caches, learn)
         return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -129,8 +131,6 @@ class Sequential:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one self-describing file, whose name ends in .safetensors; see `scratchnet.load`."""
-        from scratchnet.engine.layers.sequential import save
-
         save(self, path)
 
     @property
@@ -143,33 +143,47 @@ class Sequential:
 
     # ------------------------------------------------------------------------------ columns inside
 
-    def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, list[Any]]:
-        """The output and every layer's cache, for columns x. With a learner it is a training pass."""
+    def walk(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> Iterator[tuple[Array, Any]]:
+        """(output, cache) of every layer in turn, for columns x: the one loop over the layers.
+
+        A layer may overwrite the output of the layer before it, so look at an output before
+        asking for the next. `visit` calls the layers in its own way, and nothing is
+        overwritten then.
+        """
         if x.shape[:-1] not in self._checked:
             self._check_input(x)
+        for i, (layer, in_place) in enumerate(zip(self.layers, self._in_place, strict=True)):
+            if visit is not None:
+                x, cache = visit(i, layer, x, learn)
+            elif in_place:
+                x, cache = layer.forward(x, learn, x)  # type: ignore[call-arg]
+            else:
+                x, cache = layer.forward(x, learn)
+            yield x, cache
+
+    def forward(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> tuple[Array, list[Any]]:
+        """The output for columns x and, with a learner, every layer's cache."""
         caches = []
-        for layer in self.layers:
-            x, cache = layer.forward(x, learn)
+        for passed in self.walk(x, learn, visit):
             if learn is not None:  # inference keeps nothing
-                caches.append(cache)
-        return x, caches
+                caches.append(passed[1])
+        return passed[0], caches
+
+    def cost(
+        self, x: Any, target: Any, loss: "Loss", learn: Learner | None = None, visit: Visit | None = None
+    ) -> tuple[Any, Array, Array, list[Any]]:
+        """(C, δ = ∂C/∂y, y, caches) for a batch: forward through all layers and the loss; δ and y in columns."""
+        x = to_columns(self.as_input(x))
+        if learn is not None:
+            learn.begin(x.shape[-1])
+        y, caches = self.forward(x, learn, visit)
+        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        return value, delta, y, caches
 
     def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:
         """From δ = ∂C/∂y back through all layers, each telling `learn` its gradients."""
         for i in range(len(caches) - 1, -1, -1):
             delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
-        for b in self._without_effect:
-            b.grad *= 0  # and not = 0: NaN remains
-
-    def run(self, x: Any, target: Any, loss: "Loss", learn: Learner) -> tuple[Any, Array]:
-        """One pass forward and back; returns the loss and the output (in columns)."""
-        learn.begin()
-        x = self.as_input(x)
-        with threads_for(self.work, x):
-            y, caches = self.forward(to_columns(x), learn)
-            value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
-            self.backward(delta, caches, learn)
-        return value, y
 
     def work(self, x: Array, batch_size: int | None = None) -> float:
         """Floating-point operations of the largest product of a pass forward, of all examples x or of a batch of them.
@@ -214,23 +228,14 @@ class Sequential:
 
     # ------------------------------------------------------------------------------ checks
 
-    def _allow_in_place(self) -> None:
-        owned = False  # the user's x is nobody's to overwrite
+    def _allow_in_place(self) -> list[bool]:
+        """For every layer, whether it may write its output into its input."""
+        allowed, owned = [], False  # the user's x is nobody's to overwrite
         for layer in self.layers:
-            layer.in_place = owned
+            allowed.append(owned and layer.writes_in_place)
             if layer.output_is != "view":
                 owned = layer.output_is == "fresh"
-
-    def _biases_without_effect(self) -> list[Param]:
-        """Those that the normalisation after them subtracts again with the mean: their gradient is 0.
-
-        Summed up it would be a rounding error, which Adam divides by its own size: the bias would wander, and
-        otherwise on another number of machines.
-        """
-        pairs = itertools.pairwise(self.layers)
-        found = [layer.b for layer, after in pairs
-                 if isinstance(after, BatchNorm) and isinstance(layer, (Linear, Convolution))]  # fmt: skip
-        return [b for b in found if b is not None]
+        return allowed
 
     def shapes_from(self, shape: Shape) -> list[Shape]:
         """The shape of one example before every layer and after the last. Raises ShapeError where a layer cannot be."""
@@ -260,11 +265,15 @@ class Sequential:
     def _check_input(self, x: Array) -> None:
         if x.ndim < 2:
             raise ShapeError(f"the input needs a batch axis first: (N, ...), not {x.shape[::-1]}")
-        shapes = self.shapes_from(x.shape[:-1])
-        for layer, shape in zip(self.layers, shapes[1:], strict=True):
-            if isinstance(layer, Linear) and len(shape) == 2:  # of a sequence: BatchNorm1d takes the means over time
-                self._without_effect = [b for b in self._without_effect if b is not layer.b]
+        self.shapes_from(x.shape[:-1])
         self._checked.add(x.shape[:-1])
+
+
+def _rebuild(kind: type[Sequential], layers: Any, settings: Any, state: Any, info: Any) -> Sequential:
+    net = kind(*(layer(**options) for layer, options in layers), **settings)
+    net.load_state_dict(state)
+    net.info = info
+    return net
 
 
 FORMAT = 1

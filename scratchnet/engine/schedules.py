@@ -101,15 +101,6 @@ class Cosine:
 def parse_schedule(text: str, lr: float, epochs: int) -> Schedule:
     """A schedule from a command line: constant, cosine, exponential:0.9, decay:0.01 or "0.5 for 5, then 0.1 for 5"."""
     schedule = _parsed(text, lr, epochs)
-    numbers: list[float] = []
-    match schedule:
-        case Exponential(gamma=number) | Decay(decay=number):
-            numbers = [number]
-        case PerEpoch(parts=parts):
-            numbers = [rate for rate, _ in parts]
-    for number in numbers:
-        if not 0 <= number < math.inf:
-            raise SettingError(f"schedule '{text}': {number:g} must be a finite number from 0")
     try:
         last = schedule(max(epochs, 1) - 1)
     except OverflowError:
@@ -132,8 +123,8 @@ def _parsed(text: str, lr: float, epochs: int) -> Schedule:
             return Decay(lr, float(value))
         parts = [re.fullmatch(r"(?:then )?(\S+) for (\d+)", part.strip()) for part in text.split(",")]
         return PerEpoch(tuple((float(m[1]), int(m[2])) for m in parts))  # type: ignore[index]
-    except SettingError:
-        raise
+    except SettingError as e:
+        raise SettingError(f"schedule '{text}': {e}") from None
     except (ValueError, TypeError):
         raise SettingError(
             f"schedule '{text}' is not known: choose constant, cosine, exponential:GAMMA, decay:D "

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,11 +84,10 @@ class Job(NamedTuple):
 
 def try_one(job: Job) -> Found:
     """Cross-validate one combination. If it cannot be done the others can, so that is a result too."""
-    from scratchnet.studies.catalogue import study_module
-
+    study = sys.modules[type(job.options).__module__]  # every study's options stand beside its `crossvalidate`
     start, accuracy, std, problem = time.perf_counter(), math.nan, math.nan, ""
     try:
-        result = study_module(job.study).crossvalidate(job.study, job.options)
+        result = study.crossvalidate(job.study, job.options)
         accuracy, std = result.accuracy, result.std
     except NonFiniteError:
         problem = "diverged"

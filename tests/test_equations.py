@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scratchnet import SGD, Linear, QuadraticCost, ReLU, Sequential, Sigmoid, step
+from scratchnet.engine.backprop import Matrices, backprop
 from scratchnet.engine.equations import bp1_error, bp2_propagate, bp3_bias, bp4_weight
-from tests import oracle
 
 RNG = np.random.default_rng(0)
 
@@ -60,7 +60,7 @@ def test_bp1_overwrites_what_it_is_given() -> None:
     assert bp1_error(grad_a, random(3, 2)) is grad_a
 
 
-def textbook(net: Sequential) -> tuple[oracle.Matrices, oracle.Matrices]:
+def textbook(net: Sequential) -> tuple[Matrices, Matrices]:
     state = net.state_dict()
     return ([state[k] for k in state if k.endswith("weight")], [state[k][:, None] for k in state if k.endswith("bias")])
 
@@ -74,18 +74,28 @@ def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
     rng = np.random.default_rng(1)
     x, t = rng.random((m, sizes[0])), rng.random((m, sizes[-1]))
     weights, biases = textbook(net)
-    each = [oracle.backprop(weights, biases, a[:, None], b[:, None]) for a, b in zip(x, t, strict=True)]
+
+    def of_the_batch() -> tuple[Matrices, Matrices]:
+        """The mean of ∂C/∂W and ∂C/∂b over the examples."""
+        names = ["sigmoid"] * len(weights)
+        each = [backprop(weights, biases, names, a[:, None], b[:, None], "quadratic")[1:] for a, b in zip(x, t)]
+        nabla_W, nabla_b = zip(*each)
+        return [sum(g) / m for g in zip(*nabla_W)], [sum(g) / m for g in zip(*nabla_b)]
+
+    nabla_W, nabla_b = of_the_batch()
     _, gradients = net.gradients(x, t, QuadraticCost())
     for k in range(len(weights)):
         for ours, theirs in (
-            (gradients[f"{2 * k}.weight"], sum(nabla_W[k] for nabla_W, _ in each) / m),
-            (gradients[f"{2 * k}.bias"], (sum(nabla_b[k] for _, nabla_b in each) / m)[:, 0]),
+            (gradients[f"{2 * k}.weight"], nabla_W[k]),
+            (gradients[f"{2 * k}.bias"], nabla_b[k][:, 0]),
         ):
             assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
     optimiser = SGD(net, lr=0.7)
     for _ in range(5):
         step(net, QuadraticCost(), optimiser, x, t)
-        weights, biases = oracle.update(weights, biases, x, t, 0.7)
+        nabla_W, nabla_b = of_the_batch()
+        weights = [W - 0.7 * g for W, g in zip(weights, nabla_W)]
+        biases = [b - 0.7 * g for b, g in zip(biases, nabla_b)]
     for ours, theirs in zip(textbook(net)[0] + textbook(net)[1], weights + biases, strict=True):
         assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
 

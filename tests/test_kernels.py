@@ -1,9 +1,8 @@
-"""The GPU kernels without a GPU: their readable versions, and their text run on the CPU.
+"""The GPU kernels without a GPU: their specification, engine/backprop.py, and their text run on the CPU.
 
 Letters: I inputs, O outputs of a layer, K outputs of the network.
 """
 
-import inspect
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,16 +23,17 @@ from scratchnet import (
     Tanh,
     step,
 )
-from scratchnet.engine.kernels import reference
+from scratchnet.engine import backprop
+from scratchnet.engine.kernels import steps
 from scratchnet.engine.kernels.graph_steps import KERNELS, threads_for
-from scratchnet.engine.kernels.steps import ACTIVATIONS, activations_of, scale_of
+from scratchnet.engine.kernels.steps import ACTIVATIONS, IDENTITY, SIGMOID, activations_of, scale_of
 from scratchnet.engine.learner import Learner
 from tests.cuda_on_cpu import Emulation
 
 SOURCE = Path(scratchnet.engine.kernels.__file__).with_name("step.cu")
 TEXT = SOURCE.read_text(encoding="utf-8")
 SIZES = [1, 31, 32, 33, 200, 784, 1000]
-LAYERS = {reference.IDENTITY: None, **{number: layer for layer, number in ACTIVATIONS.items()}}
+LAYERS = {IDENTITY: None, **{number: layer for layer, number in ACTIVATIONS.items()}}
 LOSSES = [MSELoss(), MSELoss("sum"), QuadraticCost(), CrossEntropyLoss()]
 
 
@@ -51,85 +51,66 @@ def data(n, loss, features=6, K=3):
     return rng.normal(size=(n, features)), rng.integers(0, K, n) if loss.takes_labels else rng.random((n, K))
 
 
-# ------------------------------------------------------------------------------------------ the readable versions
+# ------------------------------------------------------------------------------------------ what they are tested with
 
 
-@pytest.mark.parametrize("activation", LAYERS)
-@pytest.mark.parametrize("bias", [True, False])
-def test_reference_of_a_layer_is_the_layer(activation, bias):
-    rng = np.random.default_rng(0)
-    linear, kind = Linear(5, 4, bias), LAYERS[activation]
-    net = network([linear] if kind is None else [linear, kind()])
-    W, b = linear.W.value.copy(), linear.b.value.copy() if bias else None
-    a, delta = rng.normal(size=5), rng.normal(size=4)
-    y, caches = net.forward(a[:, None], learn := Learner())
-    np.testing.assert_allclose(reference.forward(W, b, a, activation), y[:, 0], rtol=1e-12)
-    sigma = reference.times_sigma_prime(delta, y[:, 0], activation)
-    expected = delta if kind is None else net.layers[1].backward(delta[:, None].copy(), caches[1], learn)[:, 0]
-    np.testing.assert_allclose(sigma, expected, rtol=1e-12)
-    below = linear.backward(sigma[:, None].copy(), caches[0], learn)[:, 0]
-    np.testing.assert_allclose(reference.backward(W, sigma, a, reference.IDENTITY), below, rtol=1e-12)
-    reference.update(W, b, sigma, a, 0.1)
-    np.testing.assert_allclose(W, linear.W.value - 0.1 * linear.W.grad, rtol=1e-12)
-    if bias:
-        np.testing.assert_allclose(b, linear.b.value - 0.1 * linear.b.grad, rtol=1e-12)
+def column(v):
+    return np.asarray(v, np.float64)[:, None]
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS.values())
-def test_special_numbers_pass_the_activations_as_in_the_layers(activation):
-    z = np.array([-np.inf, -800, -0.0, 0.0, 1e-300, 800, np.inf, np.nan])
+def specified(activation):
+    """σ and σ′ of backprop.py by the number that the kernels know."""
+    return list(backprop.ACTIVATIONS.values())[activation]
+
+
+def cost_of(loss, K):
+    """What backprop.py calls this loss, and how many times its cost the loss is."""
+    return ("cross entropy", 1.0) if loss.takes_labels else ("quadratic", 2 * scale_of(loss, K))
+
+
+def special(activation, z, grad):
+    """The layer's a and grad ⊙ σ′ of one special number; backprop.py is for ordinary ones."""
+    if activation == IDENTITY:
+        return np.array([z]), np.array([grad])
     layer = LAYERS[activation]()
-    with np.errstate(over="ignore"):
-        a, cache = layer.forward(z[:, None].copy())
-        mine = reference.activate(z, activation)
-    np.testing.assert_array_equal(mine, a[:, 0])
-    np.testing.assert_array_equal(np.signbit(mine[:-1]), np.signbit(a[:-1, 0]))
-    grads = np.array([1.0, -2, 3, np.inf, 5, 6, 7, 8])
-    with np.errstate(invalid="ignore"):
-        expected = layer.backward(grads[:, None].copy(), cache, Learner())[:, 0]
-        np.testing.assert_array_equal(reference.times_sigma_prime(grads, mine, activation), expected)
+    with np.errstate(over="ignore", invalid="ignore"):
+        a, cache = layer.forward(np.array([[float(z)]]))
+        return a[0], layer.backward(np.array([[float(grad)]]), cache, Learner())[0]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("activation", LAYERS)
-def test_reference_of_a_loss_is_the_loss(loss, activation):
-    rng = np.random.default_rng(0)
-    y, t = rng.random(7), 3 if loss.takes_labels else rng.random(7)
-    target = np.array([t]) if loss.takes_labels else t[:, None]
-    value, delta = loss.forward(y[:, None], target)
-    mine = reference.cross_entropy(y, t, activation) if loss.takes_labels else reference.squares(
-        y, t, scale_of(loss, 7), activation
-    )  # fmt: skip
-    assert mine[0] == pytest.approx(value, rel=1e-12)
-    expected = reference.times_sigma_prime(delta[:, 0], y, activation)
-    np.testing.assert_allclose(mine[1], expected, rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_reference_steps_are_the_engines_steps(loss):
+def test_plain_steps_are_the_engines_steps(loss, activation):
+    """A hundred steps of backprop.py and of the engine, by every activation and loss."""
     x, t = data(100, loss)
-    net = network(wide())
+    last = [LAYERS[activation]()] if activation != IDENTITY else []
+    net = network([*wide()[:-1], *last])
     linears = [layer for layer in net.layers if isinstance(layer, Linear)]
-    weights = [(la.W.value.copy(), la.b.value.copy() if la.b else None) for la in linears]
-    optimiser = SGD(net, 0.3)
-    scale = None if loss.takes_labels else scale_of(loss, 3)
+    weights = [la.W.value.copy() for la in linears]
+    biases = [la.b.value[:, None].copy() if la.b else np.zeros((la.out_features, 1)) for la in linears]
+    names = [list(backprop.ACTIVATIONS)[number] for number in activations_of(net)]
+    optimiser, (cost, times) = SGD(net, 0.1), cost_of(loss, 3)
     for k in range(100):
         value = step(net, loss, optimiser, x[k : k + 1], t[k : k + 1])
-        mine = reference.step(weights, activations_of(net), x[k], t[k], 0.3, scale)
-        assert mine == pytest.approx(value, rel=1e-10)
-    for layer, (W, b) in zip(linears, weights, strict=True):
+        target = np.eye(3)[:, t[k], None] if loss.takes_labels else column(t[k])
+        mine = backprop.step(weights, biases, names, column(x[k]), target, cost, 0.1 * times)
+        assert times * mine == pytest.approx(value, rel=1e-10)
+        for layer, b in zip(linears, biases, strict=True):
+            if layer.b is None:
+                b[:] = 0
+    for layer, W, b in zip(linears, weights, biases, strict=True):
         np.testing.assert_allclose(W, layer.W.value, rtol=1e-10, atol=1e-12)
-        if b is not None:
-            np.testing.assert_allclose(b, layer.b.value, rtol=1e-10, atol=1e-12)
+        if layer.b is not None:
+            np.testing.assert_allclose(b[:, 0], layer.b.value, rtol=1e-10, atol=1e-12)
 
 
-def test_every_kernel_has_a_readable_version_of_the_same_name():
+def test_kernels_and_activations_have_the_names_and_numbers_of_the_text():
     kernels = {line.split("(")[0].split()[-1] for line in TEXT.splitlines() if "__global__" in line}
     assert kernels == set(KERNELS)
-    assert kernels - {"advance"} <= {name for name, _ in inspect.getmembers(reference, inspect.isfunction)}
     numbers = next(line for line in TEXT.splitlines() if line.startswith("enum"))
     names = [name.strip() for name in numbers.partition("{")[2].partition("}")[0].split(",")]
-    assert [getattr(reference, name) for name in names] == [0, 1, 2, 3]
+    assert [getattr(steps, name) for name in names] == [0, 1, 2, 3]
+    assert [name.lower() for name in names] == list(backprop.ACTIVATIONS)
 
 
 # ------------------------------------------------------------------------------------------ the text, run on the CPU
@@ -190,18 +171,19 @@ def shapes():
 def test_kernels_of_a_layer(kernels, O, I):
     rng = np.random.default_rng([O, I])
     activation = (O + I) % 4
-    W, b, a = (kernels.guarded(rng.normal(size=s)) for s in ((O, I), O, I))
+    sigma, sigma_prime = specified(activation)
+    W, b, z = (kernels.guarded(rng.normal(size=s)) for s in ((O, I), O, I))
+    a = kernels.guarded(sigma(z))  # of the layer below, with the same activation
     W /= np.sqrt(I)
     out, below = kernels.empty(O), kernels.empty(I)
     kernels("forward", O, threads_for(I), W, b, a, 0, 0, 0, I, activation, out)
-    kernels.close(out, reference.forward(*(v.astype(np.float64) for v in (W, b, a)), activation))
+    kernels.close(out, sigma(W.astype(np.float64) @ a + b))
     delta = kernels.guarded(rng.normal(size=O))
     backward_threads = 32 * min(-(-O // 4), 32)
     kernels("backward", -(-I // 32), backward_threads, W, delta, a, I, O, activation, below)
-    kernels.close(below, reference.backward(*(v.astype(np.float64) for v in (W, delta, a)), activation))
+    kernels.close(below, W.T.astype(np.float64) @ delta * sigma_prime(z))  # BP2
     lr = kernels.guarded([0.25])
-    changed = W.astype(np.float64), b.astype(np.float64)
-    reference.update(*changed, delta, a, 0.25)
+    changed = W - 0.25 * np.outer(delta, a).astype(np.float64), b - 0.25 * delta.astype(np.float64)  # BP4, BP3
     kernels("update", O, threads_for(I), W, b, delta, a, 0, 0, 0, I, lr)
     kernels.close(W, changed[0])
     kernels.close(b, changed[1])
@@ -212,7 +194,7 @@ def test_first_layer_reads_its_example_where_it_lies(kernels):
     W, x = kernels.guarded(rng.normal(size=(3, 33))), kernels.guarded(rng.normal(size=(5, 33)))
     order, at = np.array([4, 0, 3, 1, 2]), np.array([1])
     out, delta, lr = kernels.empty(3), kernels.guarded(rng.normal(size=3)), kernels.guarded([0.5])
-    kernels("forward", 3, 32, W, 0, x, order, at, 1, 33, reference.IDENTITY, out)
+    kernels("forward", 3, 32, W, 0, x, order, at, 1, 33, IDENTITY, out)
     kernels.close(out, W @ x[3])
     expected = W - 0.5 * np.outer(delta, x[3])
     kernels("update", 3, 32, W, 0, delta, x, order, at, 1, 33, lr)
@@ -223,13 +205,17 @@ def test_first_layer_reads_its_example_where_it_lies(kernels):
 @pytest.mark.parametrize("activation", LAYERS)
 def test_kernels_of_the_losses(kernels, K, activation):
     rng = np.random.default_rng(K)
-    y, targets, scale = (kernels.guarded(v) for v in (rng.random(K), rng.random((3, K)), [0.5]))
-    y[0] = -50  # far from the rest
+    sigma, sigma_prime = specified(activation)
+    z = rng.random(K)
+    z[0] = -50  # far from the rest
+    y, targets, scale = (kernels.guarded(v) for v in (sigma(z), rng.random((3, K)), [0.5]))
     order, at = np.array([0, 0, 2, 1]), np.array([2])
-    for name, target, expected in (
-        ("squares", targets, reference.squares(y.astype(np.float64), targets[1], 0.5, activation)),
-        ("cross_entropy", np.array([0, K - 1, 0]), reference.cross_entropy(y.astype(np.float64), K - 1, activation)),
+    for name, cost, target, t in (
+        ("squares", "quadratic", targets, targets[1]),  # of scale ½
+        ("cross_entropy", "cross entropy", np.array([0, K - 1, 0]), np.eye(K)[K - 1]),
     ):
+        C, nabla_a = (of(column(y), column(t)) for of in backprop.COSTS[cost])
+        expected = C, nabla_a[:, 0] * sigma_prime(z)  # BP1
         delta, losses = kernels.empty(K), kernels.empty(4)
         address = np.array([losses.ctypes.data])
         rest = (scale,) if name == "squares" else ()
@@ -244,7 +230,7 @@ def test_no_exponent_overflows_and_nan_is_not_hidden(kernels):
     for values, finite in (([1e4, -1e4, 0.0], True), ([1.0, np.nan, 0.0], False), ([np.nan, 1.0, 0.0], False)):
         delta, losses = kernels.empty(3), kernels.empty(1)
         y = kernels.guarded(values)
-        args = y, label, order, at, 0, 3, reference.IDENTITY, delta, np.array([losses.ctypes.data])
+        args = y, label, order, at, 0, 3, IDENTITY, delta, np.array([losses.ctypes.data])
         kernels("cross_entropy", 1, 32, *args)
         assert np.isfinite(losses[0]) == finite
         assert np.isfinite(delta).all() == finite
@@ -255,9 +241,7 @@ def test_special_numbers_pass_the_kernels(kernels):
     one, back = kernels.guarded([[1.0]]), [1.0, -2, 3, np.inf, 5, 6, np.nan]
     for activation in LAYERS:
         for z, grad in zip([-np.inf, -800, -0.0, 0.0, 800, np.inf, np.nan], back, strict=True):
-            with np.errstate(over="ignore", invalid="ignore"):
-                a = reference.activate(np.array([z]), activation)
-                expected = reference.times_sigma_prime(np.array([grad]), a, activation)
+            a, expected = special(activation, z, grad)
             out, below = kernels.empty(1), kernels.empty(1)
             kernels("forward", 1, 32, one, 0, kernels.guarded([z]), 0, 0, 0, 1, activation, out)
             np.testing.assert_allclose(out, a, rtol=1e-6, atol=1e-38)
@@ -294,7 +278,7 @@ def test_planted_faults_are_found(right, wrong):
         for O, I in ((1, 32), (200, 33), (33, 200), (31, 784)):
             test_kernels_of_a_layer(faulty, O, I)
         for K in (33, 200):
-            test_kernels_of_the_losses(faulty, K, reference.SIGMOID)
+            test_kernels_of_the_losses(faulty, K, SIGMOID)
         test_first_layer_reads_its_example_where_it_lies(faulty)
         test_special_numbers_pass_the_kernels(faulty)
         test_advance(faulty)

@@ -1,8 +1,9 @@
 """Many training steps in a row, hand-written: CUDA graphs of kernels for a GPU, compiled loops for the CPU.
 
-`reference.py` says in NumPy what a step on one example does. `step.cu` is that in CUDA C, and `graph_steps.py` runs it;
-`step.py` is that in loops which Numba compiles, `batch_step.py` is `training.step` in such loops, and
-`compiled_steps.py` runs both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers do.
+`engine/backprop.py` says in NumPy what a step on one example does. `step.cu` is that in
+CUDA C, and `graph_steps.py` runs it; `step.py` is that in loops which Numba compiles,
+`batch_step.py` is `training.step` in such loops, and `compiled_steps.py` runs both. Besides,
+`lstm.py` and `gru.py` walk through time in fewer passes than the layers do.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Steps on the CPU, many in a row: the loops of step.py and batch_step.py, compiled by Numba where it is installed.
 
 A step made of NumPy calls spends up to half of its time on the calls, and goes through the weights more often than it
-must. Letters: as in reference.py and batch_step.py.
+must. Letters: as in steps.py and batch_step.py.
 """
 
 import importlib.util

@@ -4,7 +4,7 @@ With batches of one, a GPU waits for the next launch most of the time. A graph i
 it. It repeats what was recorded, addresses included: so every buffer is made beforehand and kept, the order of the
 examples, the number of the step and the learning rate are read on the device, and nothing is copied to the host.
 
-Letters: as in reference.py.
+Letters: as in steps.py.
 """
 
 import functools
@@ -93,7 +93,7 @@ class GraphSteps(KernelSteps):
         self._call("advance", 1, 1, self.number, n)
 
     def _step(self, step: int) -> None:
-        """`reference.step` on the example of step number at + step."""
+        """`backprop.step` on the example of step number at + step."""
         here = self.order, self.number, step
         nowhere = 0, 0, 0
         inputs = [(self.x, *here), *((a, *nowhere) for a in self.outputs[:-1])]

@@ -1,4 +1,4 @@
-// One training step on one example, for fully connected networks. reference.py says in NumPy what each kernel computes.
+// One training step on one example, for fully connected networks. backprop.py says in NumPy what it computes.
 //
 // Letters: I inputs and O outputs of a layer, W (O, I), b (O), a input (I), delta = dC/dz (O), K outputs of the network.
 // REAL is float or double. All sizes are long long, all else are arrays; a bias that is not there is a null pointer.

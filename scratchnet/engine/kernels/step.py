@@ -1,9 +1,9 @@
-"""The step of reference.py as loops for Numba, which compiles them for the CPU: no call costs, and no pass too many.
+"""The step of backprop.py as loops for Numba, which compiles them for the CPU: no call costs, and no pass too many.
 
 What takes time in a step of the network 784-H-10 is to read the weights of its first layer, twice, and to write them.
 Here a row of them is changed and in the same pass multiplied with the next example: they are read once.
 
-Letters: as in reference.py; a row of `layers` is one Linear: I, O, where W and b (or −1) begin in the flat vector w of
+Letters: as in steps.py; a row of `layers` is one Linear: I, O, where W and b (or −1) begin in the flat vector w of
 all parameters, where its outputs begin in the vectors a and delta, its activation.
 """
 
@@ -15,7 +15,7 @@ from numba import njit
 
 from scratchnet.engine.compiling import watch
 from scratchnet.engine.kernels.kept import KeptCode
-from scratchnet.engine.kernels.reference import RELU, SIGMOID, TANH
+from scratchnet.engine.kernels.steps import RELU, SIGMOID, TANH
 
 watch()
 
@@ -147,7 +147,7 @@ def learn_first_layer(w, layer, a, z, delta, lr, ahead):  # type: ignore[no-unty
 
 @compiled
 def steps(w, layers, x, values, labels, order, first, n, lr, scale, a, delta, losses):  # type: ignore[no-untyped-def]
-    """`reference.step` on the examples order[first], ..., n of them; writes their losses.
+    """`backprop.step` on the examples order[first], ..., n of them; writes their losses.
 
     Returns how many. After a loss that is NaN or infinite it stops, with the weights as they were before that step.
     """

@@ -1,19 +1,22 @@
 """Many steps in a row without Python between them: which trainings they are for, and their data.
 
-Letters: as in reference.py, which says in NumPy what a step on one example does. `graph_steps.py` makes such steps on a
-GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
+`backprop.py` says in NumPy what a step on one example does. `graph_steps.py` makes such steps
+on a GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
+
+Letters: I inputs and O outputs of a layer, W (O, I), b (O,) or None, a input (I,), z = W a + b,
+delta = ∂C/∂z (O,), K outputs of the network. One example, so all but W are vectors.
 """
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels.reference import IDENTITY, RELU, SIGMOID, TANH
 from scratchnet.engine.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.optim import SGD, Adam, Optimiser
 from scratchnet.engine.training import Steps
 from scratchnet.errors import DataError
 
+IDENTITY, SIGMOID, TANH, RELU = range(4)  # as in step.cu, and the order of backprop.ACTIVATIONS
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 
 

@@ -143,9 +143,16 @@ def uninterrupted(tmp_path_factory):
     return sn.load(folder / "out" / "model.safetensors")
 
 
-def same_model(folder, net):
+def same_model(folder, net, tolerance=1e-12):
+    """Whether every array is the same, but for another order of the sums: relative to its norm.
+
+    How much that order matters depends on the BLAS kernels. (Those for Prescott leave 1e-13 after 44 steps of cifar10.)
+    """
     there = sn.load(folder / "out" / "model.safetensors").state_dict()
-    return max(np.abs(value - there[name]).max() for name, value in net.state_dict().items()) < 1e-12
+    return all(
+        np.linalg.norm(value - there[name]) <= tolerance * np.linalg.norm(value)
+        for name, value in net.state_dict().items()
+    )
 
 
 @pytest.mark.slow
@@ -178,6 +185,11 @@ def test_a_signal_stops_all_after_the_same_step_and_another_number_of_ranks_goes
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "resumed from" in done.stdout and ("ranks 3 then" in done.stdout) == (then != 3)
     assert same_model(tmp_path, uninterrupted)
+    if then == 3:  # as before, so bit for bit
+        (tmp_path / "whole").mkdir()
+        whole = mpiexec(3, "-m", "scratchnet.train", *FLIGHTS, "--distributed", "--out", "out", cwd=tmp_path / "whole")
+        assert whole.returncode == 0, whole.stderr
+        assert same_model(tmp_path, sn.load(tmp_path / "whole" / "out" / "model.safetensors"), 0.0)
 
 
 @pytest.mark.slow

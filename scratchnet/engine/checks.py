@@ -109,6 +109,15 @@ def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
     raise SettingError(f"{who}: {name} must be {a} {kind.__name__} such as {example}, not {shown(value)}")
 
 
+def network(who: str, net: Any) -> None:
+    """Raises SettingError for what has no parameters to change; known by its store, so that nothing is imported."""
+    if isinstance(net, type):
+        raise SettingError(f"{who}: net must be an object such as Sequential(Linear(784, 10)), not the class "
+                           f"{net.__name__}: make one of it")  # fmt: skip
+    if not hasattr(net, "store"):
+        raise SettingError(f"{who}: net must be a Sequential such as Sequential(Linear(784, 10)), not {shown(net)}")
+
+
 def shape(who: str, name: str, value: Any) -> tuple[int, ...]:
     """The shape of one example, such as (784,). Raises SettingError."""
     if not isinstance(value, (tuple, list)):

@@ -50,8 +50,7 @@ class Optimiser(Learner):
 
     def __init__(self, net: "Sequential", lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
         who = type(self).__name__
-        if not hasattr(net, "store"):
-            raise SettingError(f"{who}: net must be a network, Sequential(Linear(784, 10)), not {checks.shown(net)}")
+        checks.network(who, net)
         super().__init__(net.seed)
         self.lr = checks.number(who, "lr", lr)
         self.weight_decay = checks.number(who, "weight_decay", weight_decay)

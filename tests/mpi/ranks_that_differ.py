@@ -13,6 +13,7 @@ import scratchnet as sn
 from scratchnet.errors import RanksError
 from scratchnet.runs.agreement import of_options, of_program
 from scratchnet.runs.ranks import Ranks
+from scratchnet.runs.shared import shared
 from scratchnet.studies.tables import PRESETS
 
 OPTIONS = {"lr": 0.5, "seed": 7, "epochs": 3, "batch_size": 5, "hidden": "9,9", "dtype": "float64", "momentum": 0.5,
@@ -53,7 +54,7 @@ def training(ranks, odd):
     settings = {"epochs": 1, "batch_size": 20, "seed": 0, "schedule": sn.Constant(0.1), "shuffle": True}
     if wrong in SETTINGS:
         settings[wrong] = SETTINGS[wrong]
-    sn.fit(net, sn.CrossEntropyLoss(), optimiser, x, t, ranks=ranks, **settings)
+    sn.fit(net, sn.CrossEntropyLoss(), optimiser, x, t, steps=shared(ranks), **settings)
 
 
 CASES = {

@@ -136,9 +136,3 @@ def test_the_only_worker_that_ends_is_one_line_and_what_was_done_is_kept(process
     assert p.returncode == 2 and "its last worker has ended and none has come for 2 s" in err, err
     assert len(err.splitlines()) == 1, err
     assert rows_of(tmp_path / "out")
-
-
-def test_not_both_ways_at_once(tmp_path):
-    p = train("iris", "--search", "lr=0.1", "--distributed", cwd=tmp_path)
-    _, err = p.communicate()
-    assert p.returncode == 2 and "leave out --distributed" in err and len(err.splitlines()) == 1, err

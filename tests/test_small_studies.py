@@ -459,7 +459,11 @@ def test_predict_names_the_author(model, capsys):
     text = "My jar is full of BUBBLES! https://example.org/lighthouse #sourdough"
     assert predict.main([model, "--text", text, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert found["text"] == text and found["label"] == "Doughlores" and set(found) == {"text", "label", "probabilities"}
+    assert (
+        found["text"] == text
+        and found["label"] == "Doughlores"
+        and set(found) == {"text", "label", "probabilities", "notes"}
+    )
     assert sum(found["probabilities"].values()) == pytest.approx(1) and found["probabilities"]["Doughlores"] > 0.7
 
 

@@ -170,6 +170,8 @@ def run(study: str, o: Options) -> int:
     with Run(study, o, o.text.name, digests(text=[text])) as result:
         result.say(f"{study}, preset {o.preset}: {net}")
         train(net, ids[:split], ids[split:], result)
+        if not result.leads:  # of several processes, one judges and writes
+            return 0
         last = result.history.last
         place = int(np.random.default_rng([o.seed, 3]).integers(0, max(1, split - 50)))
         prompt = o.prompt or text[place : place + 50]

@@ -60,7 +60,14 @@ def optimisers() -> Iterator[Case]:
 
     def network(normalised: bool) -> sn.Sequential:
         second = sn.BatchNorm1d(30) if normalised else sn.Dropout(0.3)
-        layers = sn.Linear(20, 30), second, sn.ReLU(), sn.Linear(30, 12), sn.Sigmoid(), sn.Linear(12, 5)
+        layers = (
+            sn.Linear(20, 30, bias=not normalised),
+            second,
+            sn.ReLU(),
+            sn.Linear(30, 12),
+            sn.Sigmoid(),
+            sn.Linear(12, 5),
+        )
         return sn.Sequential(*layers, dtype="float64")
 
     for name, make in OPTIMISERS.items():

@@ -15,7 +15,7 @@ from torch import nn
 
 from parity.errors import difference
 from parity.losses import loss_twin
-from parity.rounding import DRAWS, Rounding, change, longest_sum, tolerance
+from parity.rounding import Rounding, change, longest_sum, moved_results, tolerance
 from parity.rows import GRADIENT_TOLERANCE, Comparison, Row
 from parity.twins import Dropout, to_tensor, to_torch
 from scratchnet import Sequential
@@ -47,17 +47,23 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
             ours["gradient", int(name.split(".")[0]), name] = to_numpy(p.grad).copy()
     twin = to_torch(net).train()
     theirs = _torch_pass(twin, watched.masks, x, target, loss)
-    references = []  # the exact arrays, and those moved by rounding
-    if net.dtype == np.float32:
-        references.append(_torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss))
-        for seed in range(DRAWS):
-            with Rounding(seed) as rounding:
-                references.append(_torch_pass(rounding.twin(twin), watched.masks, x, target, loss))
-    return Comparison(
-        row_of(net, key, ours[key], theirs[key], [r[key] for r in references], x.shape, GRADIENT_TOLERANCE,
-               _noise(theirs, key))
-        for key in ours
-    )  # fmt: skip
+
+    def compared(references: list[Arrays]) -> Comparison:
+        return Comparison(
+            row_of(net, key, ours[key], theirs[key], [r[key] for r in references], x.shape, GRADIENT_TOLERANCE,
+                   _noise(theirs, key))
+            for key in ours
+        )  # fmt: skip
+
+    if net.dtype != np.float32:
+        return compared([])
+    exact = _torch_pass(copy.deepcopy(twin).double(), watched.masks, x, target, loss)
+
+    def moved(rounding: Rounding) -> Arrays:
+        with rounding:
+            return _torch_pass(rounding.twin(twin), watched.masks, x, target, loss)
+
+    return compared([exact, *moved_results(moved, lambda made: compared([exact, *made]).ok)])
 
 
 class Watched(Sequential):

@@ -7,20 +7,20 @@ A float32 result is right if its distance from the float64 result is at most
 all distances norm-relative. u is the unit round-off. n is the number of terms of the longest sum that the result is
 made of: rounding errors of both signs add up like √n (Higham and Mary, "A new approach to probabilistic rounding error
 analysis", SIAM J. Sci. Comput. 41, 2019). An elementary function may add 4 u, which is 2 units in the last place. c is
-how far the result moves when float64 makes errors of that size: every number on the way, from the input and the weights
-to the last δ, is changed by a random part of itself between −u and u, as in Monte Carlo arithmetic (Parker, 1997). So
-u + c is u times the condition number of the computation.
+how far the result moves when float64 makes errors of that size: every number on the
+way, from the input and the weights to the last δ, is changed by a random part of itself
+between −u and u, as in Monte Carlo arithmetic (Parker, 1997), and c is the largest move
+of 32 such passes. So u + c is u times the condition number of the computation.
 
 Nothing in this depends on how a library happens to round, nor on the order in which a BLAS adds.
 """
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,7 +30,10 @@ from scratchnet import Sequential
 
 UNIT = 2.0**-24  # the unit round-off of float32: the largest relative error of rounding one number
 FUNCTION = 4.0  # units that an elementary function may add
-DRAWS = 4  # of the random errors from which c is found: of an array of one number, one may be 0 by luck
+DRAWS = 32  # passes with random errors: those of an array of few numbers may nearly cancel in some of them
+TRAINING_DRAWS = 8  # trainings with random errors, which run side by side
+
+T = TypeVar("T")
 
 
 def tolerance(terms: int, change: float) -> float:
@@ -39,8 +42,21 @@ def tolerance(terms: int, change: float) -> float:
 
 
 def change(moved: Iterable[Any], exact: Any, noise: float = 0.0) -> float:
-    """c: the root of the mean square of the distances of the moved results from the exact one."""
-    return float(np.sqrt(np.mean([difference(a, exact, noise).norm_relative ** 2 for a in moved])))
+    """c: the largest distance of a moved result from the exact one."""
+    return max(difference(a, exact, noise).norm_relative for a in moved)
+
+
+def moved_results(make: Callable[["Rounding"], T], holds: Callable[[list[T]], bool]) -> list[T]:
+    """What `make` gives with random errors, in DRAWS passes at most.
+
+    It stops as soon as the rule holds: further passes can only make c larger.
+    """
+    made: list[T] = []
+    for seed in range(DRAWS):
+        made.append(make(Rounding(seed)))
+        if holds(made):
+            break
+    return made
 
 
 class Rounding(TorchDispatchMode):

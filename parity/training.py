@@ -12,7 +12,7 @@ from torch import nn
 
 from parity.compare import Watched, as_array, drop_as_we_did, like_of, row_of
 from parity.losses import loss_twin
-from parity.rounding import DRAWS, Rounding
+from parity.rounding import TRAINING_DRAWS, Rounding
 from parity.rows import TRAINING_TOLERANCE, Comparison
 from parity.twins import to_tensor, to_torch
 from scratchnet import SGD, Adam, CrossEntropyLoss, MSELoss, NLLLoss, Sequential, SettingError, step
@@ -54,7 +54,7 @@ def compare_training(
     if optimiser.steps:
         raise SettingError(f"compare_training needs a fresh optimiser, but this one has taken {optimiser.steps} steps")
     watched, twin = Watched(net), to_torch(net).train()
-    twins, roundings = [twin], [Rounding(k) for k in range(DRAWS)] if net.dtype == np.float32 else []
+    twins, roundings = [twin], [Rounding(k) for k in range(TRAINING_DRAWS)] if net.dtype == np.float32 else []
     if roundings:
         twins += [copy.deepcopy(twin).double(), *(rounding.twin(twin) for rounding in roundings)]
     optimisers = [optimiser_twin(optimiser, t) for t in twins]

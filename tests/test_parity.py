@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what networks are compar
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
 from parity.mutants import checks_of, equivalent, functions, killed, main, mutants, plant  # noqa: E402
-from parity.rounding import UNIT, change, tolerance  # noqa: E402
+from parity.rounding import DRAWS, UNIT, change, moved_results, tolerance  # noqa: E402
 from scratchnet import (  # fmt: skip # noqa: E402
     GRU,
     LSTM,
@@ -202,12 +202,17 @@ def test_compare_has_every_quantity(dtype: str) -> None:
 
 
 def test_the_tolerance_of_float32() -> None:
-    """(√n + 4) (u + c), where c is a root of a mean square."""
+    """(√n + 4) (u + c), where c is the largest of the distances."""
     assert tolerance(1, 0.0) == 5 * UNIT == 5 * 2.0**-24
     assert tolerance(784, 2 * UNIT) == 32 * 3 * UNIT
     assert change([np.array([3.0, 4 + 3e-6]), np.array([3.0, 4 - 4e-6])], np.array([3.0, 4.0])) == pytest.approx(
-        12.5**0.5 * 1e-6 / 5
+        4e-6 / 5
     )
+
+
+def test_passes_with_random_errors_are_drawn_until_the_rule_holds() -> None:
+    assert len(moved_results(lambda rounding: rounding, lambda made: len(made) == 3)) == 3
+    assert len(moved_results(lambda rounding: rounding, lambda made: False)) == DRAWS
 
 
 def test_compare_finds_a_relative_error_of_1e_5() -> None:

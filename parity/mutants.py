@@ -218,7 +218,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         if module == home:
             first = [walk_as_the_layers_say]
     if module == "kernels.lstm" and installed():
-        from tests import test_compiled_parts
+        from tests.engine.kernels import test_compiled_parts
 
         special.append(partial(test_compiled_parts.test_the_walk_back_of_an_lstm, "last", 5, 7, 2, "float64", 1e-13))
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []

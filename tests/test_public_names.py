@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import scratchnet as sn
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

@@ -8,19 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trustme", reason="trustme makes the certificate of the local https server")
 
 import filelock
-from misbehaving import BAD, BODY, GOOD, Server
 
 from scratchnet.data import fetch
 from scratchnet.data.fetch import NotAvailable, Remote
 from scratchnet.errors import DataError
 from scratchnet.files.folders import cache_folder
+from tests.data.misbehaving import BAD, BODY, GOOD, Server
+from tests.places import ROOT
 
 CHECKSUM = "sha256:" + hashlib.sha256(BODY).hexdigest()
 
@@ -226,7 +226,7 @@ sys.exit(path.stat().st_size != int(size))
 
 def start(server, path):
     command = [sys.executable, "-c", SCRIPT, server.url + path, str(len(BODY)), CHECKSUM]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_cifar import PUBLISHED, archive, records
-from test_mnist import idx, some_images
 
 from scratchnet.data.cifar import read_archive, read_records
 from scratchnet.data.idx import read_idx
 from scratchnet.data.tables import read_table
 from scratchnet.errors import DataError
+from tests.data.test_cifar import PUBLISHED, archive, records
+from tests.data.test_mnist import idx, some_images
 
 WORDS = [
     b"\0\0\0\0",

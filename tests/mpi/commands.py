@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.places import ROOT
+
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 # A rank of MPICH that waits keeps its core busy. Where there are more ranks than cores, those
 # that have work wait for it, and three ranks on two cores take minutes: let it sleep instead.
 WAIT_ASLEEP = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "10"}
-ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, **WAIT_ASLEEP, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 

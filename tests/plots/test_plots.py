@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from scratchnet.engine.training import History
 from scratchnet.errors import ShapeError
 from scratchnet.plots import studies as plots
 from scratchnet.plots.style import BLUE, ORANGE
+from tests.places import ROOT
 
 NAMES = list("0123456789")
 
@@ -250,6 +250,6 @@ def test_silent_and_without_pyplot(tmp_path):
     )
     environment = {"PATH": "", "MPLCONFIGDIR": str(tmp_path / "new"), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False,
-                          cwd=Path(__file__).parents[1], env=environment)  # fmt: skip
+                          cwd=ROOT, env=environment)  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     shows_something(tmp_path / "a.png")

@@ -1,11 +1,12 @@
 """No pickle, no eval, no extractall anywhere in the package: its syntax trees are read."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "scratchnet"
+from tests.places import ROOT
+
+PACKAGE = ROOT / "scratchnet"
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"extractall", "unpack_archive", "urlretrieve"}

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ import parity.__main__ as command
 import parity.mutants
 from parity import report
 from scratchnet import SGD, SettingError
+from tests.places import ROOT
 
 
 def test_rows_go_to_a_file(tmp_path, capsys) -> None:
@@ -55,7 +55,6 @@ def test_help(capsys) -> None:
 
 # ------------------------------------------------------------------------------------------ in processes of their own
 
-ROOT = Path(__file__).parents[1]
 QUICK = ("--network", "parity/narrow", "--steps", "2", "--dtype", "float64")
 # what `python -m parity` runs, after a fault: ∂C/∂b of every Linear a thousandth too large
 FAULT = """

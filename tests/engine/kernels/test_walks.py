@@ -11,7 +11,7 @@ from scratchnet.engine.kernels import gru, lstm
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.tuned import best, hand_in
-from tests import test_recurrent
+from tests.engine.layers import test_recurrent
 
 TUNED = {LSTM: lstm, GRU: gru}
 

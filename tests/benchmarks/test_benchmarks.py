@@ -16,8 +16,8 @@ from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
 from benchmarks.workloads import WORKLOADS, book
 from scratchnet.errors import SettingError
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
 
 

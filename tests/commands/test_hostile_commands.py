@@ -20,10 +20,10 @@ import scratchnet as sn
 from scratchnet import backquery, cli, export, filters, predict, shapes, train
 from scratchnet.data.digits import load_digits
 from scratchnet.studies.catalogue import STUDIES, study_module
+from tests.places import ROOT
 
 CODES = {0, 2, 3, 130, 141}
 COMMANDS = {"predict": predict, "export": export, "backquery": backquery, "shapes": shapes, "filters": filters}
-ROOT = Path(__file__).parents[1]
 
 SMALL = {  # the least that each study can do
     "digits": ["--hidden", "8"],

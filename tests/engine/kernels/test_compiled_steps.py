@@ -29,7 +29,7 @@ from scratchnet.engine.training import Steps
 from scratchnet.errors import DataError, ShapeError
 from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
-from tests.test_kernels import LOSSES, data, network, wide
+from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 

@@ -6,7 +6,6 @@ import os
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import scipy.sparse
 
 from scratchnet.runs.agreement import Message, judge, of_arrays
 from tests.mpi.commands import MPIEXEC, mpiexec, several
+from tests.places import MPI, ROOT
 
 needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="mpi4py or mpiexec is missing"
@@ -68,7 +68,7 @@ def test_every_byte_of_an_array_counts_and_its_layout_in_memory_does_not():
 
 @needs_mpi
 def test_everything_that_may_differ_is_told_on_all_ranks():
-    done = mpiexec(3, Path(__file__).parent / "mpi" / "ranks_that_differ.py", timeout=120)
+    done = mpiexec(3, MPI / "ranks_that_differ.py", timeout=120)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     assert told[0] == told[1] == told[2], "all have been told the same"
@@ -201,7 +201,7 @@ os.write(2, b"read")
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of Unix")
 def test_what_was_written_is_read_before_the_end():
     p = subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})  # fmt: skip
+                         env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
     assert len(os.read(p.stdout.fileno(), 999)) == 999
     with pytest.raises(subprocess.TimeoutExpired):
         p.wait(1.5)

@@ -9,20 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import scratchnet as sn
 from tests.mpi.commands import ENVIRONMENT, MPIEXEC, mpiexec
+from tests.places import MPI
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
 
 def same_weights(ranks, what, *wanted):
-    done = mpiexec(ranks, Path(__file__).parent / "mpi" / "same_weights.py", what, *wanted, timeout=3600)
+    done = mpiexec(ranks, MPI / "same_weights.py", what, *wanted, timeout=3600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -413,7 +413,7 @@ def test_data_are_read_once_on_each_of_two_machines(tmp_path, pictures):
     if why := why_no_namespaces():
         pytest.skip(why)
     done = subprocess.run(
-        [Path(__file__).parent / "mpi" / "two_machines.sh", "4", sys.executable, "-c", COUNTED, "cifar10", "--preset",
+        [MPI / "two_machines.sh", "4", sys.executable, "-c", COUNTED, "cifar10", "--preset",
          "fcn", "--epochs", "1", "--no-plots", "--distributed", "--data-dir", pictures, "--out", "out"],
         capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, "MPIEXEC": MPIEXEC}, cwd=tmp_path,
     )  # fmt: skip
@@ -427,7 +427,7 @@ def test_data_are_read_once_on_each_of_two_machines(tmp_path, pictures):
 def test_two_machines(ranks, tmp_path, uninterrupted):
     if why := why_no_namespaces():
         pytest.skip(why)
-    script = Path(__file__).parent / "mpi" / "two_machines.sh"
+    script = MPI / "two_machines.sh"
     done = subprocess.run(
         [script, str(ranks), sys.executable, "-m", "scratchnet.train", *FLIGHTS, "--distributed", "--out", "out"],
         capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, "MPIEXEC": MPIEXEC}, cwd=tmp_path,

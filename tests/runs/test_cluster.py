@@ -6,16 +6,17 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.places import ROOT
 
 pytest.importorskip("distributed", reason="dask[distributed] is not installed")
 
 ENVIRONMENT = {
     **os.environ,
     "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONPATH": str(Path(__file__).parent.parent),
+    "PYTHONPATH": str(ROOT),
     "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
 }
 SEARCH = ["iris", "--epochs", "20", "--folds", "3", "--search", "lr=0.1,0.03,0.01 batch-size=4,16", "--out", "out"]

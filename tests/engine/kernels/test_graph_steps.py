@@ -36,7 +36,7 @@ from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES
-from tests.test_kernels import LOSSES, SOURCE, data, network, wide
+from tests.engine.kernels.test_kernels import LOSSES, SOURCE, data, network, wide
 
 
 def trained(device, loss, x, t, layers=wide, dtype="float64", lr=0.3, **options):

@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.places import ROOT
+
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
-ROOT = Path(__file__).parents[1]
 TRAINING = """
 import sys
 import numpy as np

@@ -12,8 +12,7 @@ import scratchnet
 from scratchnet import doctor
 from scratchnet.doctor import BAD, GOOD, NOTE, Line, examine
 from scratchnet.errors import install_command
-
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
 
 
 def by_name(lines):

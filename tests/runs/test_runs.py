@@ -27,7 +27,8 @@ from scratchnet.runs.identity import changed, digests
 from scratchnet.runs.options import check_effect
 from scratchnet.runs.stop import stop_on_signal
 from scratchnet.studies import cifar10, waveforms
-from tests.test_train import write_idx
+from tests.commands.test_train import write_idx
+from tests.places import ROOT
 
 
 def digits_as_mnist(folder, images):
@@ -51,7 +52,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-ROOT = Path(__file__).parents[1]
 QUICK = ["--epochs", "1", "--no-plots", "--threads", "1"]
 SMALL = ["mnist", *QUICK, "--hidden", "8", "--batch-size", "50"]
 

@@ -3,13 +3,11 @@
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from scratchnet.__main__ import COMMANDS
-
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
 
 
 def run(*args, cwd=ROOT):

@@ -169,7 +169,7 @@ SAVER = """
 import os, sys, time
 if sys.argv[3] == "patched":
     os.getpid = lambda: 1
-from tests.test_files import check_whole, network
+from tests.files.test_files import check_whole, network
 path, k = sys.argv[1], int(sys.argv[2])
 net = network(k)
 print(os.getpid(), flush=True)

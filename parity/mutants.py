@@ -167,8 +167,10 @@ def stale() -> Callable[[Any], Any]:
 
 def checks_of(module: str) -> list[Callable[[], None]]:
     """The checks that matter for a module, the quickest first."""
-    from tests import checks, test_equations, test_losses, test_optim, test_pool, test_recurrent
+    from tests import checks
     from tests.cases import SPACES
+    from tests.engine import test_equations, test_losses, test_optim
+    from tests.engine.layers import test_pool, test_recurrent
 
     if module == "losses":
         large = partial(test_losses.test_large_logits, "float64", 1e4)

@@ -68,15 +68,19 @@ class Rounding(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in CHOOSES or any(r.alias_info is not None for r in func._schema.returns):  # a view, or in place
+        aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
+        if func in CHOOSES or any(not alias.is_write for alias in aliases):  # a view
             return result
+        if aliases:  # computed in place, as the gates of recurrent layers are
+            return result.copy_(self.round(result, 0.5 if func in GATES else 0.0))
         return tuple(map(self.round, result)) if isinstance(result, tuple) else self.round(result)
 
-    def round(self, a: Any) -> Any:
+    def round(self, a: Any, least: float = 0.0) -> Any:
+        """`a` with an error of up to u in each number, and of up to u · `least` in smaller ones."""
         if not isinstance(a, torch.Tensor) or not a.is_floating_point():
             return a
         random = torch.rand(a.shape, generator=self.generator, dtype=a.dtype).to(a.device)
-        return torch.addcmul(a, a, 2 * random - 1, value=UNIT)
+        return torch.addcmul(a, a.abs().clamp(min=least), 2 * random - 1, value=UNIT)
 
     def round_weights(self, twin: nn.Sequential) -> None:
         """The error of storing the weights."""
@@ -95,6 +99,8 @@ class Rounding(TorchDispatchMode):
 
 
 CHOOSES = {torch.ops.aten.median.dim}  # one of its numbers, and MedianPool2d asks which
+#: The σ of gates, which may be made of a tanh: ½ tanh(½ z) + ½ has an error of u times ½ where σ(z) is small.
+GATES = {torch.ops.aten.sigmoid_.default}
 
 
 def _normalise(module: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:

@@ -112,6 +112,11 @@ def crossval(
         x_train, x_valid = take(x, train), take(x, valid)
         if prepare is not None:
             to_input = prepare(x_train)
+            if not callable(to_input):
+                raise SettingError(
+                    "crossval: prepare must return a function that makes input of examples, "
+                    f"but it returned {checks.shown(to_input)}"
+                )
             x_train, x_valid = to_input(x_train), to_input(x_valid)
         made = build(x_train, seed)
         if not isinstance(made, (tuple, list)) or len(made) != 3:

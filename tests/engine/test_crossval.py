@@ -115,6 +115,11 @@ def test_folds_that_cannot_be(folds):
         crossval(build, IRIS.values, IRIS.labels, folds=folds)
 
 
+def test_prepare_must_return_a_function():
+    with pytest.raises(SettingError, match="prepare must return a function that makes input of examples.* None"):
+        crossval(build, IRIS.values, IRIS.labels, prepare=lambda x: None)
+
+
 def test_a_class_with_fewer_examples_than_folds():
     labels = np.array([0] * 10 + [1] * 3)
     with pytest.raises(DataError, match="with 5 folds every class needs at least 5 examples, but class 1 has 3"):

@@ -40,6 +40,7 @@ from scratchnet.engine.schedules import Exponential as Exponential
 from scratchnet.engine.schedules import PerEpoch as PerEpoch
 from scratchnet.engine.sequences import run_with_state as run_with_state
 from scratchnet.engine.sequences import step_with_state as step_with_state
+from scratchnet.engine.trace import Trace as Trace
 from scratchnet.engine.training import History as History
 from scratchnet.engine.training import fit as fit
 from scratchnet.engine.training import step as step

@@ -21,7 +21,7 @@ from scratchnet.engine.layers.base import Layer, shape_text
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import html_table
+from scratchnet.engine.tables import html_table
 from scratchnet.errors import NonFiniteError, ShapeError
 
 H = 1e-5  # of central differences; their error is of the order h², and of rounding ε|C|/h

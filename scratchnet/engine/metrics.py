@@ -1,7 +1,5 @@
 """How good a network is: loss and accuracy over a set of examples, in pieces that fit into memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -65,16 +63,3 @@ def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.nda
     table = np.zeros((classes, classes), int)
     np.add.at(table, (labels, predicted), 1)
     return table
-
-
-def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table, for notebooks; the first one's keys are the columns."""
-    if not rows:
-        return "<p>no rows</p>"
-
-    def cells(tag: str, values: Iterable[Any]) -> str:
-        words = [f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in values]
-        return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
-
-    body = "".join(cells("td", row.values()) for row in rows)
-    return f"<table><thead>{cells('th', rows[0])}</thead><tbody>{body}</tbody></table>"

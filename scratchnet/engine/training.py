@@ -20,9 +20,10 @@ from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, pair
 from scratchnet.engine.layers.sequential import Sequential, Visit
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import accuracy, evaluate, html_table, labels_of, names_classes
+from scratchnet.engine.metrics import accuracy, evaluate, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.tables import html_table
 from scratchnet.engine.tuned import best
 from scratchnet.errors import DataError, NonFiniteError, SettingError
 

@@ -102,6 +102,7 @@ CALLS |= {
        for name in ("MSELoss", "QuadraticCost")},
     "net(x)": lambda c: (c.net, {"x": c.x}),
     "net.gradients": lambda c: (c.net.gradients, {"x": c.x, "target": c.t, "loss": c.loss}),
+    "net.trace": lambda c: (c.net.trace, {"x": c.x, "target": c.t, "loss": c.loss, "training": True}),
     "net.summary": lambda c: (c.net.summary, {"input_shape": (4,)}),
     "net.load_state_dict": lambda c: (c.net.load_state_dict, {"state": c.net.state_dict()}),
     "fit": lambda c: (sn.fit, {"net": c.net, "loss": c.loss, "optimiser": c.rule, "x": c.x, "target": c.t, "epochs": 2,

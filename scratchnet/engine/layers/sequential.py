@@ -26,6 +26,7 @@ from scratchnet.files.tensorfile import write_tensors
 
 if TYPE_CHECKING:
     from scratchnet.engine.losses import Loss
+    from scratchnet.engine.trace import Trace
 
 
 #: Calls layer i on x, as (i, layer, x, learn) → (output, cache): with a carried state, or to keep what it sees
@@ -95,6 +96,15 @@ class Sequential:
             value, delta, _, caches = self.cost(x, target, loss, learn)
             self.backward(delta, caches, learn)
         return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
+
+    def trace(self, x: Any, target: Any, loss: "Loss", *, training: bool = True) -> "Trace":
+        """One pass forward and back with everything kept, layer by layer, in PyTorch's shapes; changes nothing.
+
+        With `training` false, dropout and batch normalisation act as when the network is used.
+        """
+        from scratchnet.engine.trace import trace
+
+        return trace(self, x, target, loss, training)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters as NumPy arrays, under PyTorch's names and in its shapes."""

@@ -1,0 +1,32 @@
+"""Tables for people: rows as HTML for a notebook, and as aligned lines for a terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+
+def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table, for notebooks; the first one's keys are the columns."""
+    if not rows:
+        return "<p>no rows</p>"
+
+    def cells(tag: str, values: Iterable[Any]) -> str:
+        words = [escape(_text(v)) for v in values]
+        return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
+
+    body = "".join(cells("td", row.values()) for row in rows)
+    return f"<table><thead>{cells('th', rows[0])}</thead><tbody>{body}</tbody></table>"
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The same rows as lines; a column of numbers is set to the right."""
+    table = [list(rows[0]), *([_text(v) for v in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    right = [any(isinstance(row[name], (int, float)) for row in rows) for name in rows[0]]
+    lines = ["  ".join(f"{word:>{w}}" if to_right else f"{word:<{w}}" for word, w, to_right in zip(line, widths, right))
+             for line in table]  # fmt: skip
+    return "\n".join(line.rstrip() for line in [lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

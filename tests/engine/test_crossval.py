@@ -116,7 +116,7 @@ def test_folds_that_cannot_be(folds):
 
 
 def test_prepare_must_return_a_function():
-    with pytest.raises(SettingError, match="prepare must return a function that makes input of examples.* None"):
+    with pytest.raises(SettingError, match=r"prepare must return a function that makes input of examples.* None"):
         crossval(build, IRIS.values, IRIS.labels, prepare=lambda x: None)
 
 

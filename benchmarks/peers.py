@@ -2,21 +2,24 @@
 
     python benchmarks/peers.py
 
-Every engine starts with the same weights and goes through the same batches, in turn with the others. A row gives µs
-per step as `scratchnet.fit` makes it in a long training, and as NumPy calls alone, the others' time and its ratio to
-the first, the share of the NumPy step that its bare matrix products need, and peak memory.
+Every engine, in a process of its own, starts with the same weights and goes through the same batches, in turn with
+the others. With --isa avx2 all are held to the instructions that most laptops have. A row gives µs per step as
+`scratchnet.fit` makes it in a long training, and as NumPy calls alone, the others' time and its ratio to the first,
+the share of the NumPy step that its bare matrix products need, and peak memory.
 """
 
 import dataclasses
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
 
 from benchmarks import timing
+from benchmarks.isa import environment
 from benchmarks.timing import Spread
 from scratchnet.cli import known, parse
 
@@ -36,6 +39,8 @@ class Options:
     """names as in the table, in quotes; none means all"""
     threads: tuple[str, ...] = ("1", "all")
     """numbers of CPU threads, one table each"""
+    isa: Literal["native", "avx2"] = "native"
+    """avx2: no library may use AVX-512, where the processor has it"""
     memory: bool = True
     """also measure peak memory, each in a process of its own"""
     out: Path = timing.RESULTS
@@ -70,50 +75,61 @@ class Row:
         return self.steps[PRODUCTS].median / self.steps[READABLE].median
 
 
-# ------------------------------------------------------------------------------------------ measuring, in a child
+# ------------------------------------------------------------------------------------------ an engine's process
+
+
+def engine(name: str, workload: str, threads: int, *chosen: int) -> None:
+    """The process of one engine on these cores: says what it runs on, or why it does not run; then makes steps."""
+    timing.keep_to(chosen, threads)
+    from benchmarks.engines import Missing, build
+    from benchmarks.engines.scratchnet_ import network, threads_of
+    from benchmarks.isa import reports
+    from benchmarks.workloads import WORKLOADS
+
+    work = WORKLOADS[workload]
+    try:
+        run = build(name, work)
+    except Missing as e:
+        print(json.dumps({"missing": str(e)}))
+        return
+    ready = {"taken": threads_of(work, network(work, "cpu")), "reports": reports()}
+    timing.serve(run, json.dumps(ready), timing.clock_for(threads))
 
 
 def worker(options: dict[str, Any]) -> dict[str, Any]:
-    """All engines on one workload; or one engine's memory. In a process of its own, kept to so many cores."""
-    timing.use_cores(options["threads"])
-    from benchmarks.engines import Missing, build
-    from benchmarks.engines.scratchnet_ import network, threads_of
+    """What a time depends on; or, with `memory_of`, an engine's memory."""
+    timing.use_cores(1)
+    from benchmarks.engines import build
     from benchmarks.workloads import WORKLOADS
 
-    work = WORKLOADS[options["workload"]]
-    if options.get("memory_of"):
-        import numpy  # noqa: F401
-
-        _, before = timing.peak_memory()
-        build(options["memory_of"], work)(20)
-        most, _ = timing.peak_memory()
-        return {"peak": most, "growth": most - before}
-    taken = threads_of(work, network(work, "cpu"))
-    runs, missing = {}, {}
-    for name in options["engines"]:
-        try:
-            runs[name] = build(name, work)
-        except Missing as e:
-            missing[name] = str(e)
-    return {
-        "steps": timing.interleave(runs, threads=options["threads"], clock=timing.clock_for(options["threads"])),
-        "missing": missing,
-        "taken": taken,
-        "environment": timing.environment(),
-    }
+    if "memory_of" not in options:
+        return timing.environment()
+    _, before = timing.peak_memory()
+    build(options["memory_of"], WORKLOADS[options["workload"]])(20)
+    most, _ = timing.peak_memory()
+    return {"peak": most, "growth": most - before}
 
 
-def measure(workload: str, engines: list[str], threads: int, memory: bool) -> tuple[Row, dict[str, Any]]:
-    options = {"workload": workload, "engines": engines, "threads": threads}
-    answer = timing.in_child("benchmarks.peers", options)
+def measure(
+    workload: str, engines: list[str], threads: int, memory: bool, env: dict[str, str]
+) -> tuple[Row, dict[str, str]]:
+    """All engines on one workload, and what their libraries report."""
+    cores = map(str, timing.idle_cores(threads))
+    words = workload, str(threads), *cores
+    processes = {name: timing.Process("benchmarks.peers", "--engine", name, *words, env=env) for name in engines}
+    ready = {name: json.loads(process.answer()) for name, process in processes.items()}
+    missing = {name: answer["missing"] for name, answer in ready.items() if "missing" in answer}
+    runs = {name: process for name, process in processes.items() if name not in missing}
+    steps = timing.interleave(runs, threads=threads, enough=12.0)
+    for process in processes.values():
+        process.end()
     used = {
-        name: timing.in_child("benchmarks.peers", {**options, "memory_of": name})
+        name: timing.in_child("benchmarks.peers", {"workload": workload, "memory_of": name}, env=env)
         for name in (IN_MEMORY if memory else ())
-        if name in answer["steps"]
+        if name in steps
     }
-    steps = {name: Spread(**spread) for name, spread in answer["steps"].items()}
-    row = Row(workload, threads, steps, used, answer["missing"], answer["taken"])
-    return row, answer["environment"]
+    reports = {library: words for name in runs for library, words in ready[name]["reports"].items()}
+    return Row(workload, threads, steps, used, missing, ready[next(iter(runs))]["taken"]), reports
 
 
 # ------------------------------------------------------------------------------------------ telling
@@ -195,24 +211,33 @@ def main(args: Sequence[str]) -> int:
     workloads = [known(name, list(WORKLOADS), "workload") for name in options.workloads] or list(WORKLOADS)
     engines = [known(name, [*OURS, *PEERS], "engine") for name in options.engines] or list(PEERS)
     engines = [*OURS, PRODUCTS, *(name for name in engines if name not in OURS)]
-    device = timing.cpu_name()
+    device, env = timing.cpu_name(), environment(options.isa)
     for threads in sorted({timing.thread_count(t) for t in options.threads}):
         rows: list[Row] = []
         plural = f"{threads} thread{'s' * (threads > 1)}"
-        stem = str(options.out / f"peers-{timing.file_name(device)}-{plural.replace(' ', '-')}")
+        held = "" if options.isa == "native" else f"-{options.isa}"
+        stem = str(options.out / f"peers-{timing.file_name(device)}-{plural.replace(' ', '-')}{held}")
+        content: dict[str, Any] = {"device": device, "isa": options.isa, "reports": {}, "load_average": []}
         for workload in workloads:
             print(f"{workload}, {plural} ...", flush=True)
-            row, environment = measure(workload, engines, threads, options.memory and threads == 1)
+            content["load_average"].append(timing.load())
+            row, reports = measure(workload, engines, threads, options.memory and threads == 1, env)
             rows.append(row)  # written at once: what has been measured is not lost
-            content = {"device": device, "rows": [dataclasses.asdict(r) for r in rows], "environment": environment}
+            content["reports"] |= reports
+            content["rows"] = [dataclasses.asdict(r) for r in rows]
+            content["environment"] = timing.in_child("benchmarks.peers", {}, env=env)
             timing.write_json(Path(f"{stem}.json"), content)
-        report(rows, engines, f"{device}, {plural}", stem)
+        report(rows, engines, f"{device}, {plural}", stem, content)
     return 0
 
 
-def report(rows: list[Row], engines: list[str], device: str, stem: str) -> None:
-    """Table, who was left out, and picture."""
-    table = f"{device}: µs per step (times scratchnet's)\n\n{markdown(rows, engines)}\n"
+def report(rows: list[Row], engines: list[str], device: str, stem: str, about: dict[str, Any]) -> None:
+    """Table, what the libraries say, who was left out, and picture."""
+    loads = [load for load in about["load_average"] if load is not None]
+    held = "" if about["isa"] == "native" else f", no engine may use more than {about['isa'].upper()}"
+    table = f"{device}{held}: µs per step (times scratchnet's); load {min(loads, default=0):.1f} to "
+    table += f"{max(loads, default=0):.1f} when a row began\n\n{markdown(rows, engines)}\n\n"
+    table += "".join(f"* {library}: {words}\n" for library, words in about["reports"].items())
     print(table)
     if rows[0].threads > 1:
         more = [f"{row.taken} in {row.workload}" for row in rows if row.taken > 1]
@@ -220,9 +245,12 @@ def report(rows: list[Row], engines: list[str], device: str, stem: str) -> None:
     for name, why in {name: why for row in rows for name, why in row.missing.items()}.items():
         print(f"left out somewhere: {name}: {why}")
     Path(f"{stem}.md").write_text(table)
-    draw(rows, engines, device, Path(f"{stem}.png"))
+    draw(rows, engines, f"{device}{held}", Path(f"{stem}.png"))
     print(f"wrote {stem}.json, .md and .png", flush=True)
 
 
 if __name__ == "__main__":
-    timing.command(main, worker)
+    if sys.argv[1:2] == ["--engine"]:
+        engine(*sys.argv[2:4], *map(int, sys.argv[4:]))
+    else:
+        timing.command(main, worker)

@@ -12,13 +12,11 @@ has no variable set, and the other OPENBLAS_NUM_THREADS=1:
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
 
@@ -67,36 +65,16 @@ class Outside:
     ratio: Spread  # free / one, turn by turn
 
 
-class Process:
+class Process(timing.Process):
     """A process of this file that makes steps, or calls, when it is told to."""
 
     def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
-        self.name = " ".join(words)
-        command = [sys.executable, "-m", "benchmarks.threads", *words]
-        self.child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=env
-        )
-        self.taken = int(self._answer())
-
-    def __call__(self, n: int) -> float:
-        """Seconds per step of n steps."""
-        assert self.child.stdin is not None
-        self.child.stdin.write(f"{n}\n")
-        return float(self._answer())
-
-    def _answer(self) -> str:
-        assert self.child.stdout is not None
-        line = self.child.stdout.readline()
-        if not line:
-            raise ChildProcessError(f"the process of {self.name} ended")
-        return line
-
-    def end(self) -> None:
-        self.child.communicate()
+        super().__init__("benchmarks.threads", *words, env=env)
+        self.taken = int(self.answer())
 
 
 def child(workload: str, threads: int) -> None:
-    """Says how many threads it takes; then, for each line with a number, makes so many steps and says their time."""
+    """Says how many threads it takes, and makes steps."""
     timing.use_cores(threads)
     from benchmarks.engines import Missing, build
     from benchmarks.engines.scratchnet_ import network, threads_of
@@ -107,17 +85,7 @@ def child(workload: str, threads: int) -> None:
         run = build("scratchnet compiled", work)
     except Missing:
         run = build("scratchnet numpy", work)
-    print(threads_of(work, network(work, "cpu")), flush=True)
-    answer(run)
-
-
-def answer(run: Callable[[int], object]) -> None:
-    """For each line with a number n, `run(n)` and say the seconds for one."""
-    for line in sys.stdin:
-        n = int(line)
-        start = perf_counter()
-        run(n)
-        print((perf_counter() - start) / n, flush=True)
+    timing.serve(run, str(threads_of(work, network(work, "cpu"))))
 
 
 CALLS = ("step", "net(x)", "gradients", "gradcheck")
@@ -142,12 +110,11 @@ def child_outside(call: str, place: str, batch: int, hidden: int) -> None:
         "gradcheck": lambda: sn.gradcheck(net, x, t, loss, samples=5),
     }
     run = timing.each(calls[call])
-    print(0, flush=True)
     if place == "script":
-        answer(run)
+        timing.serve(run, "0")
     else:
         with ThreadPoolExecutor(1) as pool:
-            answer(lambda n: pool.submit(run, n).result())
+            timing.serve(lambda n: pool.submit(run, n).result(), "0")
 
 
 def measure(workload: str, cores: int, rounds: int) -> Row:

@@ -19,7 +19,8 @@ from scratchnet.errors import SettingError
 RESULTS = Path(__file__).parent / "results"
 PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how many times longer a turn is
 
-Run = Callable[[int], None]  # does so many steps and waits until they are done
+#: Does so many steps and waits until they are done; one in another process returns the seconds that a step took there
+Run = Callable[[int], float | None]
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,18 @@ def interleave(
     named in `steps` do that many in all. With several threads there is a pause before each turn, in which those of the
     engine before fall asleep: OpenBLAS's look out for more work for 150 ms. For `clock` see `clock_for`.
     """
+
+    def taken(run: Run, n: int) -> float:
+        start = clock()
+        elsewhere = run(n)
+        return (clock() - start) / n if elsewhere is None else elsewhere
+
     pause, slice_seconds = (PAUSE, LONGER * slice_seconds) if threads > 1 else (0.0, slice_seconds)
     per_turn: dict[str, int] = {}
     for name, run in runs.items():
         time.sleep(pause)
         run(2)
-        start = clock()
-        run(3)
-        per_turn[name] = max(1, round(slice_seconds / max((clock() - start) / 3, 1e-7)))
+        per_turn[name] = max(1, round(slice_seconds / max(taken(run, 3), 1e-7)))
         if steps and name in steps:
             per_turn[name] = max(1, round(steps[name] / rounds))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -69,9 +74,7 @@ def interleave(
             break
         for name, run in runs.items():
             time.sleep(pause)
-            start = clock()
-            run(per_turn[name])
-            seconds[name].append((clock() - start) / per_turn[name])
+            seconds[name].append(taken(run, per_turn[name]))
     return {name: Spread.of(values) for name, values in seconds.items()}
 
 
@@ -91,10 +94,22 @@ def use_cores(threads: int) -> None:
 
     Call it before importing any of them.
     """
+    keep_to(idle_cores(threads), threads)
+
+
+def idle_cores(n: int) -> list[int]:
+    """Those n cores that have least to do; none where the system does not tell."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    return sorted(os.sched_getaffinity(0), key=_idle_time().__getitem__)[-n:]
+
+
+def keep_to(chosen: Sequence[int], threads: int) -> None:
+    """Keep this process, and every library it will load, to these cores and so many threads."""
     if "numpy" in sys.modules:
         raise RuntimeError("NumPy was imported before the number of threads was set: its BLAS has started its own")
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0), key=_idle_time().__getitem__)[-threads:])
+    if chosen:
+        os.sched_setaffinity(0, chosen)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
 
@@ -124,13 +139,50 @@ def thread_count(text: str) -> int:
     return int(text)
 
 
-def in_child(module: str, options: Mapping[str, Any], quiet: bool = False) -> Any:
+def in_child(module: str, options: Mapping[str, Any], quiet: bool = False, env: Mapping[str, str] | None = None) -> Any:
     """Run `python -m module --worker JSON` and return what its `answer` wrote: a fresh process with its own threads."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answer.json"
         command = [sys.executable, "-m", module, "--worker", json.dumps({**options, "answer": str(out)})]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL if quiet else None)
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL if quiet else None, env=env)
         return json.loads(out.read_text())
+
+
+class Process:
+    """`python -m module words`, which says one line when it is ready and then makes steps when it is told to."""
+
+    def __init__(self, module: str, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self.name = " ".join(words)
+        command = [sys.executable, "-m", module, *words]
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=env
+        )
+
+    def __call__(self, n: int) -> float:
+        """Seconds per step of n steps, by the clock of the process."""
+        assert self.child.stdin is not None
+        self.child.stdin.write(f"{n}\n")
+        return float(self.answer())
+
+    def answer(self) -> str:
+        """The next line that it says."""
+        assert self.child.stdout is not None
+        line = self.child.stdout.readline()
+        if not line:
+            raise ChildProcessError(f"the process of {self.name} ended")
+        return line
+
+    def end(self) -> None:
+        self.child.communicate()
+
+
+def serve(run: Run, ready: str, clock: Callable[[], float] = time.perf_counter) -> None:
+    """What such a process does: say `ready`; for each line with a number n `run(n)`, and say the seconds for one."""
+    print(ready, flush=True)
+    for line in sys.stdin:
+        n, start = int(line), clock()
+        run(n)
+        print((clock() - start) / n, flush=True)
 
 
 def command(main: Callable[[Sequence[str]], int], worker: Callable[[dict[str, Any]], Any]) -> None:
@@ -177,13 +229,18 @@ def environment() -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": cores(),
-        "load_average": [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "load_average": load(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": versions,
         "blas": [{k: info.get(k) for k in keys} for info in threadpool_info()],
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def load() -> float | None:
+    """How many processes had something to do, in the mean of the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def peak_memory() -> tuple[float, float]:

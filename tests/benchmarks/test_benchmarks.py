@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import hidden_sweep, peers, special_cases, threads, timing
+from benchmarks import hidden_sweep, isa, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -72,6 +72,36 @@ def test_interleave_takes_turns_and_leaves_out_the_warm_up() -> None:
     assert "".join(calls) == "aabb" + "ab" * 5 or "".join(calls).endswith("ab" * 5)
     assert times.keys() == {"a", "b"}
     assert all(t.low <= t.median <= t.high for t in times.values())
+
+
+def test_a_run_in_another_process_says_its_own_seconds() -> None:
+    times = timing.interleave({"here": lambda n: None, "there": lambda n: 5.0}, rounds=3)
+    assert times["there"] == Spread(5.0, 5.0, 5.0)
+    assert times["here"].median < 5.0
+
+
+def test_every_library_is_held_to_avx2_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
+    env = isa.environment("avx2")
+    assert {name: env[name] for name in isa.AVX2} == isa.AVX2
+    assert isa.environment("native")["OPENBLAS_CORETYPE"] == "SkylakeX"
+    chosen = [str(core) for core in timing.idle_cores(1)]
+    process = timing.Process(
+        "benchmarks.peers", "--engine", "scratchnet numpy", "predict 1 image", "1", *chosen, env=env
+    )
+    ready = json.loads(process.answer())
+    assert 0 < process(2) < 10
+    process.end()
+    assert "AVX512" not in ready["reports"]["NumPy's loops"]
+    assert "X86_V4" not in ready["reports"]["NumPy's loops"]
+    kernels = [words for library, words in ready["reports"].items() if library.startswith("openblas")]
+    assert set(kernels) <= {"Haswell"}
+
+
+def test_an_engine_that_cannot_says_why() -> None:
+    process = timing.Process("benchmarks.peers", "--engine", "JAX scan", "predict 1 image", "1")
+    assert "training" in json.loads(process.answer())["missing"] or not importlib.util.find_spec("jax")
+    process.end()
 
 
 def test_spread_is_median_and_quartiles() -> None:

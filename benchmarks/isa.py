@@ -1,0 +1,51 @@
+"""Which instructions the libraries of all engines may use, and what they say that they use."""
+
+import os
+import sys
+from typing import Any
+
+#: What keeps each library from AVX-512; NumPy needs the names of what it was built for besides
+AVX2 = {
+    "OPENBLAS_CORETYPE": "Haswell",  # the kernels of NumPy's and SciPy's products
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # PyTorch's products
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "ATEN_CPU_CAPABILITY": "avx2",  # its loops
+    "NUMBA_CPU_NAME": "haswell",
+}
+
+
+def environment(isa: str) -> dict[str, str]:
+    """The variables of a process whose libraries are held to `isa`: native or avx2."""
+    if isa == "native":
+        return dict(os.environ)
+    from numpy._core._multiarray_umath import __cpu_dispatch__
+
+    wide = " ".join(name for name in __cpu_dispatch__ if name.startswith("AVX512") or name == "X86_V4")
+    return os.environ | AVX2 | {"NPY_DISABLE_CPU_FEATURES": wide}
+
+
+def reports() -> dict[str, str]:
+    """What the libraries of this process report, each that is loaded in its own words."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+    from threadpoolctl import threadpool_info
+
+    found = {"NumPy's loops": " ".join(name for name in __cpu_dispatch__ if __cpu_features__[name]) or "baseline"}
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            folder = next((part for part in library["filepath"].split(os.sep) if part.endswith(".libs")), "")
+            name = f"{library['internal_api']} {library['version']} of {folder.removesuffix('.libs') or 'the system'}"
+            found[name] = str(library.get("architecture"))
+    modules: dict[str, Any] = dict(sys.modules)
+    if "numba" in modules:
+        import llvmlite.binding as llvm
+
+        found["Numba's processor"] = modules["numba"].config.CPU_NAME or llvm.get_host_cpu_name()
+    if "torch" in modules:
+        found["PyTorch's loops"] = modules["torch"].backends.cpu.get_cpu_capability()
+        found["MKL and oneDNN of PyTorch"] = " ".join(
+            os.environ.get(name, "not held") for name in ("MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+        )
+    if "jax" in modules:
+        found["XLA_FLAGS of JAX"] = os.environ.get("XLA_FLAGS") or "not held"
+    return found

@@ -1,7 +1,9 @@
-"""Whether all ranks train the same network on the same data: what each says of itself, and what differs, in one line.
+"""Makes sure that all ranks train the same network on the same data.
 
-A rank that differs would be silent and wrong (another learning rate), or wait for ever for steps that the others do
-not make (another number of epochs). So the ranks are compared before anything else passes between them.
+Each rank describes what it is about to do, and one line names what differs. A rank that
+differs would otherwise give a wrong result without a word (another learning rate), or
+wait for ever for steps that the others never make (another number of epochs). So the
+ranks are compared before anything else passes between them.
 """
 
 import platform
@@ -21,15 +23,15 @@ from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, as_json
 
 #: Options that may differ between machines, because no weight depends on them
-OF_ONE_MACHINE = {"data_dir", "out", "plots", "resume", "threads"}
+MAY_DIFFER = {"data_dir", "out", "plots", "resume", "threads"}
 
-SHOWN = 60  # characters of a value, at most
+MAX_CHARACTERS = 60  # of a value, in a message
 
 Said = dict[str, str]
 
 
 class Message(NamedTuple):
-    """What one rank tells rank 0: what it says of itself, or the error that it ends with."""
+    """What one rank tells rank 0: a description of itself, or its error."""
 
     host: str
     said: Said
@@ -38,7 +40,7 @@ class Message(NamedTuple):
 
 
 def of_arrays(**arrays: Array) -> Said:
-    """The first 16 hexadecimal digits of a digest of each of these arrays: of dtype, shape and every byte."""
+    """The beginning of a digest of each array: of its dtype, shape and bytes."""
     parts: dict[str, np.ndarray] = {}
     for name, a in arrays.items():
         if is_sparse(a):
@@ -70,9 +72,7 @@ def of_program() -> Said:
 
 def of_options(study: str, options: CommonOptions) -> Said:
     """The study and its options, as they are written on a command line."""
-    given = {
-        f"--{name.replace('_', '-')}": str(v) for name, v in as_json(options).items() if name not in OF_ONE_MACHINE
-    }
+    given = {f"--{name.replace('_', '-')}": str(v) for name, v in as_json(options).items() if name not in MAY_DIFFER}
     return {"study": study, **given}
 
 
@@ -109,7 +109,11 @@ def of_weights(net: Sequential, optimiser: Optimiser) -> Said:
 
 
 def judge(messages: Sequence[Message], advice: str) -> tuple[str, int]:
-    """(why all ranks end, in one line, exit code) from the messages of ranks 0, 1, 2, ...; ("", 0) if they agree."""
+    """Compare the messages of ranks 0, 1, 2, ...
+
+    Returns why all ranks have to end, in one line, and the exit code; ("", 0) if they
+    agree.
+    """
     hosts, failed = [m.host for m in messages], [rank for rank, m in enumerate(messages) if m.error]
     if failed:
         error, code = messages[failed[0]].error, messages[failed[0]].code
@@ -125,7 +129,7 @@ def judge(messages: Sequence[Message], advice: str) -> tuple[str, int]:
 
 
 def in_words(name: str, said: Sequence[Said], hosts: Sequence[str]) -> str:
-    """--lr: 0.1 on rank 0 (node1), 0.2 on ranks 1, 2 (node2)."""
+    """One difference: "--lr: 0.1 on rank 0 (node1), 0.2 on ranks 1, 2 (node2)"."""
     ranks: dict[str, list[int]] = {}
     for rank, one in enumerate(said):
         ranks.setdefault(one.get(name, "nothing"), []).append(rank)
@@ -133,7 +137,7 @@ def in_words(name: str, said: Sequence[Said], hosts: Sequence[str]) -> str:
 
 
 def who(ranks: Sequence[int], hosts: Sequence[str]) -> str:
-    """ranks 1, 2 (node2); of many, the first few."""
+    """Ranks and their hosts: "ranks 1, 2 (node2)". Long lists are cut short."""
     places = list(dict.fromkeys(hosts[rank] for rank in ranks))
     return f"rank{'s' * (len(ranks) > 1)} {a_few([str(rank) for rank in ranks])} ({a_few(places)})"
 
@@ -143,6 +147,6 @@ def a_few(words: Sequence[str]) -> str:
 
 
 def short(text: str) -> str:
-    """In one line of bounded length, in quotation marks if it is empty."""
+    """The text on one line of bounded length; quotation marks if it is empty."""
     text = " ".join(text.split()) or "''"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 3] + "..."

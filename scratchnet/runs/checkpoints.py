@@ -1,9 +1,13 @@
-"""Training that survives: checkpoints while it runs, and going on from one as if nothing had happened.
+"""Checkpoints: a training that is interrupted goes on as if nothing had happened.
 
-A checkpoint is a model file (`scratchnet.load` reads it) with more in it: the optimiser's vectors and number of steps,
-the history, the losses of the unfinished epoch, and what the arithmetic depends on besides (threads, BLAS, NumPy).
-There is no generator state to keep: the order of examples is a function of seed and epoch, random numbers are functions
-of seed and step, and the learning rate of the epoch. So a resumed run is bit-identical to an uninterrupted one.
+A checkpoint is a model file, which `scratchnet.load` reads, that also holds the
+optimiser's vectors and number of steps, the history, the losses of the unfinished
+epoch, and whatever else the arithmetic depends on (threads, BLAS, NumPy).
+
+No state of a random number generator has to be kept: the order of the examples is a
+function of the seed and the epoch, random numbers are functions of the seed and the
+step, and the learning rate is a function of the epoch. So a resumed run gives the same
+result, to the last bit, as one that was never interrupted.
 """
 
 import contextlib
@@ -33,17 +37,20 @@ from scratchnet.files.tensorfile import TensorFile, short, write_tensors
 from scratchnet.models.network import TRAINING
 from scratchnet.runs.stop import Stop
 
-KEPT = 2  # checkpoints, besides the best model
+CHECKPOINTS_KEPT = 2  # besides the best model
 CARRIED = f"{TRAINING}carried."  # arrays of this prefix are the states of `Steps.state`
 BEST = "best.safetensors"
-PAUSE = 10.0  # seconds between checkpoints at the ends of epochs, if no other rhythm is asked for
+SECONDS_BETWEEN = 10.0  # checkpoints, at least, unless --checkpoint-every says otherwise
 
 
-# ------------------------------------------------------------------------------------------ what is written
+# ------------------------------------------------------------- what is written
 
 
 def environment(threads: int, device: str, ranks: int = 1, steps: str = "one at a time") -> dict[str, str]:
-    """What the last bit of a result depends on besides the program: a sum's order is the BLAS library's choice."""
+    """What the last bit of a result depends on, besides the program.
+
+    BLAS, for one, decides in which order the terms of a sum are added.
+    """
     blas = sorted(
         f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
         for info in threadpool_info()
@@ -61,14 +68,18 @@ def environment(threads: int, device: str, ranks: int = 1, steps: str = "one at 
 
 
 def settings_of(optimiser: Optimiser) -> dict[str, Any]:
-    """The optimiser's kind and its options; not `lr`, which a schedule sets."""
+    """The optimiser's kind and options, without `lr`, which the schedule sets."""
     return json.loads(json.dumps({"type": type(optimiser).__name__, "seed": optimiser.seed, **optimiser.options()}))
 
 
 def write_checkpoint(
     path: Path, net: Sequential, optimiser: Optimiser, history: History, k: int, about: dict[str, Any]
 ) -> None:
-    """Write all that a training needs to go on, `k` steps into the epoch after those of the history. Raises OSError."""
+    """Write everything that a training needs in order to go on.
+
+    The checkpoint lies `k` steps into the epoch that follows those of the history.
+    Raises OSError.
+    """
     running = [] if k == 0 or history.running is None else to_numpy(history.running[:k]).tolist()
     arrays = {f"{TRAINING}{name}": to_numpy(a) for name, a in optimiser.state().items()}
     arrays |= {f"{CARRIED}{name}": to_numpy(a) for name, a in history.carried.items()} if k else {}
@@ -83,9 +94,10 @@ def write_checkpoint(
 
 
 def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> History:
-    """Set the network and the optimiser to what is in the file, and return the history up to there.
+    """Set the network and the optimiser to what the file holds; return its history.
 
-    Raises CheckpointError, before anything is changed, if the file is damaged, or of another network or optimiser.
+    Raises CheckpointError, before anything is changed, if the file is damaged or
+    belongs to another network or optimiser.
     """
     about = training_of(file)
     try:
@@ -118,7 +130,10 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
 
 
 def training_of(file: TensorFile) -> dict[str, Any]:
-    """What the file says of the training that wrote it. Raises CheckpointError if it is a model without a training."""
+    """The file's record of the training that wrote it.
+
+    Raises CheckpointError if the file is a model without such a record.
+    """
     about = file.about.get("training")
     if file.about.get("format") != FORMAT or not isinstance(about, dict):
         raise file.error("this is not a checkpoint of a training, so there is nothing to go on with")
@@ -126,7 +141,10 @@ def training_of(file: TensorFile) -> dict[str, Any]:
 
 
 def newest_checkpoint(folder: Path) -> TensorFile:
-    """The newest whole checkpoint in the folder, open. Raises CheckpointError if there is none."""
+    """The newest undamaged checkpoint in the folder, open.
+
+    Raises CheckpointError if there is none.
+    """
     problem: CheckpointError | None = None
     for path in reversed(checkpoints_in(folder)):
         try:
@@ -151,12 +169,17 @@ def step_of(path: Path) -> int:
 
 
 class Checkpoints:
-    """Writes the checkpoints of one training: call `on_step` after every step and `on_epoch` after every epoch.
+    """Writes the checkpoints of one training.
 
-    The last two are kept as step-NNN.safetensors, and the network of the best epoch as best.safetensors (by
-    valid_accuracy, else valid_loss, else train_loss). `every` is a number of steps; 0 means at the end of an epoch,
-    but not more often than every ten seconds. If one cannot be written, `say` is told why and the training goes on.
-    With `writes` false nothing is written: another process of the same training does that.
+    Call `on_step` after every step and `on_epoch` after every epoch. The last two
+    checkpoints are kept as step-NNN.safetensors, and the network of the best epoch as
+    best.safetensors (the best by valid_accuracy, or else by valid_loss, or else by
+    train_loss).
+
+    `every` is a number of steps; 0 means at the ends of epochs, but at least ten
+    seconds apart. If a checkpoint cannot be written, `say` is called with the reason
+    and the training goes on. If `writes` is false, nothing is written, because another
+    process of the same training does it.
     """
 
     def __init__(
@@ -169,7 +192,11 @@ class Checkpoints:
         self.best: dict[str, np.ndarray] | None = None  # the best network, not yet written
 
     def begin(self, history: History) -> None:
-        """Set out with this history, and with a first checkpoint that holds the options; remove what is beyond it."""
+        """Start from this history and remove the checkpoints that lie beyond it.
+
+        A new training writes its first checkpoint here, so that its options are on
+        record.
+        """
         self.history = history
         if not self.writes:
             return
@@ -193,18 +220,24 @@ class Checkpoints:
             self.best = self.net.state_dict()
         if self.stop.number:
             self.interrupt(0, f"after epoch {int(row['epoch'])}")
-        if self.every or time.monotonic() - self.last_time > PAUSE:
+        if self.every or time.monotonic() - self.last_time > SECONDS_BETWEEN:
             self.write(0)
 
     def end(self) -> Path | None:
-        """The training is over: keep its end. Returns the path where the trained weights are, if they could be kept."""
+        """Write the final checkpoint.
+
+        Returns the path of the trained weights, or None if they could not be written.
+        """
         kept = self.keep(0)
         if self.stop.number:
             self.interrupt(0, "after the last epoch")
         return kept
 
     def write(self, k: int) -> bool:
-        """Write a checkpoint `k` steps into the running epoch, and remove the oldest. Tells whether that succeeded."""
+        """Write a checkpoint `k` steps into the current epoch and remove the oldest.
+
+        Returns whether that succeeded.
+        """
         if not self.writes:
             return True
         self.last_time = time.monotonic()
@@ -215,10 +248,11 @@ class Checkpoints:
         return False
 
     def keep(self, k: int) -> Path | None:
-        """Write a checkpoint after which nothing is computed any more, so that it is not to be lost.
+        """Write the last checkpoint, which must not be lost: no step follows.
 
-        Where there is no room for it, it takes that of the older ones, and if nothing can be written here
-        it goes into the system's temporary folder. Returns its path, or None if it is nowhere.
+        If the disk has no room for it, the older checkpoints are removed; if the folder
+        cannot be written to at all, the checkpoint goes to the system's temporary
+        folder. Returns its path, or None if it could not be written anywhere.
         """
         path = self.folder / self._name()
         if not self.writes:
@@ -250,14 +284,17 @@ class Checkpoints:
         return f"step-{self.optimiser.steps}.safetensors"
 
     def _write(self, folder: Path, k: int) -> str | None:
-        """Write the best network and a checkpoint into the folder, and remove the oldest. Returns what went wrong."""
+        """Write the best network and a checkpoint to the folder and remove the oldest.
+
+        Returns what went wrong, or None.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self.best is not None:
                 write_tensors(folder / BEST, self.best, describe(self.net))
                 self.best = None
             write_checkpoint(folder / self._name(), self.net, self.optimiser, self.history, k, self.about)
-            for old in checkpoints_in(folder)[:-KEPT]:
+            for old in checkpoints_in(folder)[:-CHECKPOINTS_KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as e:
             return f"{e.filename or folder}: {e.strerror}"
@@ -283,7 +320,7 @@ def score_of(row: dict[str, float]) -> float:
 
 
 def differences(recorded: Any, now: dict[str, str]) -> str:
-    """In words, what has changed of the environment since the checkpoint; empty if nothing has."""
+    """What has changed in the environment since the checkpoint, or nothing."""
     before = recorded if isinstance(recorded, dict) else {}
     changed = [(name, before.get(name), value) for name, value in now.items() if before.get(name) != value]
     return "; ".join(f"{name} {then} then, {value} now" for name, then, value in changed)

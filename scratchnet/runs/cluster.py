@@ -1,6 +1,9 @@
-"""Independent jobs on many machines: a Dask scheduler hands them out, and again if a worker dies.
+"""Independent jobs on many machines, through a Dask scheduler.
 
-Source: M. Rocklin, Dask: parallel computation with blocked algorithms and task scheduling, SciPy 2015.
+If a worker dies, the scheduler gives its jobs to another one.
+
+Source: M. Rocklin, Dask: parallel computation with blocked algorithms and task
+scheduling, SciPy 2015.
 """
 
 import contextlib
@@ -16,16 +19,20 @@ from scratchnet.errors import SettingError, install_command
 T = TypeVar("T")
 R = TypeVar("R")
 
-PATIENCE = 5  # seconds for the scheduler to answer
-LOOK = 0.5  # seconds between two looks whether there are workers
+SECONDS_TO_CONNECT = 5
+SECONDS_BETWEEN_CHECKS = 0.5  # whether there still are workers
 
 
 def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) -> Iterator[R]:
-    """function(job) of all jobs, in their order, by the workers of the Dask scheduler at `address`.
+    """function(job) for all jobs, in order, by the workers of a scheduler.
 
-    The job of a worker that dies is given to another. Raises SettingError if Dask is not installed, no scheduler
-    answers within five seconds, it has no workers or is lost, all workers end and none comes back within
-    $SCRATCHNET_TIMEOUT seconds (else a minute), and what a job raises.
+    The jobs of a worker that dies are given to another. Raises whatever a job raises,
+    and SettingError if
+
+    * Dask is not installed,
+    * no scheduler answers within five seconds, or the connection to it is lost,
+    * it has no workers, or all of them end and none comes back within
+      $SCRATCHNET_TIMEOUT seconds (one minute by default).
     """
     if not re.fullmatch(r"(tcp|tls)://.+:\d+", address):
         raise SettingError(
@@ -40,11 +47,11 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
         raise SettingError(
             f"--scheduler {address}: name the certificates in Dask's configuration, distributed.comm.tls"
         )
-    for name in ("distributed", "distributed.client"):  # that a worker was lost is not the user's business
+    for name in ("distributed", "distributed.client"):  # a lost worker does not concern the user
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         connect: Any = Client
-        client = connect(address, timeout=PATIENCE, set_as_default=False)
+        client = connect(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except OSError:
         raise SettingError(
             f"--scheduler {address}: no Dask scheduler answers there: start one with `dask scheduler`, and give the "
@@ -68,12 +75,15 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
 
 
 def result_of(future: Any, client: Any, address: str) -> Any:
-    """What the job gave or raised. Raises SettingError if the scheduler is without workers for too long."""
+    """What the job returned or raised.
+
+    Raises SettingError if the scheduler has been without workers for too long.
+    """
     limit, since = patience(), time.monotonic()
     while True:
         with contextlib.suppress(TimeoutError):
-            return future.result(timeout=LOOK)
-        if future.done():  # then the job itself was too late
+            return future.result(timeout=SECONDS_BETWEEN_CHECKS)
+        if future.done():  # then it is the job itself that timed out
             return future.result()
         if client.scheduler_info(n_workers=-1)["workers"]:
             since = time.monotonic()

@@ -1,4 +1,4 @@
-"""What makes two sets of data the same: a digest of every part of them."""
+"""Whether two sets of data are the same, by a digest of every part of them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ import numpy as np
 
 
 def digests(**parts: np.ndarray | Sequence[str]) -> dict[str, str]:
-    """SHA-256 of each part, an array or a list of texts, by its name; spaces stand for underscores.
+    """The SHA-256 digest of each part, which is an array or a list of texts.
 
-    An array's dtype and shape count too, its memory layout does not. Give the data as they were read, before any
-    arithmetic: the last bit of a logarithm may differ between two processors, and the data are the same all the same.
+    An array's dtype and shape count, its memory layout does not. Underscores in the
+    names become spaces. Give the data as they were read, before any arithmetic: two
+    processors may compute a logarithm with different last bits from the same data.
     """
     return {name.replace("_", " "): _digest(part) for name, part in parts.items()}
 
@@ -29,6 +30,6 @@ def _digest(part: np.ndarray | Sequence[str]) -> str:
 
 
 def changed(then: object, now: dict[str, str]) -> list[str]:
-    """The parts that are not what they were."""
+    """The names of the parts that have changed."""
     before = then if isinstance(then, dict) else {}
     return [name for name in {**now, **before} if before.get(name) != now.get(name)]

@@ -1,4 +1,4 @@
-"""One run at a time in a folder: what two write there at once, one of them loses."""
+"""One run at a time in a folder: if two wrote there, one result would be lost."""
 
 import contextlib
 import json
@@ -17,10 +17,11 @@ LOCK, HOLDER = "lock", "holder.json"
 
 
 def take(out: Path) -> filelock.BaseFileLock:
-    """Make the folder and lock it. Raises SettingError, which says who has it, and OSError.
+    """Make the folder and lock it.
 
-    The system gives up the lock when the process ends, however it ends. So the files that it leaves behind say
-    nothing, and only while it lives does HOLDER tell whose the lock is.
+    The system releases the lock when the process ends, however it ends. So the files
+    that it leaves behind mean nothing: HOLDER says whose the lock is only while that
+    process lives. Raises SettingError, which names the holder, and OSError.
     """
     place = out / FOLDER
     place.mkdir(parents=True, exist_ok=True)
@@ -33,15 +34,15 @@ def take(out: Path) -> filelock.BaseFileLock:
             "this run a folder of its own with --out"
         ) from None
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    with contextlib.suppress(OSError):  # on a full disk the lock itself holds all the same
+    with contextlib.suppress(OSError):  # on a full disk the lock itself still holds
         atomic_write(place / HOLDER, json.dumps(about).encode())
     return lock
 
 
 def _holder(path: Path) -> str:
-    """Who has the lock, as its file says it, in words."""
+    """Who holds the lock, in words, according to its file."""
     try:
         about = json.loads(path.read_bytes())
         return f"process {int(about['pid'])} on {str(about['host'])!r} since {str(about['since'])!r}".replace("'", "")
-    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
+    except (OSError, ValueError, KeyError, TypeError):  # the other process has only just started
         return "another process"

@@ -1,4 +1,7 @@
-"""Options that every study has. Each study's own dataclass adds to them; its presets are instances of it."""
+"""The options that every study has.
+
+Each study's own dataclass adds to them, and its presets are instances of that class.
+"""
 
 import re
 from dataclasses import dataclass, fields, replace
@@ -11,7 +14,7 @@ from scratchnet.errors import CheckpointError, SettingError
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
     preset: str = "default"
-    """Which published network and recipe; it sets the defaults of all other options."""
+    """The published network and recipe; it sets the defaults of all other options."""
     epochs: int
     """How many times to go through all training examples."""
     batch_size: int
@@ -19,42 +22,50 @@ class CommonOptions:
     lr: float
     """Learning rate."""
     schedule: str = "constant"
-    """How the rate changes: constant, cosine, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1 for 5" (epochs)."""
+    """How the learning rate changes: constant, cosine, exponential:GAMMA, decay:D, or
+    rates for numbers of epochs, such as "0.5 for 5, then 0.1 for 5".
+    """
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """The rule that changes the weights."""
     momentum: float = 0.0
-    """Momentum of sgd."""
+    """Momentum; for sgd only."""
     weight_decay: float = 0.0
-    """Pulls the weights towards zero."""
+    """How strongly the weights are pulled towards zero."""
     clip_norm: float | None = None
-    """Scale the gradient so that its norm is at most this."""
+    """Scale the gradient down whenever its norm is larger than this."""
     seed: int = 0
-    """Decides initial weights, splits and the order of examples: the same seed gives the same run."""
+    """Decides the initial weights, the splits and the order of the examples. The same
+    seed gives the same run.
+    """
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute."""
+    """Where to compute; auto takes the GPU if there is one."""
     dtype: Literal["float32", "float64"] = "float32"
-    """Precision."""
+    """Floating-point precision."""
     threads: str = "auto"
-    """BLAS threads: auto or a number."""
+    """Number of BLAS threads, or auto."""
     distributed: bool = False
     """Share every batch among the processes that mpiexec has started."""
     data_dir: Path | None = None
-    """Folder with the data files, in sub-folders named after the data sets (else $SCRATCHNET_DATA)."""
+    """Folder with the data files, in subfolders named after the data sets; by default
+    $SCRATCHNET_DATA.
+    """
     out: Path | None = None
     """Folder for the results; by default runs/STUDY-PRESET."""
     plots: bool = True
-    """Draw pictures."""
+    """Draw the plots."""
     checkpoint_every: int = 0
-    """Steps between two checkpoints; 0: at the ends of epochs, ten seconds apart or more."""
+    """Steps between two checkpoints; 0 writes them at the ends of epochs, at least ten
+    seconds apart.
+    """
     resume: Path | None = None
-    """Go on with the interrupted run in this folder, with the options that it had."""
+    """Go on with the interrupted run in this folder, with the options it had."""
 
     def check(self) -> None:
         """Raise SettingError for a value outside its range."""
         for f in fields(self):
             value = getattr(self, f.name)
             if type(value) is int and f.name != "seed":
-                need(value <= MOST, f"--{f.name.replace('_', '-')}", f"at most {MOST:,}", value)
+                need(value <= LARGEST_COUNT, f"--{f.name.replace('_', '-')}", f"at most {LARGEST_COUNT:,}", value)
         need(self.epochs >= 1, "--epochs", "a number from 1", self.epochs)
         need(self.batch_size >= 1, "--batch-size", "a number from 1", self.batch_size)
         need(0 < self.lr < float("inf"), "--lr", "a number above 0", self.lr)
@@ -62,15 +73,17 @@ class CommonOptions:
         need(0 <= self.weight_decay < float("inf"), "--weight-decay", "a number from 0", self.weight_decay)
         need(self.clip_norm is None or 0 < self.clip_norm < float("inf"), "--clip-norm", "above 0", self.clip_norm)
         need(0 <= self.seed < 2**63, "--seed", "a number from 0 and below 2^63", self.seed)
-        need(self.threads == "auto" or 0 < whole_number(self.threads) <= MOST_THREADS, "--threads",
-             f"auto or a number from 1 to {MOST_THREADS:,}", self.threads)  # fmt: skip
+        need(self.threads == "auto" or 0 < whole_number(self.threads) <= MAX_THREADS, "--threads",
+             f"auto or a number from 1 to {MAX_THREADS:,}", self.threads)  # fmt: skip
         from scratchnet.engine.schedules import parse_schedule  # it needs NumPy, which --help does not
 
         parse_schedule(self.schedule, self.lr, self.epochs)
         need(self.checkpoint_every >= 0, "--checkpoint-every", "a number of steps, or 0", self.checkpoint_every)
 
     def without_effect(self, study: str) -> dict[str, str]:
-        """Options that change nothing in this study beside the others that are given: (name, why), in words."""
+        """Options that would change nothing beside the others: name and reason, in
+        words.
+        """
         found = {"data_dir": f"on {study}, whose data are in no folder"}
         from scratchnet.engine.schedules import PerEpoch, parse_schedule
 
@@ -81,10 +94,11 @@ class CommonOptions:
         return found
 
 
-MOST = 1_000_000_000  # of anything that is counted: what is larger is a mistake, and some libraries overflow
-MOST_THREADS = 1_024
+LARGEST_COUNT = 1_000_000_000  # some libraries overflow on larger ones
+MAX_THREADS = 1_024
 
-#: Options that a run may be resumed with other values of: they change no result, or only how far it goes
+#: Options that may be changed when a run is resumed: they change no result, or only how
+#: far the run goes
 MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed",
               "scheduler"}  # fmt: skip
 
@@ -92,13 +106,16 @@ Options = TypeVar("Options", bound=CommonOptions)
 
 
 def as_json(options: CommonOptions) -> dict[str, Any]:
-    """The options as they stand in a checkpoint."""
+    """The options as they are written to a checkpoint."""
     values = {f.name: getattr(options, f.name) for f in fields(options)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
-    """The options of the run in this folder, from its newest checkpoint. Raises CheckpointError, SettingError."""
+    """The options of the run in this folder, read from its newest checkpoint.
+
+    Raises CheckpointError and SettingError.
+    """
     from scratchnet.runs.checkpoints import newest_checkpoint, training_of
 
     with newest_checkpoint(folder / "checkpoints") as file:
@@ -120,7 +137,9 @@ def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
 
 
 def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:
-    """Raise SettingError if a resumed run was given an option that would make it another run."""
+    """Raise SettingError if a resumed run was given an option that would change its
+    result.
+    """
     for name, value in as_json(options).items():
         then = as_json(recorded)[name]
         if value != then and name not in MAY_CHANGE:
@@ -129,7 +148,7 @@ def check_unchanged(options: CommonOptions, recorded: CommonOptions) -> None:
 
 
 def check_effect(study: str, options: CommonOptions, default: CommonOptions) -> None:
-    """Raise SettingError if an option was given that, beside the others, changes nothing."""
+    """Raise SettingError if an option changes nothing beside the others."""
     for name, why in options.without_effect(study).items():
         if getattr(options, name) != getattr(default, name):
             raise SettingError(f"--{name.replace('_', '-')} has no effect {why}")
@@ -141,13 +160,18 @@ def need(condition: bool, option: str, wanted: str, value: object) -> None:
 
 
 def sizes(text: str, option: str = "--hidden") -> list[int]:
-    """Layer sizes from a text such as "128,64"; the empty text is none."""
+    """Layer sizes from a text such as "128,64"; the empty text gives no sizes."""
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     for part in parts:
-        need(0 < whole_number(part) <= MOST, option, f"sizes from 1 to {MOST:,}, such as 128,64", text)
+        need(
+            0 < whole_number(part) <= LARGEST_COUNT, option, f"sizes from 1 to {LARGEST_COUNT:,}, such as 128,64", text
+        )
     return [int(part) for part in parts]
 
 
 def whole_number(text: str) -> int:
-    """The number that the text writes with the digits 0 to 9; −1 if it is none. (`isdigit` takes ² for a number.)"""
+    """The number that the digits 0 to 9 of this text write, or −1.
+
+    `str.isdigit` would not do: it takes ² for a digit.
+    """
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else -1

@@ -1,4 +1,4 @@
-"""The progress of a run in words: a bar on a terminal, and a line per epoch elsewhere."""
+"""The progress of a run: a bar on a terminal, and a line per epoch elsewhere."""
 
 import contextlib
 import sys
@@ -11,17 +11,21 @@ from scratchnet.engine.compiling import clock
 
 
 def many(n: int, thing: str) -> str:
-    """1 epoch, 2,000 epochs."""
+    """A number with its noun: 1 epoch, 2,000 epochs."""
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def number(value: float) -> str:
-    """Four digits where they matter: 0.1729, 12.31, 308,690."""
+    """A number with four digits where they matter: 0.1729, 12.31, 308,690."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class ProgressLines:
-    """The progress of a run: a bar on a terminal, refreshed ten times a second at most; else a line per epoch."""
+    """Shows the progress of a run.
+
+    On a terminal this is a bar, refreshed at most ten times a second; elsewhere a line
+    per epoch.
+    """
 
     def __init__(self, console: Console, epochs: int, examples: int) -> None:
         self.console, self.epochs, self.examples = console, epochs, examples
@@ -59,7 +63,7 @@ class ProgressLines:
         if name in row:
             self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
         if row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs):
-            return  # of hundreds of epochs, a line for one in many
+            return  # of hundreds of epochs, only about twenty are printed
         left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
         self.console.print(
             f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "

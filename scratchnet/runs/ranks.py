@@ -1,12 +1,15 @@
-"""Data-parallel training over MPI: every rank takes its share of each batch, one all-reduce a step sums the gradients.
+"""Data-parallel training over MPI.
 
-All ranks hold the same weights: they start from the same seed, and the summed gradient has the same bits everywhere.
-Letters: n examples in the global batch, n_r those of rank r.
+Every rank takes its share of each batch, and one all-reduce per step sums the
+gradients. All ranks hold the same weights: they start from the same seed, and the
+summed gradient has the same bits everywhere. Letters: n examples in the global batch,
+n_r of them on rank r.
 
-    ∂C/∂w = Σ_r (n_r / n) ∂C_r/∂w        for a loss that is a mean over its examples; without the factor for a sum
+    ∂C/∂w = Σ_r (n_r / n) ∂C_r/∂w        for a loss that is a mean over its examples;
+                                         without the factor for a sum
 
-Sources: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Goyal et al., Accurate, large minibatch
-SGD: training ImageNet in 1 hour (2017).
+Sources: J. Dean et al., Large scale distributed deep networks, NIPS 2012; P. Goyal et
+al., Accurate, large minibatch SGD: training ImageNet in 1 hour (2017).
 """
 
 import contextlib
@@ -37,9 +40,9 @@ if TYPE_CHECKING:
     from scratchnet.runs.stop import Stop
 
 
-TAG = 7  # of the messages in which ranks are compared
-PAUSE = 0.005  # seconds between two looks whether one has come
-ALONE = 10.0  # seconds after which an error that no other rank answers is taken to be of this rank alone
+TAG = 7  # of the messages by which ranks are compared
+SECONDS_BETWEEN_CHECKS = 0.005  # for a message
+SECONDS_FOR_AN_ANSWER = 10.0  # without one, an error is taken to be this rank's alone
 SAME_DATA = "put the same data on all machines (--data-dir, $SCRATCHNET_DATA)"
 MISSING = (
     "of the processes that mpiexec started, not all have come within {:g} s: see that each of them is given "
@@ -48,10 +51,12 @@ MISSING = (
 
 
 class Ranks:
-    """All processes of one training run. A context manager: an error on one rank ends all of them.
+    """All processes of one training run; a context manager.
 
-    Raises SettingError if mpi4py is missing or the process was not started by mpiexec, and RanksError if the versions
-    of the ranks differ. A rank that does not come within $SCRATCHNET_TIMEOUT seconds (else a minute) ends all.
+    An error on one rank ends all of them. So does a rank that does not arrive within
+    $SCRATCHNET_TIMEOUT seconds (one minute by default). Raises SettingError if mpi4py
+    is missing or mpiexec did not start this process, and RanksError if the versions on
+    the ranks differ.
     """
 
     def __init__(self) -> None:
@@ -62,10 +67,10 @@ class Ranks:
         self.comm = self.MPI.COMM_WORLD
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         self.machine = self.MPI.Get_processor_name()
-        self.stop_asked = False  # on this rank; `step` tells it to all, so that all stop after the same step
+        self.stop_asked = False  # on this rank; `step` tells all ranks, so that all stop after the same step
         self.stop_agreed = False
-        self.whole = False  # whether every rank does the whole of this step's batch
-        self.training = False  # once steps are made, the others wait for a sum and can be told nothing
+        self.whole = False  # whether every rank computes the whole batch of this step
+        self.training = False  # once training runs, the others wait in an all-reduce and hear nothing
         self._windows: list[Any] = []
         self.compare(of_program(), "install the same versions on all machines", limit + begun - time.monotonic())
         self.host: Any = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)  # the ranks that share this machine's memory
@@ -74,7 +79,7 @@ class Ranks:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        """End all ranks if this one failed: they would wait for it in the next all-reduce for ever."""
+        """End all ranks if this one failed: they would wait for it for ever."""
         if error is None or (isinstance(error, SystemExit) and not error.code):
             return
         if isinstance(error, RanksError):
@@ -95,34 +100,35 @@ class Ranks:
             text, known = "".join(traceback.format_exception(error)), False
         if known:
             try:
-                self._exchange(Message(self.machine, {}, text, code), "", ALONE)
+                self._exchange(Message(self.machine, {}, text, code), "", SECONDS_FOR_AN_ANSWER)
             except RanksError as shared:
                 self._end_together(shared)
             except TimeoutError:
                 pass
         elif self.rank:
-            time.sleep(1.0)  # a bug that all ranks have is told by rank 0, which ends them
+            time.sleep(1.0)  # a bug that all ranks share is reported by rank 0, which ends them
         self._abort(text if code == 130 else f"error: rank {self.rank} ({self.machine}): {text}", code)
 
     def _end_together(self, error: RanksError) -> NoReturn:
-        """Leave in order, as all ranks do, with what rank 0 says."""
+        """End this rank, as all the others end, with the message of rank 0."""
         if not self.rank:
             print("error: " * (error.exit_code < 128) + str(error), file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
 
     def _abort(self, text: str, code: int) -> NoReturn:
-        """End all ranks, wherever they are."""
+        """End all ranks, whatever they are doing."""
         print(text, file=sys.stderr, flush=True)
         wait_until_read(sys.stderr.fileno())
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all is said: the library's own words would come on top
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the message is out; hide what the MPI library would add
         self.comm.Abort(code)
-        os._exit(code)  # it may come back before mpiexec has ended us
+        os._exit(code)  # Abort may return before mpiexec has ended this process
 
     def compare(self, mine: Said, advice: str, limit: float = math.inf) -> None:
-        """Raise RanksError on all ranks, naming what differs and `advice`, unless all say the same of themselves.
+        """Raise RanksError on all ranks unless all describe themselves alike.
 
-        Every rank calls this, or fails instead: then that is why all of them end. If one does neither within `limit`
-        seconds, all are ended from here.
+        The error names what differs, and gives `advice`. Every rank calls this method
+        or fails instead, and then the failure is the reason why all end. If a rank does
+        neither within `limit` seconds, this rank ends them all.
         """
         try:
             self._exchange(Message(self.machine, mine), advice, limit)
@@ -132,19 +138,22 @@ class Ranks:
     def compare_training(
         self, net: Sequential, loss: Loss, optimiser: "Optimiser", x: Array, target: Array, settings: dict[str, Any]
     ) -> None:
-        """Raise RanksError on all ranks unless all are about to train the same network on the same examples."""
+        """Raise RanksError on all ranks unless all train the same network on the same
+        data.
+        """
         written = {name: str(value) for name, value in settings.items()}
         self.compare(of_training(net, loss, optimiser, written), "give all of them the same settings")
         self.compare(of_data(x, target), SAME_DATA)
         self.compare(of_weights(net, optimiser), "begin with the same seed, or the same checkpoint, on all machines")
 
     def _exchange(self, mine: Message, advice: str, limit: float) -> None:
-        """Tell rank 0, which tells all what it makes of it. Raises RanksError on all ranks, or TimeoutError.
+        """Send a message to rank 0, which judges all of them and answers every rank.
 
-        The messages are found before they are received, so one may be of any size; and who waits leaves the processor
-        to others, where a collective call would spin.
+        Raises RanksError on all ranks, or TimeoutError. A message is probed for before
+        it is received, so it may have any size, and a rank that waits leaves the
+        processor to others, where a collective call would spin.
         """
-        deadline = time.monotonic() + limit + 5 * self.rank  # of several that wait, the first one speaks
+        deadline = time.monotonic() + limit + 5 * self.rank  # of several waiting ranks, the lowest gives up first
         if self.rank:
             sent = self.comm.isend(mine, 0, TAG)
             text, code = self._next(0, deadline)
@@ -162,28 +171,33 @@ class Ranks:
         while (message := self.comm.improbe(source, TAG)) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError
-            time.sleep(PAUSE)
+            time.sleep(SECONDS_BETWEEN_CHECKS)
         return message.recv()
 
     @contextlib.contextmanager
     def only_first_speaks(self) -> Iterator[None]:
-        """Rank 0 prints; what the others would print, which is the same, is dropped. Errors are printed by all."""
+        """Let only rank 0 print: the others would print the same."""
         with contextlib.ExitStack() as stack:
             if self.rank:
                 stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
             yield
 
     def agree(self, asked: "Stop", stop: "Stop") -> None:
-        """After a step: pass on this rank's wish to stop; set `stop` once all know of one, after the same step."""
+        """After a step, spread the wish to stop.
+
+        This rank's wish is passed on, and `stop` is set once all ranks know of one,
+        which happens after the same step everywhere.
+        """
         self.stop_asked = bool(asked.number)
         if self.stop_agreed:
             stop.number = asked.number or signal.SIGTERM
 
     def share(self, n: int) -> tuple[int, int, float]:
-        """(first, last + 1, n_r / n) of this rank's examples in a batch of n.
+        """(first, last + 1, n_r / n) for this rank's examples in a batch of n.
 
-        A batch smaller than the number of ranks is done whole by every rank and counts 1/size each, so no rank is
-        ever without data, and batch normalisation sees the same batch everywhere.
+        If a batch is smaller than the number of ranks, every rank computes all of it
+        and counts 1/size. So no rank is ever without data, and batch normalisation sees
+        the same batch everywhere.
         """
         if n < self.size:
             return 0, n, 1.0 / self.size
@@ -191,11 +205,11 @@ class Ranks:
         return first, last, (last - first) / n
 
     def sum(self, x: Array) -> Array:
-        """What x is of the whole batch, if every rank has that of its examples: x ← Σ over the ranks, in place."""
+        """x ← Σ over the ranks, in place: from this rank's share to the whole batch."""
         return x if self.whole else self.all_reduce(x)
 
     def all_reduce(self, x: Array) -> Array:
-        """x ← Σ over the ranks, in place, in one call; through host memory where x is on a GPU."""
+        """x ← Σ over the ranks, in place, in one call, through host memory on a GPU."""
         if type(x) is np.ndarray:
             self.comm.Allreduce(self.MPI.IN_PLACE, x)
         else:
@@ -207,15 +221,18 @@ class Ranks:
     def once_per_host(
         self, load: Callable[[], tuple[Any, tuple[np.ndarray, ...]]]
     ) -> tuple[Any, tuple[np.ndarray, ...]]:
-        """What `load` returns, (anything small, arrays), read by one rank of a machine into memory that all share."""
+        """What `load` returns: anything small, and arrays.
+
+        One rank of each machine loads them into memory that all its ranks share.
+        """
         about, arrays = load() if self.host.rank == 0 else (None, ())
-        self.compare({}, "")  # a rank that could not load has failed instead, and all end
+        self.compare({}, "")  # a rank that could not load has failed instead, and all ranks end
         about, kinds = self.host.bcast((about, [(a.shape, a.dtype.str) for a in arrays]))
         shared = []
         for i, (shape, dtype) in enumerate(kinds):
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             window: Any = self.MPI.Win.Allocate_shared(size if self.host.rank == 0 else 0, 1, comm=self.host)
-            self._windows.append(window)  # keeps the memory
+            self._windows.append(window)  # keeps the memory alive
             memory, _unit = window.Shared_query(0)
             array = np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape)
             if self.host.rank == 0:
@@ -227,21 +244,25 @@ class Ranks:
 
 @functools.cache
 def all_ranks() -> Ranks:
-    """The ranks that this process is one of: made once, because every rank must take part in making them."""
+    """The ranks that this process belongs to.
+
+    They are created once, because every rank must take part in creating them.
+    """
     return Ranks()
 
 
 def start_mpi(limit: float) -> Any:
-    """The module mpi4py.MPI, with MPI begun: that waits for all ranks, so it ends this process after `limit` seconds.
+    """The module mpi4py.MPI, after MPI has been initialised.
 
-    Raises SettingError if it cannot be had.
+    Initialising waits for all ranks; if that takes longer than `limit` seconds, this
+    process ends. Raises SettingError if mpi4py or an MPI library is missing.
     """
     try:
         import mpi4py
 
         mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is there, but no MPI library
+    except (ImportError, RuntimeError) as e:  # RuntimeError: mpi4py is installed, but no MPI library
         raise SettingError(f"--distributed needs mpi4py and an MPI library ({e}): {install_command('mpi')}") from None
     if MPI.Is_initialized():
         return MPI
@@ -254,9 +275,11 @@ def start_mpi(limit: float) -> Any:
     watch = threading.Timer(limit + 5 * rank, too_late)
     watch.daemon = True
     watch.start()
-    try:  # through ctypes, because mpi4py keeps Python's lock while it waits, so that no clock can run
+    # Called through ctypes, because mpi4py holds Python's lock while it waits, and then
+    # no timer could run.
+    try:
         begin = ctypes.CDLL(MPI.__file__).MPI_Init_thread
-    except (OSError, AttributeError):  # a build that hides the function; then nothing ends the wait
+    except (OSError, AttributeError):  # a build that hides the function: nothing limits the wait
         MPI.Init_thread()
     else:
         begin(None, None, MPI.THREAD_MULTIPLE, ctypes.byref(ctypes.c_int()))
@@ -265,7 +288,10 @@ def start_mpi(limit: float) -> Any:
 
 
 def wait_until_read(fd: int, seconds: float = 5.0) -> None:
-    """Wait until what was written to a pipe has been read: mpiexec, told to end, would drop the rest."""
+    """Wait until what was written to a pipe has been read.
+
+    mpiexec drops the rest when it is told to end.
+    """
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         return
     import fcntl
@@ -273,4 +299,4 @@ def wait_until_read(fd: int, seconds: float = 5.0) -> None:
 
     deadline = time.monotonic() + seconds
     while any(fcntl.ioctl(fd, termios.FIONREAD, bytes(4))) and time.monotonic() < deadline:
-        time.sleep(PAUSE)
+        time.sleep(SECONDS_BETWEEN_CHECKS)

@@ -1,4 +1,4 @@
-"""One run of a study: what it prints while it trains, and the files it leaves behind."""
+"""One run of a study: what it prints, and the files it leaves behind."""
 
 import csv
 import io
@@ -45,11 +45,11 @@ from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.shared import shared
 from scratchnet.runs.stop import Stop, stop_on_signal
 
-TOGETHER = 100  # steps, at most, between two looks at the clock and for signals
+MAX_STEPS_PER_CALLBACK = 100  # in between, the clock and signals are looked at
 
 
 def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
-    """The optimiser that the options name."""
+    """The optimiser that the options describe."""
     if o.optimizer == "sgd":
         return SGD(net, o.lr, o.momentum, o.weight_decay, clip_norm=o.clip_norm)
     kind = {"adam": Adam, "adamw": AdamW}[o.optimizer]
@@ -57,7 +57,7 @@ def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on besides its options."""
+    """The versions that a result depends on, besides its options."""
     import scipy
 
     return {
@@ -78,32 +78,34 @@ def train_accuracy(training: Training) -> dict[str, float]:
 
 
 class Run:
-    """A folder, a console and the metrics that are filled in on the way.
+    """A folder, a console, and the metrics that a study fills in as it goes.
 
-    >>> with Run("mnist", options, dataset="mnist") as run:
-    ...     run.fit(net, loss, train, valid)
-    ...     run.metrics["test_accuracy"] = ...
-    ...     run.finish(net)
+        >>> with Run("mnist", options, dataset="mnist") as run:
+        ...     run.fit(net, loss, train, valid)
+        ...     run.metrics["test_accuracy"] = ...
+        ...     run.finish(net)
 
-    Within the block the folder belongs to this process alone. An error after the training says where the
-    trained weights are.
+    Within the block the folder belongs to this process alone. The message of an error
+    that comes after the training says where the trained weights are.
     """
 
     def __init__(self, study: str, options: CommonOptions, dataset: str, data: Mapping[str, str] | None = None) -> None:
-        """`data` are the digests of what was read from files; data that the program draws follow from the options.
+        """`data` holds the digests of what was read from files.
 
-        Raises CheckpointError if the run is to go on from one with other data, RanksError if the ranks differ, and
-        SettingError if another process is writing to the same folder.
+        Data that the program draws itself follow from the options. Raises
+        CheckpointError if this run goes on from one that had other data, RanksError if
+        the ranks differ, and SettingError if another process is writing to the same
+        folder.
         """
         self.study, self.options, self.dataset, self.data = study, options, dataset, dict(data or {})
         self.ranks = all_ranks() if options.distributed else None
         if self.ranks:
             self.ranks.compare({"data set": dataset}, SAME_DATA)
         self._need_same_data()
-        self.leads = self.ranks is None or self.ranks.rank == 0  # of several processes, one prints and writes
+        self.leads = self.ranks is None or self.ranks.rank == 0  # one of several processes prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
         self.lock = take(self.out) if self.leads else None
-        self.console = console(highlight=False, markup=False, emoji=False)  # what we print is text, tweets too
+        self.console = console(highlight=False, markup=False, emoji=False)  # what we print is plain text
         self.history = History()
         self.fits = 0
         self.kept: Path | None = None  # where the weights of the last training are
@@ -139,9 +141,10 @@ class Run:
         shuffle: bool = True, batch_size: int | None = None, steps: type[Steps] = Steps,
         judge: Callable[[], dict[str, float]] | None = None,
     ) -> History:  # fmt: skip
-        """Train as the options say, with a progress bar (plain lines where the output is not a terminal).
+        """Train as the options say, with a progress bar or, elsewhere, lines.
 
-        `judge` adds to the row of every epoch; by default the training accuracy, where there are classes.
+        `judge` adds its values to the row of every epoch; by default it adds the
+        training accuracy, if the outputs are classes.
         """
         o = self.options
         self.fits += 1
@@ -162,7 +165,7 @@ class Run:
         def on_epoch(row: dict[str, float]) -> None:
             if self.leads:
                 row |= judge()
-                if not asked.number:  # at SIGHUP there is no terminal any more to write to
+                if not asked.number:  # after SIGHUP there is no terminal left to write to
                     progress.epoch(row)
                 checkpoints.on_epoch(row)
 
@@ -187,7 +190,7 @@ class Run:
             self.history = training.run(
                 valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
                 shuffle=shuffle, seed=o.seed, on_step=on_step, on_epoch=on_epoch, history=history,
-                steps_per_callback=math.gcd(o.checkpoint_every, TOGETHER),
+                steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
             )  # fmt: skip
             self.kept = checkpoints.end()
         last = self.history.last
@@ -207,7 +210,11 @@ class Run:
         return self.history
 
     def _threads(self, checkpoint: TensorFile | None) -> str:
-        """The option --threads; `auto` stays what it was when a run goes on, since a probe could decide otherwise."""
+        """The number of threads.
+
+        A resumed run keeps the number that `auto` chose before, since a new probe could
+        decide otherwise.
+        """
         wanted = self.options.threads
         if wanted == "auto" and self.ranks and self.ranks.host.size > 1:  # the ranks share the cores
             return "1"
@@ -216,7 +223,7 @@ class Run:
         return wanted
 
     def _announce(self, training: Training, checkpoint: TensorFile | None, place: dict[str, str]) -> None:
-        """Say what is going to happen, and whether it continues something."""
+        """Say what is about to happen, and whether it continues an earlier run."""
         o, net = self.options, training.net
         chosen = " (auto)" if o.threads == "auto" else ""
         why = f" (auto: {cuda_problem()})" if o.device == "auto" and net.device == "cpu" else ""
@@ -234,11 +241,11 @@ class Run:
                 self.say(f"warning: the result may differ in its last bits from an uninterrupted run's: {others}")
 
     def _folder(self) -> Path:
-        """Where this training's checkpoints are; a study that trains several networks has a folder for each."""
+        """The folder of this training's checkpoints; every training has its own."""
         return self.out / ("checkpoints" if self.fits == 1 else f"checkpoints-{self.fits}")
 
     def _identity(self, examples: int) -> dict[str, Any]:
-        """What must be the same in a run that goes on."""
+        """What a run that goes on must have in common with its beginning."""
         return {
             "study": self.study,
             "dataset": self.dataset,
@@ -248,7 +255,7 @@ class Run:
         }
 
     def _need_same_data(self) -> None:
-        """Raise CheckpointError, before anything is computed, if the run that is to go on had other data."""
+        """Raise CheckpointError early if a resumed run had other data."""
         if self.options.resume is None:
             return
         with newest_checkpoint(self.options.resume / "checkpoints") as file:
@@ -264,7 +271,10 @@ class Run:
             )
 
     def _checkpoint(self, examples: int) -> TensorFile | None:
-        """The checkpoint to go on from, if that is asked for; a new run removes those of an older one in its folder."""
+        """The checkpoint that a resumed run goes on from.
+
+        A new run removes the checkpoints of an older one in its folder.
+        """
         if self.options.resume is None:
             if self.fits == 1 and self.leads:
                 for path in self.out.glob("checkpoints*/*.safetensors"):
@@ -272,7 +282,7 @@ class Run:
             return None
         folder = self.options.resume / self._folder().name
         if self.fits > 1 and not checkpoints_in(folder):
-            return None  # it had not come to this network
+            return None  # the run had not reached this network
         file = newest_checkpoint(folder)
         recorded = training_of(file).get("run")
         then = recorded.get("examples") if isinstance(recorded, dict) else None
@@ -281,7 +291,7 @@ class Run:
         return file
 
     def finish(self, net: Sequential) -> None:
-        """Write metrics.json, history.csv and model.safetensors, and print what came out."""
+        """Write metrics, history and model, and print the results."""
         if not self.leads:
             return
         self.metrics["versions"] = versions()

@@ -1,4 +1,7 @@
-"""A grid search: every combination of some settings, each cross-validated, over all cores or a cluster."""
+"""A grid search over settings, each combination cross-validated.
+
+The work is spread over all cores, or over a cluster.
+"""
 
 import csv
 import io
@@ -24,17 +27,19 @@ from scratchnet.runs.options import MAY_CHANGE, CommonOptions
 T = TypeVar("T")
 R = TypeVar("R")
 
-LIVES = 3  # pools of processes that a search may wear out
+MAX_BROKEN_POOLS = 3  # a search gives up when a process was killed so often
 
 
-#: Options that a search cannot choose by accuracy: they change no result, or name a recipe of several settings
-FIXED = (MAY_CHANGE - {"epochs"}) | {"preset", "search"}
+#: Options that a search cannot choose by accuracy: they change no result, or stand for
+#: several settings at once
+NOT_SEARCHABLE = (MAY_CHANGE - {"epochs"}) | {"preset", "search"}
 
 
 def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[str, str], CommonOptions]]:
-    """All combinations in a text such as "hidden=50,100,200 lr=0.1,0.01", each with the options that it makes.
+    """All combinations in a text such as "hidden=50,100 lr=0.1,0.01", with options.
 
-    A value of several layers is written 64x32. Raises SettingError for a text, an option or a value that cannot be.
+    Several layers are written 64x32. Raises SettingError for a malformed text, an
+    unknown option or an invalid value.
     """
     values: dict[str, list[str]] = {}
     for part in text.split():
@@ -42,7 +47,7 @@ def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[
         if not equals or not name or not all(choices.split(",")):
             raise SettingError(f"--search '{part}': write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
         name = name.replace("-", "_")
-        if name in FIXED:
+        if name in NOT_SEARCHABLE:
             raise SettingError(f"--search {name}: give it to the whole search, as an option of its own, or not at all")
         if name in values:
             raise SettingError(f"--search names {name} twice")
@@ -65,7 +70,11 @@ def arguments(settings: dict[str, str]) -> list[str]:
 
 
 class Found(NamedTuple):
-    """One combination: the settings, its cross-validated accuracy, its time; or NaN, and in `problem` why."""
+    """The result of one combination.
+
+    Its settings, cross-validated accuracy and time; if it failed, the numbers are NaN
+    and `problem` says why.
+    """
 
     settings: dict[str, str]
     accuracy: float
@@ -75,7 +84,7 @@ class Found(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A combination to be tried, in words that travel to another process."""
+    """A combination to try, described so that it can be sent to another process."""
 
     study: str
     settings: dict[str, str]
@@ -83,8 +92,8 @@ class Job(NamedTuple):
 
 
 def try_one(job: Job) -> Found:
-    """Cross-validate one combination. If it cannot be done the others can, so that is a result too."""
-    study = sys.modules[type(job.options).__module__]  # every study's options stand beside its `crossvalidate`
+    """Cross-validate one combination. A failure is a result too: others may succeed."""
+    study = sys.modules[type(job.options).__module__]  # every study defines its options beside its `crossvalidate`
     start, accuracy, std, problem = time.perf_counter(), math.nan, math.nan, ""
     try:
         result = study.crossvalidate(job.study, job.options)
@@ -97,10 +106,10 @@ def try_one(job: Job) -> Found:
 
 
 def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "") -> Iterator[R]:
-    """function(job) of all jobs, in their order: the one place where the work is handed out.
+    """function(job) for all jobs, in order: the one place where work is handed out.
 
-    Over all cores of this machine, or by the Dask scheduler at that address. The jobs of a process that is killed are
-    done again. Raises SettingError.
+    It goes to all cores of this machine, or to the Dask scheduler at that address. The
+    jobs of a process that is killed are done again. Raises SettingError.
     """
     if scheduler:
         from scratchnet.runs.cluster import map_on_cluster
@@ -109,7 +118,7 @@ def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "")
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     done = 0
-    for _ in range(LIVES):
+    for _ in range(MAX_BROKEN_POOLS):
         # spawn: a forked child would inherit BLAS threads that do not exist in it
         with ProcessPoolExecutor(min(cores, len(jobs)), get_context("spawn"), initializer=end_with_parent) as pool:
             try:
@@ -119,11 +128,13 @@ def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "")
                 return
             except BrokenProcessPool:
                 pass
-    raise SettingError(f"{LIVES} times a process of the search was killed: is there enough memory for {cores} at once?")
+    raise SettingError(
+        f"{MAX_BROKEN_POOLS} times a process of the search was killed: is there enough memory for {cores} at once?"
+    )
 
 
 def end_with_parent() -> None:
-    """Let this process end with the one that it works for, however that ends, and end at Ctrl-C without a word."""
+    """Let this process end when its parent does, and end silently at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = parent_process()
 
@@ -139,9 +150,10 @@ def search(
     study: str, options: CommonOptions, grid: Iterable[tuple[dict[str, str], CommonOptions]],
     say: Callable[[list[Found]], Any] = lambda found: None, scheduler: str = "",
 ) -> list[Found]:  # fmt: skip
-    """Cross-validate every combination of a grid, one BLAS thread each; best first, those that failed last.
+    """Cross-validate every combination of a grid, with one BLAS thread each.
 
-    `say` is called after each with all that are done, in the order of the grid.
+    Returns the best first and those that failed last. After each combination, `say` is
+    called with all results so far, in the order of the grid.
     """
     jobs = [Job(study, settings, replace(made, threads="1", search="", scheduler="")) for settings, made in grid]  # type: ignore[call-arg]
     results: list[Found] = []
@@ -152,12 +164,15 @@ def search(
 
 
 def best_first(results: Sequence[Found]) -> list[Found]:
-    """By accuracy, of equals those whose folds differ less, then as in the grid; what failed is last."""
+    """Sort by accuracy, then by the smaller spread of the folds, then as in the grid.
+
+    Combinations that failed come last.
+    """
     return sorted(results, key=lambda f: (-math.inf, 0) if f.problem else (f.accuracy, -f.std), reverse=True)
 
 
 def as_csv(results: Sequence[Found]) -> str:
-    """One line per combination, as they come."""
+    """One line per combination, in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*results[0].settings, "cv_accuracy", "cv_std", "seconds", "problem"])

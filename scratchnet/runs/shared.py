@@ -1,6 +1,7 @@
-"""Steps whose batches are shared out among the ranks of a training.
+"""Steps whose batches are shared among the ranks of a training.
 
-Letters: n examples in the global batch, n_r those of rank r; H hidden units, N streams.
+Letters: n examples in the global batch, n_r of them on rank r; H hidden units, N
+streams.
 """
 
 import math
@@ -17,7 +18,7 @@ from scratchnet.runs.ranks import Ranks
 
 
 def shared(ranks: Ranks, kind: type[Steps] = Steps) -> Callable[..., Steps]:
-    """Steps of this kind that all ranks make together: what `fit` takes as its `steps`."""
+    """Steps of this kind that all ranks make together, for `fit(steps=)`."""
     mine = {Steps: SharedSteps, TruncatedSteps: SharedStreams}[kind]
 
     def make(*args: Any) -> Steps:
@@ -29,16 +30,16 @@ def shared(ranks: Ranks, kind: type[Steps] = Steps) -> Callable[..., Steps]:
 
 
 class SharedSteps(Steps):
-    """Each rank takes its share of every batch; the sum of the gradients is that of the whole batch.
+    """Each rank takes its share of every batch; the gradients are summed.
 
-    The loss and the wish to stop travel at the end of the gradient vector, so that a step
-    has one all-reduce.
+    The loss and the wish to stop travel at the end of the gradient vector, so a step
+    needs only one all-reduce.
     """
 
     ranks: Ranks
 
     def agree(self, settings: dict[str, Any]) -> None:
-        """Raises RanksError where the ranks differ in these settings, their data or their weights."""
+        """Raise RanksError if the ranks differ in settings, data or weights."""
         self.ranks.compare_training(self.net, self.loss, self.optimiser, self.x, self.target, settings)
 
     def make(self, k: int) -> float:
@@ -63,13 +64,16 @@ class SharedSteps(Steps):
         return value
 
     def cost(self, k: int, part: slice) -> tuple[Any, Array, list[Any]]:
-        """(C, δ, caches) of this rank's part of batch k."""
+        """(C, δ, caches) for this rank's part of batch k."""
         value, delta, _, caches = self.net.cost(*self.batch(k, part), self.loss, self.optimiser)
         return value, delta, caches
 
 
 class SharedStreams(SharedSteps, TruncatedSteps):
-    """Each rank reads its share of the streams. All ranks keep the states of all streams, so any can save them."""
+    """Each rank reads its share of the streams.
+
+    All ranks keep the states of all streams, so that any of them can save them.
+    """
 
     def cost(self, k: int, part: slice) -> tuple[Any, Array, list[Any]]:
         x, target = self.batch(k, part)
@@ -79,5 +83,5 @@ class SharedStreams(SharedSteps, TruncatedSteps):
         return value, delta, caches
 
     def _of_all(self, mine: Array) -> Array:
-        """The states (H, N) of all streams, from those of this rank's."""
+        """The states (H, N) of all streams, gathered from all ranks."""
         return self.net.xp.asarray(np.concatenate(self.ranks.comm.allgather(to_numpy(mine)), axis=1))

@@ -1,4 +1,4 @@
-"""Stopping between two steps when a signal asks for it."""
+"""A signal stops a training between two steps."""
 
 import contextlib
 import signal
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-#: Ctrl-C, a polite kill, and the terminal that is closed (which Windows does not know)
+#: Ctrl-C, a polite kill, and a terminal that is closed (Windows has no signal for that)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
@@ -18,13 +18,14 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """Let the first signal only be noted, to be looked at between two steps; a second one ends at once.
+    """Only note the first signal, to be looked at between steps; a second one kills.
 
-    Not an `except KeyboardInterrupt`: CPython may skip it when a loop is the first thing in a `try`, and SIGTERM raises
-    nothing at all. A SIGHUP that is ignored, as under nohup, stays so.
+    An `except KeyboardInterrupt` would not do: CPython may skip it when a loop is the
+    first thing in a `try`, and SIGTERM raises nothing at all. If SIGHUP is ignored, as
+    under nohup, it stays ignored.
     """
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    if threading.current_thread() is not threading.main_thread():  # handlers can only be set in the main thread
         yield stop
         return
 

@@ -1,1 +1,4 @@
-"""The studies: one file per classic network of the literature, each run by `python -m scratchnet.train`."""
+"""The studies: one file per classic network of the literature.
+
+Each is run by `python -m scratchnet.train`.
+"""

@@ -5,7 +5,7 @@ from types import ModuleType
 
 from scratchnet.cli import known
 
-#: study → (module, what it is); a module is imported only when its study is asked for
+#: study → (module, description); a module is imported only when its study is wanted
 STUDIES = {
     "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
     "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),

@@ -1,11 +1,13 @@
-"""Text, one character after the other: an LSTM learns to say which character comes next, and then writes.
+"""Text, one character after the other: an LSTM learns to predict and to write.
 
-Letters: V different characters, N streams read side by side, T characters per step. The text is cut into N streams;
-every step reads the next T characters of each and carries the LSTM's state on to the next step, so the network
-remembers further than the T characters that the gradient goes back (truncated backpropagation through time).
+Letters: V different characters, N streams read side by side, T characters per step. The
+text is cut into N streams. Every step reads the next T characters of each stream and
+carries the LSTM's state on to the next step, so the network remembers further back than
+the T characters that the gradient reaches (truncated backpropagation through time).
 
-Source: A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850 (2013), section 3; the loop
-after A. Karpathy, The unreasonable effectiveness of recurrent neural networks (2015).
+Source: A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850
+(2013), section 3; the loop follows A. Karpathy, The unreasonable effectiveness of
+recurrent neural networks (2015).
 """
 
 import io
@@ -27,7 +29,7 @@ from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run
 
-MOST = 1_000  # different characters: more than that is not a text
+MAX_CHARACTERS = 1_000  # what has more different characters than this is not a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +37,23 @@ class Options(CommonOptions):
     """Train an LSTM to continue a text, character by character, and let it write."""
 
     preset: Literal["default"] = "default"
-    """Which recipe; it sets the defaults of all other options."""
+    """The recipe; it sets the defaults of all other options."""
     text: Path | None = None
-    """The text to learn, a file in UTF-8."""
+    """The text to learn: a file in UTF-8."""
     hidden: int = 128
-    """Hidden units of each LSTM."""
+    """Hidden units of each LSTM layer."""
     num_layers: int = 1
-    """LSTMs on top of one another."""
+    """LSTM layers on top of one another."""
     length: int = 50
-    """Characters per step and stream: as far as the gradient goes back."""
+    """Characters per step and stream, which is how far back the gradient reaches."""
     sample: int = 500
-    """Characters to write at the end."""
+    """How many characters to write at the end."""
     temperature: float = 0.7
-    """Of the writing: near 0 the most probable character always, 1 as probable as learnt, above more surprising."""
+    """Boldness of the writing: near 0 it always takes the most probable character, at 1
+    it draws from the learnt probabilities, above 1 it grows more surprising.
+    """
     prompt: str = ""
-    """What the writing begins with; by default a random place of the text."""
+    """How the writing begins; by default with a random passage of the text."""
 
     def check(self) -> None:
         super().check()
@@ -67,7 +71,11 @@ PRESETS = {
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises DataError if it cannot be read, is no UTF-8 or holds nothing to learn from."""
+    """The text in a file.
+
+    Raises DataError if the file cannot be read, is not UTF-8, or has nothing to learn
+    from.
+    """
     try:
         with open_regular(path) as file:
             text = io.TextIOWrapper(file, encoding="utf-8").read()
@@ -78,13 +86,16 @@ def read_text(path: Path) -> str:
     kinds = len(set(text))
     if kinds < 2:
         raise DataError(f"{path}: a text of {len(text)} characters, {kinds} different, has nothing to learn from")
-    if kinds > MOST:
-        raise DataError(f"{path}: {kinds:,} different characters: at most {MOST:,} can be told apart")
+    if kinds > MAX_CHARACTERS:
+        raise DataError(f"{path}: {kinds:,} different characters: at most {MAX_CHARACTERS:,} can be told apart")
     return text
 
 
 def streams(ids: np.ndarray, N: int, T: int) -> np.ndarray:
-    """The text as N streams (N, steps·T + 1), each beginning with the last character of the one before it."""
+    """The text as N streams (N, steps·T + 1).
+
+    Each stream begins with the last character of the one before it.
+    """
     steps = (len(ids) - 1) // N // T
     if steps < 1:
         raise SettingError(
@@ -101,7 +112,7 @@ def network(V: int, o: Options) -> Sequential:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network in float64, for ten characters, with the shape of an example and its loss."""
+    """Every preset's network in float64, for ten characters, with shape and loss."""
     nets: dict[str, tuple[Sequential, tuple[int, ...], Loss]] = {}
     for name, o in PRESETS.items():
         net = Sequential(LSTM(10, o.hidden, output="sequence"), Linear(o.hidden, 10), dtype="float64")
@@ -110,7 +121,10 @@ def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
 
 
 def read_on(net: Sequential, eye: np.ndarray, ids: np.ndarray) -> float:
-    """The mean cross entropy, in nats per character, of a text (n,) read from its second character on."""
+    """The mean cross entropy of a text (n,), in nats per character.
+
+    The text is read from its second character on.
+    """
     total, state, loss = 0.0, None, CrossEntropyLoss(classes="last")
     for k in range(0, len(ids) - 1, 200):
         piece = ids[k : k + 201]
@@ -134,14 +148,17 @@ def write(net: Sequential, vocabulary: list[str], prompt: str, n: int, temperatu
 
 
 def pieces(ids: np.ndarray, N: int, T: int) -> tuple[np.ndarray, np.ndarray]:
-    """(characters, those that follow them), each (steps, N, T): what every step reads of every stream."""
+    """(characters, the characters that follow them), each (steps, N, T).
+
+    This is what every step reads of every stream.
+    """
     whole = streams(ids, N, T)
     steps = whole.shape[1] // T
     return tuple(part.reshape(N, steps, T).swapaxes(0, 1) for part in (whole[:, :-1], whole[:, 1:]))  # type: ignore
 
 
 def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> None:
-    """All epochs of truncated backpropagation; fills the run's history."""
+    """Train by truncated backpropagation and fill the run's history."""
     o, lstm = result.options, net.layers[0]
     assert isinstance(o, Options) and isinstance(lstm, LSTM)
     eye = net.xp.eye(lstm.input_size, dtype=net.dtype)
@@ -156,7 +173,7 @@ def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> 
 
 
 def run(study: str, o: Options) -> int:
-    """Read, train, write; returns the exit code."""
+    """Read, train and write; returns the exit code."""
     assert o.text is not None
     text = read_text(o.text)
     vocabulary = sorted(set(text))
@@ -170,7 +187,7 @@ def run(study: str, o: Options) -> int:
     with Run(study, o, o.text.name, digests(text=[text])) as result:
         result.say(f"{study}, preset {o.preset}: {net}")
         train(net, ids[:split], ids[split:], result)
-        if not result.leads:  # of several processes, one judges and writes
+        if not result.leads:  # one of several processes judges and writes
             return 0
         last = result.history.last
         place = int(np.random.default_rng([o.seed, 3]).integers(0, max(1, split - 50)))

@@ -37,23 +37,27 @@ from scratchnet.runs.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """Train a network to tell what is on a small colour picture: airplane, automobile, bird, cat, deer, ...
+    """Train a network to recognise small colour pictures: airplanes, cats, ships, ...
 
-    default: three convolutions with batch normalisation, trained on random crops and mirror images; what can be had in
-    ten minutes on two cores.
+    default: three convolutions with batch normalisation, trained on random crops and
+    mirror images; as good as ten minutes on two cores allow.
 
-    fcn: the network of `mnist --preset fcn` with 3,072 inputs: it looks at pixels one by one.
+    fcn: the network of `mnist --preset fcn` with 3,072 inputs, one for each pixel and
+    colour.
 
-    cnn: two convolutions with max-pooling, then 400-120-84-10, as in PyTorch's first tutorial. After LeNet-5: Y. LeCun
-    and others, Gradient-based learning applied to document recognition (1998).
+    cnn: two convolutions with max-pooling, then 400-120-84-10, as in PyTorch's first
+    tutorial. After LeNet-5: Y. LeCun and others, Gradient-based learning applied to
+    document recognition (1998).
     """
 
     preset: Literal["default", "fcn", "cnn"] = "default"
-    """Which network and recipe; it sets the defaults of all other options."""
+    """The network and recipe; it sets the defaults of all other options."""
     epochs: int = 0
-    """How many times to go through all training examples; 0: as often as --images says."""
+    """How many times to go through all training examples; 0 lets --images decide."""
     images: int = 180_000
-    """With --epochs 0, pictures to train on in all: so a part of the data set takes as long as all of it."""
+    """With --epochs 0, how many pictures to train on in total. A part of the data set
+    then takes as long as all of it.
+    """
 
     def check(self) -> None:
         CommonOptions.check(replace(self, epochs=self.epochs or 1))
@@ -77,7 +81,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the trainin
 
 
 def layers(preset: str, width: int = 32) -> list[Layer]:
-    """The layers of a preset; of `default` with this many channels after the first convolution."""
+    """The layers of a preset; `channels` is the width of `default`."""
     if preset == "fcn":
         return [Flatten(), Linear(3072, 128), Sigmoid(), Linear(128, 10), LogSoftmax()]
     if preset == "cnn":
@@ -87,7 +91,7 @@ def layers(preset: str, width: int = 32) -> list[Layer]:
         ]  # fmt: skip
     body: list[Layer] = [CropFlip(4)]
     for n_in, n_out in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-        # the normalisation subtracts any bias again
+        # without a bias: the normalisation would subtract it again
         body += [Conv2d(n_in, n_out, 3, padding=1, bias=False), BatchNorm2d(n_out), ReLU(), MaxPool2d(2)]
     return [*body, Flatten(), Linear(4 * width * 16, 10)]
 
@@ -102,22 +106,23 @@ def network(options: Options) -> Sequential:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network in float64 with the shape of an example and its loss, for the proofs of parity.
+    """Every preset's network in float64, with input shape and loss, for `parity`.
 
-    `default` is narrower here: of its 60,000 ReLUs an example, float32 may round one to the other side of 0 in one
-    library and not in the other, and from there the two train different networks. At full width float64 agrees.
+    `default` is narrower here. Of its 60,000 ReLUs per example, float32 may round one
+    to the other side of 0 in one library and not in the other, and from then on the two
+    train different networks. In float64 they agree at full width.
     """
     return {name: (Sequential(*layers(name, width=4), dtype="float64"), (3, 32, 32), loss_of(name)) for name in PRESETS}
 
 
 def prepare(images: Array, dtype: str) -> Array:
-    """Pixels (N, 3, 32, 32) from 0 to 255, each channel to mean 0 and deviation 1."""
+    """Pixels (N, 3, 32, 32) from 0 to 255, to mean 0 and deviation 1 per channel."""
     mean, std = (np.array(v, dtype)[:, None, None] for v in (MEAN, STD))
     return (images.astype(dtype) / 255 - mean) / std
 
 
 def run(study: str, options: Options) -> int:
-    """Load, train, test, write; returns the exit code."""
+    """Load, train, test and write; returns the exit code."""
 
     def load() -> tuple[dict[str, str], tuple[Array, ...]]:
         data = load_cifar10(options.data_dir)
@@ -155,7 +160,7 @@ def run(study: str, options: Options) -> int:
 
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:
-    """The pictures of a run."""
+    """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
 
     p = np.exp(y) if isinstance(net.layers[-1], LogSoftmax) else softmax(y.T).T

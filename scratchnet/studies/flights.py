@@ -1,19 +1,24 @@
-"""Airline passengers, 1949 to 1960: forecast the last twelve months from the 132 before them.
+"""Airline passengers, 1949 to 1960: forecast twelve months from the 132 before them.
 
-Letters: n months, T = window months that a forecast looks at. A window of the series goes through an LSTM, its last h
-through a Linear to one number, the next month. The presets:
+Letters: n months, T = window, the months that a forecast looks at. A window of the
+series goes through an LSTM; a Linear turns its last h into one number, the next month.
+The presets:
 
-tutorial  the recipe of many published tutorials: scaled to −1..1, LSTM of 100, mean squared error, Adam 0.001, 150
-          epochs, one window at a time in the order of time. What it comes to depends on the seed, and mostly that is
-          worse than repeating last year's months
-default   differences of logarithms, in which growth is a constant and a season of growing height is an equal one; LSTM
-          of 32, all windows in one step, clipped gradient, cosine schedule
+    tutorial  the recipe of many published tutorials: scaled to −1..1, LSTM of 100,
+              mean squared error, Adam 0.001, 150 epochs, one window at a time in
+              chronological order. Its result depends on the seed and is mostly worse
+              than repeating the months of last year
+    default   differences of logarithms, which turn growth into a constant, and a season
+              of growing height into one of equal height; LSTM of 32, all windows in one
+              step, clipped gradient, cosine schedule
 
-How the settings of `default` were chosen: by the forecast of 1959 from the years before it, from 24 settings and then,
-for the five best, with 24 more seeds; `python -m scratchnet.studies.flights` repeats that. They have the least error
-from known months, 13.0 thousand passengers in the median (the next 13.6). To be fair, that measure was taken second: a
-first choice, by 1959's recursive error, had been tried on 1960 too and did worse there. So the error of 1960 is a
-little flattered; `ranked` below says why one year's recursive error is a poor judge.
+How the settings of `default` were chosen: by forecasting 1959 from the years before it,
+first with 24 settings and then, for the five best, with 24 more seeds; `python -m
+scratchnet.studies.flights` repeats that. The chosen settings have the smallest error
+from known months, 13.0 thousand passengers in the median (the next best 13.6). In
+fairness, that measure was the second one: a first choice, by the recursive error of
+1959, had also been tried on 1960 and did worse there. So the error of 1960 is slightly
+flattered; `ranked` below says why the recursive error of a single year is a poor judge.
 """
 
 from collections.abc import Iterator
@@ -37,15 +42,16 @@ class Options(CommonOptions):
     """Forecast a year of airline passengers with an LSTM."""
 
     preset: Literal["default", "tutorial"] = "default"
-    """Which recipe; it sets the defaults of all other options."""
+    """The recipe; it sets the defaults of all other options."""
     year: int = 1960
-    """The year to forecast, from all months before it; 1959 is the one that the settings were chosen by."""
+    """The year to forecast from all months before it; the settings were chosen on 1959.
+    """
     window: int = 12
-    """Months that a forecast looks at."""
+    """Number of months that a forecast looks at."""
     hidden: int = 32
     """Hidden units of the LSTM."""
     scaling: Literal["minmax", "log-differences"] = "log-differences"
-    """What the network sees of the series."""
+    """How the series is scaled before the network sees it."""
 
     def check(self) -> None:
         super().check()
@@ -65,25 +71,32 @@ PRESETS = {
 
 
 class Scaling(NamedTuple):
-    """What the network sees, and back: (v − shift) / scale, with v = x_t passengers or log(x_t / x_{t−1})."""
+    """What the network sees, (v − shift) / scale, and the way back.
+
+    v = x_t passengers, or v = log(x_t / x_{t−1}).
+    """
 
     kind: str
     shift: float
     scale: float
 
     def values(self, series: np.ndarray) -> np.ndarray:
-        """(n,) passengers → (n,) values, or (n − 1,) of differences."""
+        """(n,) passengers → (n,) values, or (n − 1,) differences."""
         raw = series if self.kind == "minmax" else np.diff(np.log(series))
         return (raw - self.shift) / self.scale
 
     def passengers(self, values: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Forecast values → passengers, given the passengers of the month before each."""
+        """Forecast values → passengers, given those of each preceding month."""
         raw = values * self.scale + self.shift
         return raw if self.kind == "minmax" else before * np.exp(raw)
 
 
 def fit_scaling(kind: str, series: np.ndarray) -> Scaling:
-    """−1..1 between the series' extremes, or log-differences with mean 0 and deviation 1. Raises DataError."""
+    """The scaling of a series.
+
+    Either −1..1 between its extremes, or log-differences with mean 0 and deviation 1.
+    Raises DataError.
+    """
     if kind == "minmax":
         low, high = float(series.min()), float(series.max())
         scaling = Scaling(kind, (high + low) / 2, (high - low) / 2)
@@ -98,7 +111,10 @@ def fit_scaling(kind: str, series: np.ndarray) -> Scaling:
 
 
 def check_series(series: np.ndarray, window: int) -> np.ndarray:
-    """The series as float64 (n,). Raises DataError if it is not one that windows can be cut from."""
+    """The series as float64 (n,).
+
+    Raises DataError if windows cannot be cut from it.
+    """
     series = np.asarray(series, np.float64)
     if series.ndim != 1:
         raise DataError(f"a series has one axis, not shape {series.shape}: pass one number per month")
@@ -117,7 +133,7 @@ def check_series(series: np.ndarray, window: int) -> np.ndarray:
 
 
 def windows(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """All windows (M, T, 1) of a series of values, and the value that follows each (M, 1)."""
+    """All windows (M, T, 1) of a series, and the values that follow them (M, 1)."""
     if len(values) <= window:
         raise SettingError(f"a window of {window} is too long for a series of {len(values)} values")
     pieces = np.lib.stride_tricks.sliding_window_view(values, window + 1)
@@ -125,8 +141,8 @@ def windows(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Forecast(NamedTuple):
-    recursive: np.ndarray  # from its own forecasts
-    known: np.ndarray  # every month from the true months before it
+    recursive: np.ndarray  # each month forecast from the forecasts before it
+    known: np.ndarray  # each month forecast from the true months before it
 
 
 def forecast(net: Sequential, scaling: Scaling, series: np.ndarray, start: int, window: int) -> Forecast:
@@ -150,12 +166,12 @@ def network(o: Options) -> Sequential:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network in float64, with the shape of an example and its loss."""
+    """Every preset's network in float64, with input shape and loss."""
     return {name: (network(replace(o, dtype="float64")), (o.window, 1), MSELoss()) for name, o in PRESETS.items()}
 
 
 def prepare(series: np.ndarray, start: int, o: Options) -> tuple[Scaling, np.ndarray, np.ndarray]:
-    """(scaling, windows, what follows them) of the months before `start`; later ones are not looked at."""
+    """(scaling, windows, values after them), from the months before `start` only."""
     past = check_series(series[:start], o.window)
     scaling = fit_scaling(o.scaling, past)
     x, t = windows(scaling.values(past), o.window)
@@ -163,7 +179,7 @@ def prepare(series: np.ndarray, start: int, o: Options) -> tuple[Scaling, np.nda
 
 
 def run(study: str, o: Options) -> int:
-    """Train, forecast, compare with last year's months, write; returns the exit code."""
+    """Train, forecast, compare with last year and write; returns the exit code."""
     from scratchnet.data.flights import FIRST_YEAR, load_flights
 
     series = load_flights()
@@ -202,7 +218,7 @@ def run(study: str, o: Options) -> int:
 
 
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
-    """The pictures of a run."""
+    """Draw the plots of a run."""
     from scratchnet.data.flights import FIRST_YEAR
     from scratchnet.plots import studies as plots
     from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, save, style
@@ -240,13 +256,14 @@ def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -
     result.pictures += list(paths.values())
 
 
-# ------------------------------------------------------------------------------------------ the choice of settings
+# ----------------------------------------------------------------- the choice of
+# settings
 
-SEEDS, FINAL_SEEDS = range(100, 108), range(200, 224)  # none of those that results are reported for
+SEEDS, FINAL_SEEDS = range(100, 108), range(200, 224)  # no seed that results are reported for
 
 
 def grid() -> Iterator[Options]:
-    """What was tried; everything else is as in the preset."""
+    """The settings that were tried; all others are as in the preset."""
     for window in (12, 13):
         for hidden in (16, 32):
             for epochs in (200, 300, 400):
@@ -256,7 +273,7 @@ def grid() -> Iterator[Options]:
 
 
 def judge(o: Options, seeds: range) -> np.ndarray:
-    """The RMSE of the two forecasts of the options' year, recursive and known, for every seed: (seeds, 2)."""
+    """The RMSE of both forecasts, recursive and known, for every seed: (seeds, 2)."""
     from scratchnet.data.flights import FIRST_YEAR, load_flights
     from scratchnet.engine.schedules import parse_schedule
     from scratchnet.engine.training import fit
@@ -277,10 +294,11 @@ def judge(o: Options, seeds: range) -> np.ndarray:
 
 
 def ranked(settings: list[Options], seeds: range) -> list[Options]:
-    """The settings by their error in the forecast from known months, median over the seeds, least first; prints them.
+    """Rank the settings by the error of forecasts from known months, median of seeds.
 
-    Not by the forecast from its own forecasts: that of one year is one draw of how the year as a whole turns out, and
-    1959 grew as nobody could have told from 1958.
+    Returns and prints them, the smallest error first. The recursive forecast would not
+    do: for one year it is a single draw of how the year as a whole turns out, and
+    nobody could have told from 1958 how 1959 would grow.
     """
     rows = []
     for o in settings:
@@ -295,7 +313,7 @@ def ranked(settings: list[Options], seeds: range) -> list[Options]:
 
 
 def main() -> None:
-    """Try the grid with some seeds and its five best with more: the first of those is the choice."""
+    """Try the grid with a few seeds and its five best with more; choose the best."""
     ranked(ranked(list(grid()), SEEDS)[:5], FINAL_SEEDS)
 
 

@@ -1,14 +1,18 @@
-"""What recurrence remembers: two tasks whose answer lies far back, learnt by an RNN and by an LSTM side by side.
+"""What recurrence remembers: two tasks whose answer lies far back in time.
 
-Letters: N sequences, T time steps, G steps of gap, S symbols to remember, K different symbols. The studies:
+An RNN and an LSTM learn them side by side. Letters: N sequences, T time steps, G steps
+of gap, S symbols to remember, K different symbols. The studies:
 
-adding  two features, (a number from 0 to 1, a mark). Two of the T numbers are marked, and their sum is asked at the
-        end. Who always answers 1 has a mean squared error of 1/6 = 0.167.
-copy    S symbols out of K, then G blanks, then a signal, upon which the symbols are asked in their order. Who has
-        forgotten them is right once in K times.
+    adding  two features, (a number from 0 to 1, a mark). Two of the T numbers are
+            marked, and the answer at the end is their sum. Always answering 1 gives a
+            mean squared error of 1/6 = 0.167.
+    copy    S symbols out of K, then G blanks, then a signal, after which the symbols
+            have to be repeated in order. A network that has forgotten them is right
+            once in K times.
 
-Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), section 5.4; for copy,
-M. Arjovsky, A. Shah and Y. Bengio, Unitary evolution recurrent neural networks, ICML 2016, section 5.1.
+Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9
+(1997), section 5.4; for copy, M. Arjovsky, A. Shah and Y. Bengio, Unitary evolution
+recurrent neural networks, ICML 2016, section 5.1.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +30,7 @@ from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run
 
 LAYERS: dict[str, type[Recurrent]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
-TEST = 1_000  # sequences
+TEST = 1_000  # sequences to test on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +38,16 @@ class Options(CommonOptions):
     """Train an RNN and an LSTM on the same sequences and compare what they remember."""
 
     preset: Literal["default"] = "default"
-    """Which recipe; it sets the defaults of all other options."""
+    """The recipe; it sets the defaults of all other options."""
     layers: str = "RNN,LSTM"
     """The recurrent layers to compare: RNN, GRU, LSTM."""
     hidden: int = 64
-    """Hidden units of each."""
+    """Hidden units of each recurrent layer."""
     length: int | None = None
-    """adding: steps of a sequence (default 50); copy: steps of the gap (default 20)."""
+    """adding: length of a sequence (default 50); copy: length of the gap (default 20).
+    """
     examples: int = 5_000
-    """Training sequences."""
+    """Number of training sequences."""
 
     def check(self) -> None:
         super().check()
@@ -58,12 +63,15 @@ PRESETS = {
 }
 
 LENGTHS = {"adding": 50, "copy": 20}
-FORGET_BIAS = 1.0  # σ(1) = 0.73 of a memory stays from step to step, where ½ would
-SYMBOLS, KINDS = 2, 8  # of copy: how many are to be remembered, out of how many
+FORGET_BIAS = 1.0  # σ(1) = 0.73 of the memory survives a step; a bias of 0 would keep ½
+SYMBOLS, KINDS = 2, 8  # of copy: symbols to remember, and how many different ones there are
 
 
 def adding(n: int, T: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """n sequences (n, T, 2) of (number, mark), one mark in each half, and the sum of the marked numbers (n, 1)."""
+    """n sequences (n, T, 2) of (number, mark), and the marked numbers' sum (n, 1).
+
+    There is one mark in each half of a sequence.
+    """
     numbers, marks, rows = rng.random((n, T)), np.zeros((n, T)), np.arange(n)
     marks[rows, rng.integers(0, T // 2, n)] = 1
     marks[rows, rng.integers(T // 2, T, n)] = 1
@@ -71,9 +79,10 @@ def adding(n: int, T: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def copy(n: int, gap: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """n sequences of symbols, gap and signal, one-hot (n, T, K + 2), and the class asked at every time (n, T).
+    """n one-hot sequences (n, T, K + 2) of symbols, gap and signal, and answers (n, T).
 
-    Classes 0 to K − 1 are the symbols, K is the blank; in the input K + 1 is the signal. T = 2 S + G.
+    Classes 0 to K − 1 are the symbols and K is the blank; in the input, K + 1 is the
+    signal. T = 2 S + G.
     """
     symbols = rng.integers(0, KINDS, (n, SYMBOLS))
     seen = np.full((n, 2 * SYMBOLS + gap), KINDS)
@@ -86,10 +95,11 @@ TASKS = {"adding": adding, "copy": copy}
 
 
 def network(study: str, layer: str, o: Options) -> Sequential:
-    """A recurrent layer and a Linear. The LSTM begins with its forget gates nearly open.
+    """A recurrent layer and a Linear; an LSTM begins with forget gates nearly open.
 
-    Source: R. Jozefowicz, W. Zaremba and I. Sutskever, An empirical exploration of recurrent network architectures,
-    ICML 2015: a forget bias of 1 or more helps an LSTM to learn what lies far back.
+    Source: R. Jozefowicz, W. Zaremba and I. Sutskever, An empirical exploration of
+    recurrent network architectures, ICML 2015: a forget bias of 1 or more helps an LSTM
+    to learn what lies far back.
     """
     kind = LAYERS[layer]
     if study == "adding":
@@ -107,14 +117,17 @@ def loss_of(study: str) -> Loss:
 
 
 def networks(study: str = "adding") -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """The network of every layer that is compared, in float64, with the shape of an example and its loss."""
+    """The network of each layer compared, in float64, with input shape and loss."""
     o = replace(PRESETS["default"], dtype="float64")
     x, _ = TASKS[study](1, LENGTHS[study], np.random.default_rng(0))
     return {layer: (network(study, layer, o), x.shape[1:], loss_of(study)) for layer in o.layers.split(",")}
 
 
 def judge(study: str, y: np.ndarray, asked: np.ndarray) -> dict[str, float]:
-    """How well a network remembers: test_mse of adding; recall_accuracy of copy, over what follows the signal."""
+    """How well a network remembers.
+
+    test_mse for adding; recall_accuracy for copy, over the steps after the signal.
+    """
     if study == "adding":
         return {"test_mse": float(((y - asked) ** 2).mean())}
     right = y.argmax(-1)[:, -SYMBOLS:] == asked[:, -SYMBOLS:]
@@ -122,7 +135,10 @@ def judge(study: str, y: np.ndarray, asked: np.ndarray) -> dict[str, float]:
 
 
 def run(study: str, o: Options) -> int:
-    """Train every layer on the same sequences, test, write; returns the exit code. The last network is kept."""
+    """Train every layer on the same sequences, test and write; returns the exit code.
+
+    The last network is kept.
+    """
     rng = np.random.default_rng([o.seed, 1])
     length = o.length or LENGTHS[study]
     x, t = TASKS[study](o.examples, length, rng)
@@ -146,7 +162,7 @@ def run(study: str, o: Options) -> int:
 
 
 def draw(result: Run, histories: dict[str, History], study: str, T: int, path: Path) -> None:
-    """The loss of every layer against the steps, with that of who remembers nothing."""
+    """Plot every layer's loss, and the loss of remembering nothing."""
     from scratchnet.plots.style import COLOURS, GREY, legend, new_figure, save, style
 
     m = result.metrics

@@ -1,6 +1,7 @@
-"""Handwritten digits, the classic first study: MNIST, Fashion-MNIST, and digits drawn by this project.
+"""Handwritten digits, the classic first study: MNIST, Fashion-MNIST, and drawn digits.
 
-Letters: N images of 28 x 28 pixels, K = 10 classes. Each preset is a published network; the options say which.
+Letters: N images of 28 x 28 pixels, K = 10 classes. Each preset is a published network;
+`Options` describes them.
 """
 
 from collections.abc import Callable
@@ -40,36 +41,48 @@ class Options(CommonOptions):
 
     The presets, each a published network with its recipe:
 
-    default: ReLU with dropout, Adam, cosine schedule; the best validation accuracy within a minute on one core.
+    default: ReLU with dropout, Adam, cosine schedule; the best validation accuracy
+    within a minute on one core.
 
-    book: 784-200-10 sigmoid, no biases, summed squared error, one example at a time.
-    T. Rashid, Make Your Own Neural Network (2016).
+    book: 784-200-10 sigmoid, no biases, summed squared error, one example at a time. T.
+    Rashid, Make Your Own Neural Network (2016).
 
-    zero-to-gans: 784-32-10 ReLU, cross entropy. A. N S, Deep Learning with PyTorch: Zero to GANs (2020), lesson 3.
+    zero-to-gans: 784-32-10 ReLU, cross entropy. A. N S, Deep Learning with PyTorch:
+    Zero to GANs (2020), lesson 3.
 
-    two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch tutorial.
+    two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch
+    tutorial.
 
-    fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood. Its source publishes no accuracy; at
-    its rate, --lr 0.003, it ends at 94 % here and in PyTorch alike, at 0.03 at 97 %.
+    fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood. Its
+    source publishes no accuracy; with its learning rate, --lr 0.003, it reaches 94 %
+    here and in PyTorch alike, and with 0.03 it reaches 97 %.
 
     fcn2: the same with a second hidden layer of 64 ReLU.
 
-    quadratic: 784-15-10 sigmoid, quadratic cost. M. Nielsen, Neural Networks and Deep Learning (2015), chapter 1.
+    quadratic: 784-15-10 sigmoid, quadratic cost. M. Nielsen, Neural Networks and Deep
+    Learning (2015), chapter 1.
 
-    cnn: two convolutions, each with ReLU and max-pooling, then 784-120-10, cross entropy. After LeNet-5: Y. LeCun and
-    others, Gradient-based learning applied to document recognition (1998).
+    cnn: two convolutions, each with ReLU and max-pooling, then 784-120-10, cross
+    entropy. After LeNet-5: Y. LeCun and others, Gradient-based learning applied to
+    document recognition (1998).
     """
 
     preset: Literal["default", "book", "zero-to-gans", "two-hidden", "fcn", "fcn2", "quadratic", "cnn"] = "default"
-    """Which published network and recipe; it sets the defaults of all other options."""
+    """The published network and recipe; it sets the defaults of all other options."""
     hidden: str
     """Sizes of the hidden layers, such as 128,64."""
     dropout: float = 0.0
-    """Share of hidden neurons that are left out of a training step (preset default only)."""
+    """Share of the hidden neurons that each training step leaves out (not with fcn2 and
+    cnn).
+    """
     augment: Literal["none", "rotate"] = "none"
-    """rotate: train on every image also turned by ten degrees to the left and to the right."""
+    """rotate: also train on every image turned by ten degrees to the left and to the
+    right.
+    """
     offline_ok: Literal["yes", "no"] = "yes"
-    """If MNIST cannot be had, train on digits that this project draws (yes), or stop (no)."""
+    """If MNIST is out of reach, train on digits that this project draws (yes), or stop
+    (no).
+    """
 
     def check(self) -> None:
         super().check()
@@ -89,11 +102,11 @@ class Options(CommonOptions):
         return found
 
 
-SEEN = 10_000  # training images whose look is remembered, for `predict`
+IMAGES_REMEMBERED = 10_000  # number of training images whose average look `predict` compares with
 
 
 class Recipe(NamedTuple):
-    """What of a published network is not an option."""
+    """What defines a published network beyond the options."""
 
     network: Callable[[list[int], Options], list[Layer]]
     loss: Callable[[], Loss]
@@ -104,7 +117,7 @@ class Recipe(NamedTuple):
 
 
 def _mlp(activation: type[Layer], last: type[Layer] | None = None, bias: bool = True):  # type: ignore[no-untyped-def]
-    """A builder of 784-hidden-...-10 with one activation throughout."""
+    """A builder of 784-hidden-...-10 networks with one activation throughout."""
 
     def build(hidden: list[int], o: Options) -> list[Layer]:
         layers: list[Layer] = []
@@ -168,14 +181,18 @@ def network(options: Options) -> Sequential:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network in float64 with the shape of an example and its loss, for the proofs of parity."""
+    """Every preset's network in float64, with input shape and loss, for `parity`."""
     return {name: (Sequential(*RECIPES[name].network(sizes(o.hidden), o), dtype="float64"), RECIPES[name].shape,
                    RECIPES[name].loss())
             for name, o in PRESETS.items()}  # fmt: skip
 
 
 def load_images(study: str, options: Options, say: Callable[[str], None] = print) -> tuple[str, Images]:
-    """(name of the data set, images): the one asked for, or `digits` where MNIST cannot be had and that is allowed."""
+    """(name of the data set, images).
+
+    They are `digits` instead of MNIST if MNIST is out of reach and the options allow
+    that.
+    """
     from scratchnet.data.digits import load_digits
 
     if study == "digits":
@@ -197,9 +214,10 @@ OFFLINE = """\
 
 
 def turned(images: Array, degrees: float) -> Array:
-    """Images (N, 28, 28) turned about their middle, bilinear; what comes in at the corners is what the edge shows.
+    """Images (N, 28, 28), turned about their centre with bilinear interpolation.
 
-    Source: T. Rashid, Make Your Own Neural Network (2016), part 3, "Creating new training data: rotations".
+    Pixels that come in at the corners repeat the edge. Source: T. Rashid, Make Your Own
+    Neural Network (2016), part 3, "Creating new training data: rotations".
     """
     from scipy import ndimage
 
@@ -207,7 +225,7 @@ def turned(images: Array, degrees: float) -> Array:
 
 
 def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
-    """Pixels (N, 28, 28) from 0 to 255 to inputs, labels (N,) to targets, as the recipe says."""
+    """Pixels (N, 28, 28) from 0 to 255 to inputs, and labels (N,) to targets."""
     scale, shift = recipe.pixels
     x = images.reshape(-1, *recipe.shape).astype(dtype)
     x *= scale / 255
@@ -221,7 +239,7 @@ def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[A
 
 
 def run(study: str, options: Options) -> int:
-    """Load, train, test, write; returns the exit code."""
+    """Load, train, test and write; returns the exit code."""
     recipe = RECIPES[options.preset]
     net = network(options)
 
@@ -246,7 +264,7 @@ def run(study: str, options: Options) -> int:
             "classes": list(CLASSES[dataset]),
             "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
         }
-        pixels = (x[valid : valid + SEEN].reshape(-1, SIZE, SIZE) - recipe.pixels[1]) / recipe.pixels[0]
+        pixels = (x[valid : valid + IMAGES_REMEMBERED].reshape(-1, SIZE, SIZE) - recipe.pixels[1]) / recipe.pixels[0]
         net.info["input"]["usual"] = usual(pixels)
         net.summary(recipe.shape)
         loss = recipe.loss()
@@ -272,7 +290,7 @@ def run(study: str, options: Options) -> int:
 
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:
-    """The pictures of a run."""
+    """Draw the plots of a run."""
     from scratchnet.engine.layers.activation import softmax
     from scratchnet.plots import studies as plots
 

@@ -1,4 +1,4 @@
-"""What the studies of small data share: cross-validation and how it is reported, and the search for settings by it."""
+"""What the studies of small data share: cross-validation and the search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,19 @@ class SmallOptions(CommonOptions):
     hidden: str
     """Sizes of the hidden layers, such as 32,16."""
     dropout: float = 0.0
-    """Share of hidden neurons that are left out of a training step."""
+    """Share of the hidden neurons that each training step leaves out."""
     folds: int = 5
-    """Parts of the cross-validation: each is judged by a network trained on the others."""
+    """Number of parts for cross-validation; each part is judged by a network trained on
+    the others.
+    """
     search: str = ""
-    """Try all combinations, such as "hidden=50,100,200 lr=0.1,0.01", by cross-validation, over all cores; then stop."""
+    """Try all combinations of settings, such as "hidden=50,100,200 lr=0.1,0.01", by
+    cross-validation on all cores, and then stop.
+    """
     scheduler: str = ""
-    """Cross-validate and search on the machines of this Dask scheduler, such as tcp://10.0.0.1:8786."""
+    """Cross-validate and search on the machines of this Dask scheduler, such as
+    tcp://10.0.0.1:8786.
+    """
 
     def check(self) -> None:
         super().check()
@@ -44,7 +50,7 @@ class SmallOptions(CommonOptions):
 
 
 def hidden_layers(n_in: int, n_out: int, activation: type[Layer], o: SmallOptions) -> list[Layer]:
-    """Linear, activation and dropout per hidden layer, and a last Linear."""
+    """Linear, activation and dropout for each hidden layer, and a final Linear."""
     layers: list[Layer] = []
     for size in sizes(o.hidden):
         layers += [Linear(n_in, size), activation()]
@@ -61,9 +67,10 @@ def network(layers: Sequence[Layer], o: CommonOptions) -> Sequential:
 def cross_validate(
     layers: Any, loss: Loss, x: Any, labels: np.ndarray, prepare: Prepare, o: SmallOptions, run: Run | None = None
 ) -> CrossValidation:
-    """k-fold cross-validation as the options say; `layers(x)` are those of a network for prepared examples x.
+    """k-fold cross-validation with these options.
 
-    With a `run` every fold is told, and the result goes into its metrics.
+    `layers(x)` gives the layers of a network for prepared examples x. With a `run`,
+    every fold is reported and the result goes into its metrics.
     """
 
     def build(x: Any, seed: int) -> tuple[Sequential, Loss, Optimiser]:
@@ -95,7 +102,7 @@ def cross_validate(
 
 
 def say_confusion(run: Run, predicted: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
-    """Print how often each class was taken for which; returns the table."""
+    """Print how often each class was taken for each other one; returns the table."""
     counts = confusion(predicted, labels, len(names))
     table = Table("is \\ taken for", *names, "recognised", title=title, title_justify="left")
     for column in table.columns[1:]:
@@ -107,14 +114,15 @@ def say_confusion(run: Run, predicted: np.ndarray, labels: np.ndarray, names: Se
 
 
 def run_search(study: str, o: SmallOptions, dataset: str) -> int:
-    """Cross-validate every combination that --search names; prints and writes them, best first."""
+    """Cross-validate all combinations of --search; print and write the ranking."""
     prog = f"python -m scratchnet.train {study}"
     grid = parse_grid(o.search, o, prog)
     with Run(study, o, dataset) as run:
         run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
 
         def tell(found: list[Found]) -> None:
-            atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())  # what is done is not lost
+            # saved after each, so that nothing is lost
+            atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())
             run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
 
         results = search(study, o, grid, tell, o.scheduler)

@@ -1,13 +1,16 @@
-"""Two classic tables: three kinds of wheat from seven measurements of a grain, three irises from four of a flower.
+"""Two classic tables: seven measurements of wheat grains, four of irises.
 
-Letters: N examples of F measurements, K = 3 classes. The presets, for either:
+Letters: N examples of F measurements, K = 3 classes. The presets, for either table:
 
-scratch   one hidden layer of 10 sigmoid neurons, a sigmoid output, squared error, one example at a time, learning
-          rate 0.1 decaying by 0.01 per epoch: the usual first network written from scratch
-default   two hidden layers of tanh, cross entropy, Adam: chosen by cross-validation, with other seeds than are reported
+    scratch   one hidden layer of 10 sigmoid neurons, a sigmoid output, squared error,
+              one example at a time, learning rate 0.1 decaying by 0.01 per epoch: the
+              usual first network written from scratch
+    default   two hidden layers of tanh, cross entropy, Adam: chosen by cross-validation
+              with other seeds than those that results are reported for
 
-There is no test set: each table is small, so the accuracy is that of cross-validation. The measurements are
-standardised by mean and standard deviation of the training folds alone.
+There is no test set: each table is small, so the accuracy is that of cross-validation.
+The measurements are standardised by the mean and standard deviation of the training
+folds alone.
 """
 
 from dataclasses import dataclass
@@ -28,10 +31,13 @@ from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers
 
 @dataclass(frozen=True, kw_only=True)
 class Options(SmallOptions):
-    """Train a network to tell three kinds apart by their measurements, judged by cross-validation."""
+    """Train a network to tell three kinds apart by their measurements.
+
+    It is judged by cross-validation.
+    """
 
     preset: Literal["default", "scratch"] = "default"
-    """Which network and recipe; it sets the defaults of all other options."""
+    """The network and recipe; it sets the defaults of all other options."""
 
     def without_effect(self, study: str) -> dict[str, str]:
         found = super().without_effect(study)
@@ -67,7 +73,7 @@ def loss_of(o: SmallOptions) -> Loss:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network for wheat, in float64, with the shape of an example and its loss."""
+    """Every preset's network for wheat, in float64, with input shape and loss."""
     return {name: (Sequential(*layers_of(7, 3, o), dtype="float64"), (7,), loss_of(o)) for name, o in PRESETS.items()}
 
 
@@ -83,7 +89,7 @@ def load_table(study: str, o: SmallOptions) -> Table:
 
 
 def crossvalidate(study: str, o: SmallOptions, run: Run | None = None, table: Table | None = None) -> CrossValidation:
-    """Cross-validate as the options say."""
+    """Cross-validate with these options."""
     table = table or load_table(study, o)
     K = len(table.classes)
     return cross_validate(lambda x: layers_of(x.shape[1], K, o), loss_of(o), table.values, table.labels, Standardiser,
@@ -91,7 +97,7 @@ def crossvalidate(study: str, o: SmallOptions, run: Run | None = None, table: Ta
 
 
 def run(study: str, o: Options) -> int:
-    """Cross-validate, then train the network that is kept on all examples; returns the exit code."""
+    """Cross-validate, then train on all examples; returns the exit code."""
     table = load_table(study, o)
     for name, n in zip(table.classes, np.bincount(table.labels, minlength=len(table.classes)).tolist(), strict=True):
         if n < o.folds:

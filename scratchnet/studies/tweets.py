@@ -1,11 +1,13 @@
-"""Who wrote this tweet? A bag of words → linear, 200 → ReLU → linear, one output per author.
+"""Who wrote this tweet? A bag of words → 200 hidden ReLUs → one output per author.
 
 Letters: N tweets, V words of the vocabulary, K authors. The presets:
 
-tutorial  a handful of tweets, three of each author; summed squared error on rows of 0 and 1, Adam, one tweet at a time,
-          10 epochs; evaluated on the tweets it was trained on, as such tutorials do
-default   cross entropy on all tweets, a stratified fifth of them set aside as the test; the settings were chosen by
-          cross-validation on the other four fifths
+    tutorial  a handful of tweets, three of each author; summed squared error on rows of
+              0 and 1, Adam, one tweet at a time, 10 epochs; evaluated on the tweets it
+              was trained on, as such tutorials do
+    default   cross entropy on all tweets, a stratified fifth of which is set aside as
+              the test; the settings were chosen by cross-validation on the other four
+              fifths
 """
 
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ from scratchnet.studies.small import (
 
 TEST_SHARE = 0.2
 HANDFUL = 3  # tweets of each author in the preset tutorial
-TELLING = 10  # words to show for each author
+WORDS_SHOWN = 10  # number of words to show for each author
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,13 @@ class Options(SmallOptions):
     """Train a network to tell who wrote a tweet, from the words alone."""
 
     preset: Literal["default", "tutorial"] = "default"
-    """Which network and recipe; it sets the defaults of all other options."""
+    """The network and recipe; it sets the defaults of all other options."""
     csv: Path | None = None
-    """Tweets of your own: a CSV file, UTF-8, with the columns author and text (else two invented accounts)."""
+    """A CSV file of your own tweets, in UTF-8, with the columns author and text; by
+    default those of two invented accounts.
+    """
     keep_links: bool = False
-    """Count links as words; else they are dropped."""
+    """Count links as words instead of dropping them."""
 
     def without_effect(self, study: str) -> dict[str, str]:
         found = super().without_effect(study)
@@ -81,12 +85,15 @@ def loss_of(o: SmallOptions) -> Loss:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """Every preset's network for 50 words and 2 authors, in float64, with the shape of an example and its loss."""
+    """Every preset's network in float64, for 50 words and 2 authors, with its loss."""
     return {name: (Sequential(*layers_of(50, 2, o), dtype="float64"), (50,), loss_of(o)) for name, o in PRESETS.items()}
 
 
 class Vocabulary:
-    """The words of the training tweets, and what makes counts of any tweets: a `prepare` for `crossval`."""
+    """The words of the training tweets, and a function that counts them in any tweets.
+
+    This is a `prepare` for `crossval`.
+    """
 
     def __init__(self, tweets: list[Words]) -> None:
         _, self.word_dict = make_numerical(tweets)
@@ -98,7 +105,10 @@ class Vocabulary:
 
 
 def load(o: Options) -> tuple[str, Tweets]:
-    """(name of the data set, its tweets); raises DataError if an author has too few for the preset."""
+    """(name of the data set, its tweets).
+
+    Raises DataError if an author has too few for the preset.
+    """
     name, tweets = (str(o.csv), read_tweets(o.csv)) if o.csv else ("the built-in tweets", load_tweets())
     if o.preset == "default":
         for author, n in zip(tweets.authors, np.bincount(tweets.labels).tolist(), strict=True):
@@ -113,7 +123,7 @@ def words_of(tweets: Tweets, o: Options) -> list[Words]:
 
 
 def crossvalidate(study: str, o: Options) -> CrossValidation:
-    """Cross-validate as the options say, on the training part alone."""
+    """Cross-validate with these options, on the training part alone."""
     _, tweets = load(o)
     train, _ = stratified_split(tweets.labels, TEST_SHARE, o.seed)
     return _cross_validate(take(words_of(tweets, o), train), tweets.labels[train], len(tweets.authors), o)
@@ -126,7 +136,7 @@ def _cross_validate(
 
 
 def run(study: str, o: Options) -> int:
-    """Cross-validate (default), train, test, tell; returns the exit code."""
+    """Cross-validate if default, train, test and report; returns the exit code."""
     tutorial = o.preset == "tutorial"
     if o.search and tutorial:
         raise SettingError("--search: preset tutorial has too few tweets to choose by; use preset default")
@@ -174,7 +184,7 @@ def run(study: str, o: Options) -> int:
 def tell(
     result: Run, net: Sequential, predicted: np.ndarray, labels: np.ndarray, authors: list[str], words: list[str]
 ) -> None:
-    """Print, and draw, whose tweets were recognised and by which words."""
+    """Print and draw whose tweets were recognised, and by which words."""
     which = "trained on" if result.options.preset == "tutorial" else "the test"
     result.say("")
     counts = say_confusion(result, predicted, labels, authors, f"tweets: {which}")
@@ -194,22 +204,22 @@ def tell(
 
 
 def telling_words(net: Sequential, words: list[str], authors: list[str]) -> dict[str, list[tuple[str, float]]]:
-    """Per author the words with the most weight for them, and that weight.
+    """For each author, the words that speak most for them, with their weight.
 
-    It is the author's output for a tweet of that one word, less what a tweet without words gives, less the mean of
-    the same for the other authors.
+    The weight is the author's output for a tweet of that one word, minus the output for
+    a tweet without words, minus the mean of the same for the other authors.
     """
     from scipy.sparse import eye_array
 
     y = outputs(net, eye_array(len(words), format="csr")) - outputs(net, np.zeros((1, len(words))))
     K = len(authors)
     lead = (y * K - y.sum(axis=1, keepdims=True)) / (K - 1)
-    best = np.argsort(-lead, axis=0, kind="stable")[:TELLING].T
+    best = np.argsort(-lead, axis=0, kind="stable")[:WORDS_SHOWN].T
     return {name: [(words[i], float(lead[i, k])) for i in best[k] if lead[i, k] > 0] for k, name in enumerate(authors)}
 
 
 def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str, list[tuple[str, float]]]) -> None:
-    """The pictures of a run."""
+    """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
     from scratchnet.plots.style import COLOURS, INK, new_figure, save, style
 
@@ -235,7 +245,7 @@ def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str,
 
 
 def drawable(word: str) -> str:
-    """A word as Matplotlib's font can write it: emoji by their names."""
+    """A word that Matplotlib's font can write: emoji by their names."""
     import unicodedata
 
     return "".join(c if ord(c) < 0x2000 else f"[{unicodedata.name(c, '?').lower()}]" for c in word).replace("$", r"\$")

@@ -1,12 +1,14 @@
-"""The vanishing gradient, made visible: ‖∂C/∂h_t‖ against t, of an RNN and of an LSTM, before and after training.
+"""The vanishing gradient, made visible: ‖∂C/∂h_t‖ against t, for an RNN and an LSTM.
 
-Letters: T time steps, N sequences, H hidden units, dh_t = ∂C/∂h_t (H, N). The task is the adding problem of memory.py.
-The error is made at the last time; what of it reaches time t decides whether the network can learn what to
-do with the input of time t. In an RNN dh_{t−1} = W_hhᵀ (dh_t ⊙ (1 − h_t²)): one more factor for every step, which are
-below 1 for small weights. In an LSTM the cell state carries it on, with the forget gate as the only factor.
+Letters: T time steps, N sequences, H hidden units, dh_t = ∂C/∂h_t (H, N). The task is
+the adding problem of memory.py, before and after training. The error arises at the last
+time step. How much of it reaches time t decides whether the network can learn what to
+do with the input of time t. In an RNN dh_{t−1} = W_hhᵀ (dh_t ⊙ (1 − h_t²)): every step
+back adds a factor, and these are below 1 for small weights. In an LSTM the cell state
+carries the gradient back, with the forget gate as the only factor.
 
-Source: Y. Bengio, P. Simard and P. Frasconi, Learning long-term dependencies with gradient descent is difficult, IEEE
-Transactions on Neural Networks 5 (1994).
+Source: Y. Bengio, P. Simard and P. Frasconi, Learning long-term dependencies with
+gradient descent is difficult, IEEE Transactions on Neural Networks 5 (1994).
 """
 
 from collections.abc import Sequence
@@ -30,22 +32,22 @@ from scratchnet.studies import memory
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Draw how the gradient of an RNN and of an LSTM fades on its way back through time."""
+    """Draw how the gradient of an RNN and an LSTM fades on its way back in time."""
 
     lengths: str = "10,50,100"
     """Lengths of the sequences."""
     layers: str = "RNN,LSTM"
     """The recurrent layers to compare: RNN, GRU, LSTM."""
     hidden: int = 64
-    """Hidden units of each."""
+    """Hidden units of each recurrent layer."""
     epochs: int = 8
-    """Training on the adding problem, between the two pictures."""
+    """Epochs of training on the adding problem, between the two pictures."""
     examples: int = 5_000
-    """Training sequences."""
+    """Number of training sequences."""
     seed: int = 0
-    """Decides initial weights and the sequences."""
+    """Decides the initial weights and the sequences."""
     out: Path = Path("runs/vanishing")
-    """Folder for the picture."""
+    """Folder for the plot."""
 
     def check(self) -> None:
         """Raise SettingError for a value outside its range."""
@@ -60,15 +62,16 @@ class Options:
 
 
 def gradient_norms(net: Sequential, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """‖∂C/∂h_t‖, mean over the sequences, for t = 1 ... T: (T,). The network is a recurrent layer and a Linear.
+    """‖∂C/∂h_t‖, mean over the sequences, for t = 1 ... T: (T,).
 
-    The sequence is run in T pieces of one step with a carried state, and ∂C/∂ the state goes back from piece to piece.
+    The network is a recurrent layer and a Linear. The sequence is run in T pieces of
+    one step with a carried state, and ∂C/∂(state) goes back from piece to piece.
     """
     recurrent, linear = net.layers
     assert isinstance(recurrent, Recurrent)
     columns, loss, state, pieces = to_columns(net.as_input(x)), MSELoss(), None, []
     for a in columns:
-        learn = Learner()  # each piece has buffers of its own: all caches live until the way back
+        learn = Learner()  # each piece has its own buffers: all caches live until the way back
         y, state, cache = recurrent.run(a[None], learn, state)
         pieces.append((learn, cache))
     out, cache = linear.forward(y)
@@ -78,7 +81,8 @@ def gradient_norms(net: Sequential, x: np.ndarray, target: np.ndarray) -> np.nda
     norms, zero, back = [], np.zeros_like(dh), None
     for k, (learn, cache) in enumerate(reversed(pieces)):
         top = dh if back is None else back[-1][0]
-        # the loss is a mean over the N sequences: without its 1/N this is the gradient of one sequence's own loss
+        # The loss is a mean over N sequences; N times it gives the gradient of one
+        # sequence's own loss.
         norms.append(float(np.linalg.norm(top, axis=0).mean() * x.shape[0]))
         _, back = recurrent.run_back(dh if k == 0 else zero, cache, learn, False, back)
     return np.array(norms[::-1])
@@ -107,7 +111,7 @@ def measure(o: Options, say: bool = True) -> dict[tuple[str, int], tuple[np.ndar
 
 
 def draw(found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """One row of axes: before and after training; colour is the layer, line style the length."""
+    """Plot before and after training: colour is the layer, line style the length."""
     from scratchnet.plots.style import COLOURS, legend, new_figure, save, style
 
     lengths = sorted({T for _, T in found})

@@ -1,13 +1,17 @@
-"""Radar echoes of a satellite altimeter: land or water, how high are the waves, and how do they change along a pass?
+"""Radar echoes of a satellite altimeter: land or water, and how high are the waves?
 
-Letters: N echoes of G = 104 gates, T echoes of a pass. Three networks, on echoes that `data/waveforms.py` simulates:
+Letters: N echoes of G = 104 gates, T echoes of a pass. Three networks, on echoes that
+`data/waveforms.py` simulates:
 
-classifier  104-64-2 ReLU, cross entropy: land or water
-height      104-128-64-1 ReLU, squared error: the significant wave height of one echo of the sea
-tracker     an LSTM of 32 units along the pass: from what `height` says of each echo so far, the wave height now
+    classifier  104-64-2 ReLU, cross entropy: land or water
+    height      104-128-64-1 ReLU, squared error: the significant wave height of one
+                echo of the sea
+    tracker     an LSTM of 32 units along the pass: from what `height` says of each echo
+                so far, the wave height now
 
-Beside them stands the classical way, a least-squares fit of the Brown-Hayne model to each echo. The sets for training,
-for choosing settings and for the test are drawn from different random streams.
+They are compared with the classical way, a least-squares fit of the Brown-Hayne model
+to each echo. The sets for training, for choosing settings and for the test are drawn
+from different random streams.
 """
 
 import itertools
@@ -40,29 +44,29 @@ from scratchnet.studies.small import say_confusion
 CLASSES = ("land", "water")
 MIDDLE, SPREAD = sum(HEIGHTS) / 2, (HEIGHTS[1] - HEIGHTS[0]) / 12**0.5  # mean and deviation of uniform heights
 STEPS = 100  # echoes of a pass
-LONG = 300  # echoes of the pass that is drawn
-ROUNDS = 9  # in which the ways of telling a wave height take turns while they are timed
-MEANS = (1, 2, 3, 5, 8, 12)  # lengths of a running mean that are tried beside the tracker
+ECHOES_PLOTTED = 300  # echoes of the pass that is plotted
+ROUNDS = 9  # of timing, in each of which all methods have a turn
+RUNNING_MEANS = (1, 2, 3, 5, 8, 12)  # lengths of the running mean that are tried against the tracker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommonOptions):
-    """Train three networks on simulated radar echoes, and compare them with least squares."""
+    """Train three networks on simulated radar echoes; compare with least squares."""
 
     preset: Literal["default"] = "default"
-    """There is one."""
+    """There is only one."""
     hidden: str
-    """Sizes of the hidden layers of the network for wave heights, such as 128,64."""
+    """Sizes of the hidden layers of the wave-height network, such as 128,64."""
     units: int
     """Hidden units of the tracker."""
     tracker_lr: float
     """Learning rate of the tracker."""
     echoes: int
-    """Echoes to train on."""
+    """Number of echoes to train on."""
     passes: int
-    """Passes, of 100 echoes each, to train the tracker on."""
+    """Number of passes, of 100 echoes each, to train the tracker on."""
     judged: int
-    """Echoes of the test, for the network and for least squares."""
+    """Number of test echoes, for the network and for least squares."""
 
     def check(self) -> None:
         super().check()
@@ -96,7 +100,7 @@ def tracker(o: Options) -> Sequential:
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
-    """The three networks in float64, with the shape of an example and the loss."""
+    """The three networks in float64, with input shape and loss."""
     o = replace(PRESETS["default"], dtype="float64")
     return {
         "classifier": (classifier(o), (G,), CrossEntropyLoss()),
@@ -106,7 +110,7 @@ def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
 
 
 def to_target(swh: np.ndarray) -> np.ndarray:
-    """Wave heights in m to what the networks give: of mean 0 and deviation 1, with an axis for the one output."""
+    """Wave heights in m to the network's targets, of mean 0 and deviation 1: (N, 1)."""
     return ((swh - MIDDLE) / SPREAD)[..., None]
 
 
@@ -114,7 +118,8 @@ def to_metres(y: np.ndarray) -> np.ndarray:
     return y[..., 0] * SPREAD + MIDDLE
 
 
-# ------------------------------------------------------------------------------------------ the three networks
+# -------------------------------------------------------------------- the three
+# networks
 
 
 def mixed(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,12 +133,12 @@ def sea(rng: np.random.Generator, n: int) -> Echoes:
 
 
 def stream(o: Options, number: int) -> np.random.Generator:
-    """A random stream of its own for every set of echoes."""
+    """Each set of echoes has its own random stream."""
     return np.random.default_rng([o.seed, number])
 
 
 def train_classifier(run: Run, o: Options) -> tuple[Sequential, np.ndarray]:
-    """The network, trained and tested, and how often each class was taken for which."""
+    """Train and test the classifier; returns it and its confusion matrix."""
     run.say("Land or water?")
     net = classifier(o)
     power, labels = mixed(stream(o, 1), o.echoes)
@@ -160,7 +165,7 @@ def train_height(run: Run, o: Options) -> Sequential:
 
 
 def heights_of(net: Sequential, power: np.ndarray) -> np.ndarray:
-    """The wave height in m of every echo (..., G), each on its own."""
+    """The wave height in m of each echo (..., G) on its own."""
     return to_metres(outputs(net, as_input(power.reshape(-1, G)))).reshape(power.shape[:-1])
 
 
@@ -175,15 +180,15 @@ def train_tracker(run: Run, o: Options, height: Sequential) -> Sequential:
 
 
 def track(net: Sequential, heights: np.ndarray) -> np.ndarray:
-    """The tracker's wave heights (n, T) in m, from those of the echoes (n, T) each on its own."""
+    """The tracker's wave heights (n, T) in m, from those of single echoes (n, T)."""
     return to_metres(outputs(net, to_target(heights)))
 
 
-# ------------------------------------------------------------------------------------------ beside the classical way
+# -------------------------------------------------- compared with the classical way
 
 
 class Judged(NamedTuple):
-    """One way to tell the wave height of an echo: its estimates (N,) in m, and seconds per echo."""
+    """The result of one method: its estimates (N,) in m, and seconds per echo."""
 
     name: str
     swh: np.ndarray
@@ -193,8 +198,8 @@ class Judged(NamedTuple):
 def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
     """The network and least squares, plain and weighted, on the same echoes.
 
-    The times are medians of ROUNDS, in each of which all ways have their turn: a busy moment of the machine
-    then meets all of them, and not only one.
+    The times are medians of ROUNDS. All methods take turns in every round, so a busy
+    moment of the machine affects all of them and not only one.
     """
     n = len(echoes.swh)
     fits = {False: np.empty(n), True: np.empty(n)}
@@ -227,7 +232,7 @@ def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
 
 
 def timed(way: Callable[[np.ndarray], int], part: np.ndarray) -> float:
-    """Seconds per echo of a way, which is given the echoes of one round and returns how many it judged."""
+    """Seconds per echo of a method, which returns how many echoes it judged."""
     start = time.perf_counter()
     n = way(part)
     return (time.perf_counter() - start) / n
@@ -239,12 +244,12 @@ def rmse(estimate: np.ndarray, truth: np.ndarray) -> float:
 
 
 def tell_heights(run: Run, ways: list[Judged], truth: np.ndarray) -> None:
-    """The table of the comparison, and its figures for metrics.json."""
+    """Print the comparison and put its figures into metrics.json."""
     title = f"wave height of {len(truth):,} echoes of the test, {HEIGHTS[0]} to {HEIGHTS[1]} m"
     table = Table("", "bias (m)", "RMSE (m)", "failed", "µs per echo", "speed", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    run.metrics["wave_height"] = {}  # by way
+    run.metrics["wave_height"] = {}  # by method
     network, singly, fit = ways[:3]
     run.metrics |= {"rmse_m": rmse(network.swh, truth), "least_squares_rmse_m": rmse(fit.swh, truth)}
     run.metrics["times_as_fast_as_least_squares"] = fit.seconds / network.seconds
@@ -261,10 +266,10 @@ def tell_heights(run: Run, ways: list[Judged], truth: np.ndarray) -> None:
 
 
 def tell_passes(run: Run, o: Options, height: Sequential, net: Sequential) -> None:
-    """How well the tracker does on new passes, beside single echoes and the best running mean of them."""
+    """Compare the tracker with single echoes and their best running mean."""
     tried, test = passes(stream(o, 7), 100, STEPS), passes(stream(o, 8), 200, STEPS)
     alone = heights_of(height, tried.power)
-    best = min(MEANS, key=lambda k: rmse(running_mean(alone, k), tried.swh))  # chosen on passes of its own
+    best = min(RUNNING_MEANS, key=lambda k: rmse(running_mean(alone, k), tried.swh))  # chosen on validation passes
     alone = heights_of(height, test.power)
     rows = {
         "network, each echo alone": alone,
@@ -282,7 +287,7 @@ def tell_passes(run: Run, o: Options, height: Sequential, net: Sequential) -> No
 
 
 def running_mean(x: np.ndarray, k: int) -> np.ndarray:
-    """The mean of each value and those before it, k in all, along the last axis (n, T)."""
+    """The mean of each value and the k − 1 before it, along the last axis (n, T)."""
     total = np.cumsum(np.pad(x, ((0, 0), (1, 0))), axis=1)
     last = np.arange(1, x.shape[1] + 1)
     first = np.maximum(last - k, 0)
@@ -290,7 +295,7 @@ def running_mean(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def run(study: str, o: Options) -> int:
-    """Train and judge the three; returns the exit code."""
+    """Train and judge the three networks; returns the exit code."""
     with Run(study, o, "simulated") as result:
         land, counts = train_classifier(result, o)
         height = train_height(result, o)
@@ -303,7 +308,7 @@ def run(study: str, o: Options) -> int:
         tell_heights(result, ways, test.swh)
         along = train_tracker(result, o, height)
         tell_passes(result, o, height, along)
-        result.history = history  # of the network that is the model of this run
+        result.history = history  # of the network that this run saves as its model
         result.metrics |= {"tracker_train_seconds": result.metrics["train_seconds"], **kept}
         if result.leads:
             land.save(result.out / "classifier.safetensors")
@@ -317,7 +322,7 @@ def run(study: str, o: Options) -> int:
 
 def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts: np.ndarray, height: Sequential,
          along: Sequential) -> None:  # fmt: skip
-    """The pictures of a run."""
+    """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
     from scratchnet.plots import waveforms as plots_waveforms
 
@@ -328,7 +333,7 @@ def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts:
     rng = stream(o, 9)
     plots_waveforms.echoes(sea_echoes(rng, np.array([0.5, 2.0, 5.0, 11.0])), land_echoes(rng, 4), paths["echoes"])
     plots_waveforms.heights({way.name: way.swh for way in (ways[0], *ways[2:])}, truth, paths["heights"])
-    one = passes(stream(o, 10), 1, LONG)
+    one = passes(stream(o, 10), 1, ECHOES_PLOTTED)
     alone = heights_of(height, one.power)
     plots_waveforms.along_pass(one.swh[0], alone[0], track(along, alone)[0], paths["pass"])
     result.pictures += list(paths.values())

@@ -1,6 +1,6 @@
-"""`python -m scratchnet COMMAND`, or `scratchnet COMMAND`: lists the commands, or runs one.
+"""`python -m scratchnet COMMAND`, or `scratchnet COMMAND`: list or run the commands.
 
-`scratchnet train mnist` is `python -m scratchnet.train mnist`.
+`scratchnet train mnist` is the same as `python -m scratchnet.train mnist`.
 """
 
 import runpy

@@ -1,6 +1,7 @@
-"""`python -m scratchnet.backquery MODEL`: run a network backwards, from each label to the image it finds most typical.
+"""`python -m scratchnet.backquery MODEL`: run a network backwards.
 
-Letters: z weighted input, a activation, W weights, b biases; K labels; x the image.
+It goes from each label to the image that the network finds most typical of it. Letters:
+z weighted input, a activation, W weights, b biases; K labels; x the image.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from scratchnet.models.network import check_work, load
 from scratchnet.predict import classes_of, image_input
 
 MOST_LABELS = 100
-STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; shares of the range of a pixel
+STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; rate and fade in shares of a pixel's range
 BLUR = 1.0  # pixels
 
 
@@ -38,9 +39,10 @@ class Options:
 
 
 def backquery(net: Sequential) -> tuple[np.ndarray, str]:
-    """(images (K, H, W), how they were found): the layers inverted where all are sigmoids, gradient ascent otherwise.
+    """Images (K, H, W), and how they were found.
 
-    Raises CheckpointError for a network whose input is not an image.
+    The layers are inverted if all activations are sigmoids; otherwise gradient ascent
+    finds the images. Raises CheckpointError if the network's input is not an image.
     """
     shape, scale, shift = image_input(net)
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
@@ -54,16 +56,17 @@ def backquery(net: Sequential) -> tuple[np.ndarray, str]:
         and all(isinstance(la, Sigmoid) for la in layers[1::2])
     ):
         return invert(net).reshape(-1, SIZE, SIZE), "every layer inverted, from the label to the pixels"
-    with blas_threads(1):  # for one image of each label
+    with blas_threads(1):  # enough for one image per label
         images = ascend(net, shape, scale, shift)
     return images, "found by gradient ascent on the label's probability, from an empty image"
 
 
 def invert(net: Sequential) -> np.ndarray:
-    """Images (K, pixels), by σ⁻¹ and Wᵀ in place of σ and W, scaled to 0.01 to 0.99 before every σ⁻¹.
+    """Images (K, pixels), by σ⁻¹ and Wᵀ in place of σ and W.
 
-    Wᵀ is not the inverse of W, but sends back to every neuron what speaks for it.
-    Source: T. Rashid, Make Your Own Neural Network (2016), part 3, "Backwards query".
+    The values are scaled to 0.01 to 0.99 before every σ⁻¹. Wᵀ is not the inverse of W,
+    but it sends back to every neuron whatever speaks for it. Source: T. Rashid, Make
+    Your Own Neural Network (2016), part 3, "Backwards query".
     """
     layers = [layer for layer in net.layers if not isinstance(layer, Dropout)]
     if isinstance(layers[-1], Linear):
@@ -84,11 +87,12 @@ def invert(net: Sequential) -> np.ndarray:
 
 
 def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) -> np.ndarray:
-    """Images (K, ...) that climb ∂ ln p_k/∂x, the gradient of their label's log-probability, from an empty image.
+    """Images (K, ...) that climb ∂ ln p_k/∂x, from an empty image.
 
-    Every step blurs the gradient, and takes a little ink off everywhere, so that only strokes stay that it needs:
-    without the two, a network is content with noise.
-    Source: K. Simonyan et al., Deep inside convolutional networks, ICLR workshop (2014).
+    This is the gradient of the log-probability of their label. Every step blurs the
+    gradient and fades all ink a little, so that only strokes remain that matter:
+    without this, noise would already satisfy a network. Source: K. Simonyan et al.,
+    Deep inside convolutional networks, ICLR workshop (2014).
     """
     layers = net.layers[:-1] if isinstance(net.layers[-1], (LogSoftmax, Softmax)) else net.layers
     learn, range_ = Learner(training=False), 255 * scale

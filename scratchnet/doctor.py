@@ -1,7 +1,8 @@
-"""`python -m scratchnet.doctor`: what is installed and found here, what is missing, and the command that mends it.
+"""`python -m scratchnet.doctor`: what is installed, what is missing, how to mend it.
 
-Only the standard library is imported before a probe runs, and a probe that fails becomes a line of the report: this
-command works where nothing else does, and leaves with 0.
+Before a probe runs, only the standard library is imported, and a probe that fails
+becomes a line of the report. So this command works where nothing else does; its exit
+code is always 0.
 """
 
 import os
@@ -42,7 +43,7 @@ OPTIONAL = {  # distributions, what they are for, the extra that brings them
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 IDX = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-DATASETS = {  # for each, the sets of files, plain or .gz, of which one must be whole
+DATASETS = {  # for each, sets of files (plain or .gz), one of which must be complete
     "mnist": [IDX],
     "fashion-mnist": [IDX],
     "cifar-10": [
@@ -58,7 +59,7 @@ GOOD, BAD, NOTE = "✓", "✗", "·"
 
 
 class Line(NamedTuple):
-    """One finding; `mend` is what to do about it."""
+    """One finding; `mend` says what to do about it."""
 
     mark: str
     name: str
@@ -66,7 +67,7 @@ class Line(NamedTuple):
     mend: str = ""
 
 
-# ------------------------------------------------------------------------------------------ what to look at
+# ------------------------------------------------------------------- what to look at
 
 
 def versions() -> Iterator[Line]:
@@ -137,10 +138,10 @@ def blas() -> Iterator[Line]:
 
 
 def kernels() -> Iterator[Line]:
-    """For which processor OpenBLAS multiplies matrices, and whether it could do better."""
+    """Which processor OpenBLAS takes this one for, and whether it could do better."""
     now = speed_of_products({})
     if now is None:
-        return  # another BLAS, which does not say
+        return  # another BLAS library, which does not say
     architecture, speed = now
     finding = f"for {architecture}: {speed:.0f} GFLOP/s on one thread now"
     chosen = os.environ.get("OPENBLAS_CORETYPE")
@@ -170,7 +171,10 @@ print(2 * 768**3 / min(times) / 1e9)
 
 
 def speed_of_products(changes: dict[str, str | None]) -> tuple[str, float] | None:
-    """(architecture, 10⁹ operations a second) of NumPy's products in a process with another environment."""
+    """(architecture, 10⁹ operations a second) of NumPy's matrix product.
+
+    It is measured in a process with another environment.
+    """
     changed = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **changes}
     environment = {name: value for name, value in changed.items() if value is not None}
     done = subprocess.run(
@@ -180,12 +184,15 @@ def speed_of_products(changes: dict[str, str | None]) -> tuple[str, float] | Non
     return (lines[0], float(lines[1])) if len(lines) == 2 and lines[0] != "None" else None
 
 
-#: What OpenBLAS's kernels for these processors use, the widest first
+#: Instructions that OpenBLAS's kernels for these processors use, the widest first
 INSTRUCTIONS = {"avx512f": {"SkylakeX", "Cooperlake", "SapphireRapids"}, "avx2": {"Haswell", "Zen"}}
 
 
 def unused(architecture: str, flags: set[str]) -> str | None:
-    """Instructions that the processor has and these kernels, if they are for an Intel or AMD, do not use; or None."""
+    """Instructions that the processor has and these kernels do not use, or None.
+
+    Only for kernels made for Intel or AMD processors.
+    """
     for name, architectures in INSTRUCTIONS.items():
         if architecture in architectures:
             return None
@@ -228,7 +235,7 @@ def gpu() -> Iterator[Line]:
 
 
 def nvidia_smi() -> list[str]:
-    """Name, memory and driver of every GPU that the driver lists; nothing where there is no driver."""
+    """Name, memory and driver of each GPU that the driver lists."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -245,7 +252,7 @@ def cuda_versions() -> Iterator[Line]:
     ):
         try:
             number = ask()
-        except Exception as e:  # CuPy has no common type for what a missing library or driver raises
+        except Exception as e:  # CuPy has no common exception type for missing libraries and drivers
             yield Line(NOTE, name, f"not usable ({first_line(e)})", mend)
             continue
         if number:
@@ -296,7 +303,7 @@ def whole(folder: Path, files: list[str]) -> bool:
     return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in files)
 
 
-# ------------------------------------------------------------------------------------------ the report
+# ------------------------------------------------------------------------ the report
 
 SECTIONS: dict[str, Callable[[], Iterator[Line]]] = {
     "Versions": versions,
@@ -308,11 +315,11 @@ SECTIONS: dict[str, Callable[[], Iterator[Line]]] = {
 
 
 def examine(probe: Callable[[], Iterator[Line]]) -> list[Line]:
-    """All lines of a probe; what it raises is the last of them."""
+    """All lines of a probe; if it raises an exception, that is the last line."""
     lines = []
     try:
         for line in probe():
-            lines.append(line)  # one by one: those before a failure count
+            lines.append(line)  # one by one, to keep the lines before a failure
     except Exception as e:
         mend = f"pip install {e.name}" if isinstance(e, ModuleNotFoundError) and e.name else ""
         lines.append(Line(BAD, probe.__name__.replace("_", " "), f"cannot be examined: {first_line(e)}", mend))
@@ -331,7 +338,7 @@ def verdict(report: dict[str, list[Line]]) -> str:
 
 
 def show(report: dict[str, list[Line]]) -> None:
-    """Print the report: in colour where rich is installed, plainly where it is not."""
+    """Print the report, in colour if rich is installed."""
     try:
         from rich.table import Table
         from rich.text import Text

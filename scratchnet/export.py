@@ -1,4 +1,4 @@
-"""`python -m scratchnet.export MODEL model.onnx`: a network for the runtimes of others."""
+"""`python -m scratchnet.export MODEL model.onnx`: a network for other runtimes."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,16 @@ from scratchnet.models.onnx import OPSET, TOLERANCE, Dims, difference, example_s
 
 @dataclass(frozen=True)
 class Options:
-    """Write a trained network as an ONNX file, and compare the two."""
+    """Write a trained network as an ONNX file, and compare the outputs of the two."""
 
     model: tyro.conf.Positional[Path]
     """A model file, such as runs/mnist-default/model.safetensors."""
     onnx: tyro.conf.Positional[Path]
     """The file to write, such as model.onnx."""
     shape: str | None = None
-    """Shape of one example, such as 1,28,28 or T,7, if the model does not say it; a name stands for any size."""
+    """Shape of one example, such as 1,28,28 or T,7, if the model does not say it; a
+    name stands for any size.
+    """
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
-"""`python -m scratchnet.filters`: what a convolution, ReLU and max-pooling do to a picture, step by step.
+"""`python -m scratchnet.filters`: what convolution, ReLU and pooling do to a picture.
 
-The layers are those that networks are made of; only the weights of the kernel are given and not learned.
+The layers are the same as in networks, but the weights of the kernel are given instead
+of learned.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from scratchnet.engine.layers.base import shape_text
 from scratchnet.errors import DataError, SettingError
 from scratchnet.files.reading import open_regular
 
-#: 3 x 3 kernels by name. Convolution here does not turn the kernel over: what is drawn is what meets the picture.
+#: 3 x 3 kernels by name. Convolution does not turn the kernel over here: each is drawn
+#: as it is laid on the picture.
 KERNELS = {
     "identity": ((0, 0, 0), (0, 1, 0), (0, 0, 0)),
     "box": ((1 / 9,) * 3,) * 3,
@@ -29,32 +31,37 @@ KERNELS = {
     "sobel": ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
     "kirsch": ((-3, -3, 5), (-3, 0, 5), (-3, -3, 5)),
 }
-RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))  # around the centre, clockwise
-LARGEST = 800  # pixels a side
+RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))  # the outer weights, clockwise
+LARGEST = 800  # pixels per side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Apply a 3 x 3 kernel, ReLU and max-pooling to a picture, and draw every step.
 
-    Kernels: identity, box and gauss blur; sharpen; emboss; laplace, prewitt, sobel and kirsch find edges, the last
-    three those towards one side, the right unless --turn.
+    Kernels: identity, box and gauss blur; sharpen; emboss; laplace, prewitt, sobel and
+    kirsch find edges. The last three find edges towards one side, which is the right
+    unless you say --turn.
     """
 
     image: Annotated[Path, tyro.conf.Positional]
-    """The picture: PNG, JPEG or whatever Pillow reads. It is made grey."""
+    """The picture: PNG, JPEG or whatever else Pillow reads. It is turned to grey."""
     kernel: str = "kirsch"
-    """Which kernel: identity, box, gauss, sharpen, emboss, laplace, prewitt, sobel or kirsch."""
+    """Kernel: identity, box, gauss, sharpen, emboss, laplace, prewitt, sobel or kirsch.
+    """
     turn: int = 0
     """Turn the kernel clockwise by this many eighths of a circle."""
     pool: int = 2
     """Size of the pooling window."""
     out: Path | None = None
-    """The picture of the steps; by default NAME-KERNEL.png in the current folder."""
+    """The PNG file to write; by default NAME-KERNEL.png in the current folder."""
 
 
 def kernel_of(name: str, turn: int = 0) -> np.ndarray:
-    """The 3 x 3 kernel of this name, its outer weights moved on clockwise by `turn` places. Raises SettingError."""
+    """The 3 x 3 kernel of this name, turned clockwise by `turn` eighths of a circle.
+
+    Raises SettingError.
+    """
     K = np.array(KERNELS[known(name, list(KERNELS), "kernel")], float)
     ring = [K[place] for place in RING]
     for k, place in enumerate(RING):
@@ -63,7 +70,10 @@ def kernel_of(name: str, turn: int = 0) -> np.ndarray:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """A picture as grey values (H, W) from 0 to 1; a larger one than LARGEST is scaled down. Raises DataError."""
+    """A picture as grey values (H, W) from 0 to 1, no larger than LARGEST.
+
+    Raises DataError.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -81,7 +91,10 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def steps_of(image: np.ndarray, K: np.ndarray, pool: int) -> list[tuple[str, np.ndarray]]:
-    """(layer, result (H, W)) for the picture itself and after every layer. Raises ShapeError for a tiny picture."""
+    """(layer, result (H, W)) for the picture itself and after every layer.
+
+    Raises ShapeError if the picture is too small.
+    """
     net = Sequential(Conv2d(1, 1, 3, bias=False), ReLU(), MaxPool2d(pool))
     net.load_state_dict({"0.weight": K[None, None]})
     net.shapes_from((1, *image.shape))
@@ -93,12 +106,12 @@ def steps_of(image: np.ndarray, K: np.ndarray, pool: int) -> list[tuple[str, np.
 
 
 def draw(steps: Sequence[tuple[str, np.ndarray]], K: np.ndarray, name: str, path: Path) -> None:
-    """The picture, the kernel and what each layer makes of it, side by side, as a PNG."""
+    """Draw the picture, the kernel and the output of each layer side by side."""
     from scratchnet.plots.style import GREY, INK, new_figure, save
 
     (_, image), (_, z), (_, a), (pooling, pooled) = steps
     ratio = image.shape[0] / image.shape[1]
-    width = 3.4 if ratio < 1.2 else 2.6  # inches a panel
+    width = 3.4 if ratio < 1.2 else 2.6  # inches per panel
     subtitle = "The kernel slides over the picture; ReLU keeps what fits it; pooling keeps the best of each window"
     fig = new_figure(f"A {name} kernel, ReLU and max-pooling", subtitle,
                      4 * width + 2.2, max(width * ratio, 2.2) + 1.6)  # fmt: skip

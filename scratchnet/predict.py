@@ -1,4 +1,7 @@
-"""`python -m scratchnet.predict MODEL IMAGE...`: what a trained network says of your own pictures, or of a text."""
+"""`python -m scratchnet.predict MODEL IMAGE...`: ask a network about your own pictures.
+
+Or about a text, if it was trained on texts.
+"""
 
 import json
 import math
@@ -22,15 +25,16 @@ from scratchnet.models.network import check_work, load
 
 SHADES = " .:-=+*#%@"  # from paper to pen
 PROG = "python -m scratchnet.predict"
-LARGEST_INPUT = 1e6  # of a pixel after scale and shift; those of this project are from −1 to 1
+LARGEST_INPUT = 1e6  # of a pixel after scale and shift; this project's networks use −1 to 1
 LONGEST_NAME = 100  # characters of a class's name
 
 
 @dataclass(frozen=True)
 class Options:
-    """Say what your own pictures show. The digit is found, whatever the size and the colours, and made like MNIST's.
+    """Say what your own pictures show.
 
-    Or, with a model of the study tweets and --text, who wrote a text.
+    Each digit is found, whatever its size and colours, and made to look like those of
+    MNIST. With a model of the study tweets and --text, say who wrote a text.
     """
 
     model: tyro.conf.Positional[Path]
@@ -40,21 +44,22 @@ class Options:
     text: str | None = None
     """Instead of images: name the author of this text."""
     json: bool = False
-    """Print a list of {"file" (or "text"), "label", "probabilities", "notes"} instead of lines to read."""
+    """Print a JSON list of {"file" (or "text"), "label", "probabilities", "notes"}."""
     show: bool = False
-    """Draw the 28 x 28 pixels that the network saw of each picture in the terminal."""
+    """Draw in the terminal the 28 x 28 pixels that the network saw of each picture."""
     out: Path | None = None
-    """Draw them as one picture, into this PNG file."""
+    """Write a PNG file with the pixels that the network saw of each picture."""
 
 
 def probabilities(net: Sequential, x: Any) -> np.ndarray:
-    """The network's probabilities for every class (N, K), for inputs x (N, ...).
+    """The network's probabilities for every class (N, K), given inputs x (N, ...).
 
-    What is not yet a probability is made one: logits by softmax, logarithms by eˣ, and sigmoid outputs, which are
-    independent of each other, by dividing them by their sum. Raises CheckpointError for what is not finite.
+    Outputs that are not probabilities are turned into them: logits by softmax,
+    logarithms by eˣ, and sigmoid outputs, which are independent of each other, by
+    dividing them by their sum. Raises CheckpointError if they are not finite.
     """
     last = net.layers[-1]
-    with np.errstate(all="ignore"):  # what comes of it is looked at below
+    with np.errstate(all="ignore"):  # the result is checked below
         y = to_numpy(net(x))
         if isinstance(last, Softmax):
             p = y
@@ -70,9 +75,10 @@ def probabilities(net: Sequential, x: Any) -> np.ndarray:
 
 
 def image_input(net: Sequential) -> tuple[tuple[int, ...], float, float]:
-    """(shape of an example, scale, shift) of a network that takes one grey image, as pixel · scale + shift.
+    """(shape of an example, scale, shift) of a network for one grey image.
 
-    Raises CheckpointError if it takes something else.
+    The network's input is pixel · scale + shift. Raises CheckpointError if it takes
+    anything else.
     """
     given = net.info.get("input")
     about: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -98,7 +104,10 @@ def image_input(net: Sequential) -> tuple[tuple[int, ...], float, float]:
 
 
 def as_inputs(net: Sequential, images: np.ndarray) -> np.ndarray:
-    """Pixels uint8 (N, 28, 28) as the inputs that the network was trained on. Raises CheckpointError."""
+    """Turn pixels (N, 28, 28) from 0 to 255 into inputs as the network was trained on.
+
+    Raises CheckpointError.
+    """
     shape, scale, shift = image_input(net)
     x = images.reshape(-1, *shape).astype(net.dtype)
     x *= scale
@@ -117,9 +126,9 @@ def describe_input(net: Sequential) -> str:
 
 
 def classes_of(net: Sequential, outputs: int) -> list[str]:
-    """The names of the classes, or their numbers if the model has none.
+    """The names of the classes, or their numbers if the model has no names.
 
-    Raises CheckpointError for names that cannot be told apart, or are no text.
+    Raises CheckpointError if a name is repeated or cannot be printed.
     """
     names = net.info.get("classes")
     if not isinstance(names, list) or len(names) != outputs:
@@ -134,7 +143,10 @@ def classes_of(net: Sequential, outputs: int) -> list[str]:
 
 
 def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """(the images as the network sees them (N, 28, 28), a dictionary for each). Raises DataError, CheckpointError."""
+    """The images as the network sees them (N, 28, 28), and a dictionary for each.
+
+    Raises DataError and CheckpointError.
+    """
     drawings = [read_drawing(path) for path in paths]
     images = np.stack([image for image, _ in drawings])
     found = verdicts(net, as_inputs(net, images), [str(path) for path in paths])
@@ -148,7 +160,10 @@ def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, 
 
 
 def usual_of(net: Sequential) -> dict[str, list[float]]:
-    """What the network's training images looked like, by its file (see `handwriting.usual`); {} if it does not say."""
+    """What the network's training images looked like (see `handwriting.usual`).
+
+    It is {} if the model's file does not say.
+    """
     ranges = net.info["input"].get("usual")
     names = set(look(np.zeros((1, SIZE, SIZE))))
     if not isinstance(ranges, dict) or set(ranges) != names:
@@ -160,7 +175,11 @@ def usual_of(net: Sequential) -> dict[str, list[float]]:
 
 
 def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
-    """A dictionary for the text. Raises CheckpointError for another model, DataError if no word is known to it."""
+    """A dictionary for the text.
+
+    Raises CheckpointError for a model that takes no text, and DataError if the network
+    knows no word of this one.
+    """
     from scratchnet.data.tweets import text_to_input
 
     given = net.info.get("input")
@@ -172,8 +191,9 @@ def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
 
 
 def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file") -> list[dict[str, Any]]:
-    """For every input its source, the label, the probabilities, and notes on what makes the answer doubtful."""
-    p = np.concatenate([probabilities(net, x[k : k + 1]) for k in range(len(sources))])  # one's memory, however many
+    """For each input: its source, label, probabilities, and notes on doubts."""
+    # one at a time, so that memory does not grow with their number
+    p = np.concatenate([probabilities(net, x[k : k + 1]) for k in range(len(sources))])
     names = classes_of(net, p.shape[1])
     return [
         {
@@ -187,7 +207,7 @@ def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file"
 
 
 def line(verdict: dict[str, Any]) -> str:
-    """One verdict to read: the label, how sure, the runners-up that are not out of the question, and the notes."""
+    """One verdict to read: label, certainty, likely alternatives, and notes."""
     ranked = sorted(verdict["probabilities"].items(), key=lambda item: -item[1])
     rest = [f"{name} {p:.1%}" for name, p in ranked[1:4] if p >= 0.001]
     also = f"   then {', '.join(rest)}" if rest else ""
@@ -223,14 +243,17 @@ def main(args: Sequence[str]) -> int:
 
 
 def drawn(image: np.ndarray) -> str:
-    """28 x 28 bytes in characters that every terminal has, two to a pixel since they are tall, without empty rows."""
+    """28 x 28 bytes in characters that every terminal has, without empty rows.
+
+    A pixel is two characters wide, since characters are tall.
+    """
     rows = np.flatnonzero(image.any(axis=1))
     shades = image[rows[0] : rows[-1] + 1].astype(int) * len(SHADES) // 256 if len(rows) else image[:0]
     return "\n".join("  " + "".join(2 * SHADES[v] for v in row).rstrip() for row in shades)
 
 
 def picture(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
-    """The 28 x 28 pixels that the network saw of each picture, and what it said."""
+    """Draw the 28 x 28 pixels that the network saw of each picture, and its answer."""
     from scratchnet.plots import studies as plots
 
     captions = [

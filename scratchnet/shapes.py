@@ -1,6 +1,7 @@
-"""`python -m scratchnet.shapes`: what size a convolution or transposed convolution gives, and why.
+"""`python -m scratchnet.shapes`: the output size of a convolution, and why it is that.
 
-Letters as in layers/window.py: k kernel, s stride, p padding, d dilation; each (rows, columns).
+The same for transposed convolutions. Letters as in layers/window.py: k kernel, s
+stride, p padding, d dilation; each (rows, columns).
 """
 
 import re
@@ -19,7 +20,7 @@ from scratchnet.errors import SettingError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LARGEST_DRAWN = 40  # cells a side
+LARGEST_DRAWN = 40  # cells per side
 
 HELP = """\
 usage: python -m scratchnet.shapes conv|conv-transpose --size SIZE --kernel SIZE [OPTIONS]
@@ -37,21 +38,23 @@ class Options:
     """The sizes of a convolution: numbers, or rows x columns such as 6x8."""
 
     size: str
-    """Of the input image."""
+    """Size of the input image."""
     kernel: str
-    """Of the window."""
+    """Size of the window."""
     stride: str = "1"
-    """Cells from one place of the window to the next."""
+    """How many cells the window moves from one position to the next."""
     padding: str = "0"
-    """Rings of zeros around the image (conv), or of cells taken off the output (conv-transpose)."""
+    """Rings of zeros around the image (conv), or of cells cut off the output
+    (conv-transpose).
+    """
     dilation: str = "1"
-    """Cells from one tap of the window to the next."""
+    """Distance in cells between neighbouring taps of the window."""
     output_padding: str = "0"
-    """Further rows and columns at the end of the output (conv-transpose only)."""
+    """Additional rows and columns at the end of the output (conv-transpose only)."""
     draw: bool = False
-    """Draw the grid and the places of the window."""
+    """Draw the grid and the positions of the window."""
     out: Path | None = None
-    """Draw them as a picture, into this PNG file."""
+    """Write the drawing to this PNG file."""
 
 
 def sizes(text: str, option: str) -> Size2d:
@@ -64,7 +67,7 @@ def sizes(text: str, option: str) -> Size2d:
 
 @dataclass(frozen=True)
 class Case:
-    """What was asked for: the layer, made only to be asked for its shapes, and the sizes on both sides."""
+    """A case to explain: the layer, made only for its shapes, and the sizes."""
 
     layer: Conv2d | ConvTranspose2d
     size: tuple[int, int]
@@ -107,7 +110,7 @@ def case_of(which: str, o: Options) -> Case:
 
 
 def coverage(w: Window, size: int) -> np.ndarray:
-    """How many places of the window meet each cell of an axis of the input of a convolution."""
+    """How many positions of a convolution's window cover each cell of an axis."""
     counts = np.zeros(size, int)
     for _, cells in taps(w, size, w.places(size)):
         counts[cells] += 1
@@ -115,10 +118,12 @@ def coverage(w: Window, size: int) -> np.ndarray:
 
 
 def spread_out(case: Case) -> np.ndarray:
-    """The grid that a transposed convolution with stride 1 would read: the input with zeros between and around it.
+    """The grid that a transposed convolution of stride 1 would read.
 
-    1 is a cell of the input, 0 a zero between two, −1 the rings of zeros around it, −2 those of the output padding. A
-    window that moves over it by 1 and is turned over gives the output. A padding above d·(k − 1) cuts cells off.
+    It is the input with zeros between and around its cells: 1 is a cell of the input, 0
+    a zero between two cells, −1 the rings of zeros around them, −2 those of the output
+    padding. A window that is turned over and moves over this grid by 1 gives the
+    output. A padding above d·(k − 1) cuts cells off.
     """
     assert isinstance(case.layer, ConvTranspose2d)
     axes = []
@@ -132,11 +137,11 @@ def spread_out(case: Case) -> np.ndarray:
     return np.where((rows >= 0) & (cols >= 0), rows * cols, np.minimum(rows, cols))
 
 
-# ------------------------------------------------------------------------------------------ as text
+# ------------------------------------------------------------------------- as text
 
 
 def describe(case: Case, covered: bool = True) -> list[str]:
-    """The formulas, the result and, of a convolution, what is not covered."""
+    """The formulas, the result, and the cells that a convolution does not cover."""
     lines = []
     if case.formula(0) == case.formula(1):
         lines.append(f"height and width: {case.formula(0)}")
@@ -203,11 +208,15 @@ def _by(size: Sequence[int]) -> str:
     return " x ".join(map(str, size))
 
 
-# ------------------------------------------------------------------------------------------ as a picture
+# ---------------------------------------------------------------------- as a picture
 
 
 def picture(case: Case, path: Path) -> None:
-    """The grids as a PNG: the first and the last place of the window, and the cells of the output that they give."""
+    """Draw the grids as a PNG.
+
+    It shows the first and the last position of the window, and the output cells they
+    give.
+    """
     from scratchnet.plots.style import BLUE, INK, ORANGE, new_figure, save
 
     title = "Transposed convolution" if case.transposed else "Convolution"

@@ -1,4 +1,4 @@
-"""`python -m scratchnet.train STUDY`: train one of the classic networks of the literature."""
+"""`python -m scratchnet.train STUDY`: train a classic network of the literature."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +39,10 @@ def main(args: Sequence[str]) -> int:
 
 
 def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
-    """Train as the command line says, alone or as one of several ranks; returns the exit code."""
+    """Train as the command line says; returns the exit code.
+
+    This process may be alone or one of several ranks.
+    """
     study, rest = args[0], args[1:]
     with stopped_at_once():
         module = study_module(study)
@@ -64,7 +67,7 @@ def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
 
 
 def _value(option: str, args: Sequence[str]) -> str | None:
-    """The value of an option that decides the defaults of all others, and so is read first."""
+    """The value of an option that is read first: it sets the defaults of others."""
     for i, arg in enumerate(args):
         if arg.startswith(f"{option}="):
             return arg.partition("=")[2]

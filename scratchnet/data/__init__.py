@@ -1,4 +1,7 @@
-"""Data sets, one file per source; `fetch` finds or downloads their files. N: examples, C, H, W: channels and pixels."""
+"""Data sets: one file per source; `fetch` finds or downloads their files.
+
+Letters: N examples; C, H, W channels, rows and columns of a picture.
+"""
 
 from typing import NamedTuple
 
@@ -6,9 +9,10 @@ import numpy as np
 
 
 class Images(NamedTuple):
-    """Labelled pictures, in training and test sets.
+    """Labelled pictures, divided into training and test sets.
 
-    Images are uint8, (N, H, W) grey or (N, C, H, W) colour; labels are int64, (N,), from 0.
+    Images are uint8, (N, H, W) if grey or (N, C, H, W) in colour; labels are int64,
+    (N,), and count from 0.
     """
 
     train_images: np.ndarray
@@ -18,7 +22,10 @@ class Images(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Measurements (N, F) float64 and classes (N,) int64, which index `classes`; `features` names the columns."""
+    """Measurements (N, F) in float64, and the class of each example (N,) in int64.
+
+    The classes index `classes`; `features` names the columns.
+    """
 
     values: np.ndarray
     labels: np.ndarray

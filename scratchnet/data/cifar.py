@@ -1,7 +1,8 @@
-"""CIFAR-10: 50,000 training and 10,000 test pictures in colour, 32 x 32, in ten classes.
+"""CIFAR-10: 50,000 training and 10,000 test pictures in colour, 32 x 32, ten classes.
 
-A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Read from the binary version, records of
-one label byte and 3 x 32 x 32 bytes of pixels; the other version is pickles, and unpickling runs whatever it holds.
+A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. We read
+the binary version: records of one label byte and 3 x 32 x 32 bytes of pixels. The other
+version consists of pickles, and unpickling runs whatever they hold.
 """
 
 import os
@@ -20,7 +21,7 @@ from scratchnet.files.reading import open_regular
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD = 1 + 3 * 32 * 32
-LARGEST = 10_000 * RECORD  # a file of the published set
+LARGEST = 10_000 * RECORD  # size of a published file
 FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST = "test_batch.bin"
@@ -38,11 +39,13 @@ SLACK = 2 * tarfile.RECORDSIZE  # what may lie between two members: headers and 
 
 
 def load_cifar10(data_dir: str | Path | None = None) -> Images:
-    """The pictures: images (N, 3, 32, 32) uint8, labels (N,) in 0..9. There may be fewer of them in `data_dir`.
+    """The pictures: images (N, 3, 32, 32) uint8, labels (N,) in 0..9.
 
-    Looks in `data_dir` (or its sub-folder cifar-10) and $SCRATCHNET_DATA for the published archive or the .bin files
-    out of it, whichever of the five training files there are; then in the cache; then downloads. Raises DataError
-    where a file is damaged, with the byte offset, and NotAvailable where it is in none of these places.
+    Looks for the published archive, or the .bin files from it, in `data_dir` (or its
+    subfolder cifar-10) and $SCRATCHNET_DATA; then looks in the cache; then downloads.
+    In a folder of your own, some of the five training files may be missing. Raises
+    DataError with the byte offset if a file is damaged, and NotAvailable if it is in
+    none of these places.
     """
     folder = local_folder("cifar-10", [*TRAIN, TEST], data_dir)
     if folder is None:
@@ -57,7 +60,7 @@ def load_cifar10(data_dir: str | Path | None = None) -> Images:
 
 
 def read_records(path: Path) -> np.ndarray:
-    """The records (N, 3073) of one .bin file; their number follows from its size."""
+    """The records (N, 3073) in a .bin file, whose size gives their number."""
     try:
         with open_regular(path) as file:
             return _records(f"{path}", file, os.fstat(file.fileno()).st_size)
@@ -66,10 +69,11 @@ def read_records(path: Path) -> np.ndarray:
 
 
 def read_archive(path: Path) -> Images:
-    """The pictures in the published archive. Named members are streamed from it; nothing is unpacked to the disk.
+    """The pictures in the published archive, whose members are read without unpacking.
 
-    Anything that is not as published is refused as soon as it is seen: a large, a missing or a repeated member, one
-    that is not a plain file, more data than the members announce, a damaged or a second gzip member.
+    Whatever differs from the published archive is refused as soon as it is seen: a
+    member that is too large, missing, repeated or not a plain file, more data than the
+    members announce, a damaged gzip member or a second one.
     """
     found: dict[str, np.ndarray] = {}
     try:
@@ -128,9 +132,10 @@ def _images(*sets: Sequence[tuple[Path, np.ndarray]]) -> Images:
 
 
 class _Budget:
-    """A readable stream over pieces of bytes that refuses to deliver more than `left` bytes.
+    """A readable stream over pieces of bytes that delivers at most `left` bytes.
 
-    It stands below tarfile, so that neither a bomb nor a giant header is decompressed or kept in memory.
+    It sits between the file and tarfile, so that neither a decompression bomb nor a
+    giant header is decompressed or kept in memory.
     """
 
     def __init__(self, path: Path, pieces: Iterator[bytes]) -> None:
@@ -148,6 +153,6 @@ class _Budget:
         return b"".join(parts)
 
     def drain(self) -> None:
-        """Read to the end: the checksum comes last."""
+        """Read to the end, because the checksum comes last."""
         while self.read(1 << 16):
             pass

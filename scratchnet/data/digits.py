@@ -1,12 +1,15 @@
-"""Handwritten-style digits drawn by this file: what the main job trains on when MNIST cannot be had. It is not MNIST.
+"""Handwritten-style digits that this file draws. They are not MNIST.
 
-Letters: n images of one template, K control points, P points of ink along the strokes, (x, y) with y downwards.
+The study mnist trains on them if MNIST is out of reach. Letters: n images of one
+template, K control points, P points of ink along the strokes, (x, y) with y pointing
+down.
 
-A digit is a few strokes, each a smooth curve through control points in a box of height 1. Per image the control
-points tremble, a smooth random field bends the page (elastic distortion), and the result is sheared, turned and
-stretched; then it is fitted and placed as MNIST's digits are: in a box of 20 x 20 pixels, its centre of mass in the
-middle of 28 x 28. A pixel's ink follows from its distance to the nearest point of the pen's path, so edges are smooth
-at any thickness.
+A digit consists of a few strokes, each a smooth curve through control points in a box
+of height 1. For each image the control points tremble, a smooth random field bends the
+page (elastic distortion), and the result is sheared, turned and stretched. Then it is
+scaled and placed as MNIST's digits are: in a box of 20 x 20 pixels, with its centre of
+mass in the middle of 28 x 28. The ink of a pixel follows from its distance to the
+nearest point of the pen's path, so edges are smooth at any thickness.
 """
 
 from math import cos, pi, sin
@@ -19,14 +22,15 @@ from scratchnet.errors import SettingError
 Stroke = list[tuple[float, float]]
 
 SIDE, BOX = 28, 20  # pixels
-POINTS = 80  # of ink per digit: the longest, 8, is about 65 pixels long, so they are closer than the pen is wide
+POINTS = 80  # of ink per digit: an 8, the longest, is about 65 pixels long, so no gaps show
 
 
 def load_digits(seed: int = 0, train: int = 10_000, test: int = 2_000) -> Images:
-    """Training and test images (n, 28, 28) uint8, white on black, with labels 0 to 9; classes are balanced.
+    """Training and test images (n, 28, 28) uint8, white on black, with labels 0 to 9.
 
-    The same seed draws the same images. Training and test images come from different random streams. Raises
-    SettingError for a negative seed or a size below 1.
+    The classes are balanced. The same seed draws the same images; training and test
+    images come from different random streams. Raises SettingError for a negative seed
+    or a size below 1.
     """
     if seed < 0 or train < 1 or test < 1:
         raise SettingError(f"digits: seed must be from 0, train and test from 1, not {seed}, {train} and {test}")
@@ -34,16 +38,18 @@ def load_digits(seed: int = 0, train: int = 10_000, test: int = 2_000) -> Images
     return Images(*_draw_set(train_rng, train), *_draw_set(test_rng, test))
 
 
-# ------------------------------------------------------------------------------------------ the shapes
+# ------------------------------------------------------------------------- the shapes
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float, points: int = 7) -> Stroke:
-    """Points on an ellipse around (x, y), from angle to angle in degrees: 0 is right, 90 is down."""
+    """Points on an ellipse around (x, y) between two angles; 0° is right, 90° down."""
     angles = [(start + (end - start) * i / (points - 1)) * pi / 180 for i in range(points)]
-    return [(round(x + rx * cos(t), 6), round(y + ry * sin(t), 6)) for t in angles]  # a full turn ends where it began
+    # rounded, so that a full turn ends where it began
+    return [(round(x + rx * cos(t), 6), round(y + ry * sin(t), 6)) for t in angles]
 
 
-# Per digit its styles: (how common, strokes). Two strokes that share a point meet there in a corner.
+# The styles of each digit: (how common, strokes). Where two strokes share a point, they
+# meet in a corner.
 TEMPLATES: dict[int, list[tuple[float, list[Stroke]]]] = {
     0: [
         (3, [_arc(0.35, 0.5, 0.34, 0.5, -90, -450)]),  # closed
@@ -87,7 +93,7 @@ TEMPLATES: dict[int, list[tuple[float, list[Stroke]]]] = {
               (0.18, 1.0), (0.0, 0.92)]]),  # in one curve
         (1, [[(0.18, 0.06), (0.14, 0.24), (0.12, 0.42)],
              [(0.12, 0.42), (0.4, 0.38), (0.56, 0.58), (0.5, 0.86), (0.26, 1.0), (0.02, 0.94)],
-             [(0.16, 0.04), (0.44, 0.06), (0.74, 0.0)]]),  # its bar drawn last
+             [(0.16, 0.04), (0.44, 0.06), (0.74, 0.0)]]),  # with the bar drawn last
     ],
     6: [
         (3, [[(0.5, 0.0), (0.26, 0.16), (0.08, 0.46), (0.06, 0.78), (0.24, 0.99), (0.5, 0.92), (0.58, 0.7),
@@ -123,10 +129,11 @@ TEMPLATES: dict[int, list[tuple[float, list[Stroke]]]] = {
 
 
 def _basis(K: int, at: np.ndarray) -> np.ndarray:
-    """(len(at), K): the matrix that takes K control points to points on the Catmull-Rom curve through them.
+    """The matrix (len(at), K) from K control points to points on their curve.
 
-    `at` runs from 0, the first control point, to K - 1, the last. Source: E. Catmull and R. Rom, A class of local
-    interpolating splines (1974).
+    It is a Catmull-Rom curve, and `at` runs from 0, the first control point, to
+    K − 1, the last. Source: E. Catmull
+    and R. Rom, A class of local interpolating splines (1974).
     """
     i = np.minimum(at.astype(int), K - 2)
     t = at - i
@@ -138,9 +145,10 @@ def _basis(K: int, at: np.ndarray) -> np.ndarray:
 
 
 def _compile(strokes: list[Stroke]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(control points (K, 2), matrix (P, K), how far along its stroke each of the P points is, from 0 to 1).
+    """Control points (K, 2), matrix (P, K), and how far along its stroke each point is.
 
-    The points of ink are evenly spaced over all strokes; a control point that two strokes share is one point.
+    The points of ink are evenly spaced over all strokes; that distance runs from 0 to
+    1. A control point that two strokes share counts once.
     """
     control = list(dict.fromkeys(p for stroke in strokes for p in stroke))
     dense = np.linspace(0, 1, 200)
@@ -158,7 +166,7 @@ def _compile(strokes: list[Stroke]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.array(control), B, along
 
 
-# ------------------------------------------------------------------------------------------ one hand per image
+# ----------------------------------------------------------------- one hand per image
 
 
 def _draw_set(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -175,12 +183,16 @@ def _draw_set(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _pen_path(rng: np.random.Generator, n: int, strokes: list[Stroke]) -> tuple[np.ndarray, np.ndarray]:
-    """n hands writing the same strokes: points (n, P, 2), the digit's height as unit, and pressure (n, P)."""
+    """n hands writing the same strokes: points (n, P, 2) and pressure (n, P).
+
+    The unit of length is the height of the digit.
+    """
     control, B, along = _compile(strokes)
     centre = np.array([0.33, 0.5])
     trembling = rng.normal(0, 0.028, (n, *control.shape))
     points = B @ (control - centre + trembling)
-    # elastic distortion: a field of three plane waves, about as long as the digit is high, moves every point
+    # elastic distortion: a field of three plane waves, about as long as the digit is
+    # high, moves every point
     wave = rng.normal(0, 4.0, (n, 2, 3))
     phase = rng.uniform(0, 2 * pi, (n, 1, 3))
     points += np.sin(points @ wave + phase) @ rng.normal(0, 0.032, (n, 3, 2))
@@ -191,14 +203,17 @@ def _pen_path(rng: np.random.Generator, n: int, strokes: list[Stroke]) -> tuple[
     shear = np.stack([stretch, -slant, zero, one], -1).reshape(n, 2, 2)
     rotation = np.stack([c, -s, s, c], -1).reshape(n, 2, 2)
     points = points @ (rotation @ shear).swapaxes(1, 2)
-    # the pen presses harder somewhere, and lifts towards the end
+    # the pen presses harder somewhere and lifts towards the end
     pressure = 1 + rng.normal(0, 0.1, (n, 1)) * np.sin(along * pi + rng.uniform(0, pi, (n, 1)))
     pressure -= rng.uniform(0, 0.25, (n, 1)) * along**4
     return points, pressure
 
 
 def _place(rng: np.random.Generator, points: np.ndarray, pressure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """In pixels: fitted into the box with the pen's radius, and the centre of mass near the middle of the image."""
+    """To pixels: fit the digit into the box and its centre of mass into the middle.
+
+    The box includes the pen's radius.
+    """
     n = len(points)
     radius = np.clip(np.exp(rng.normal(0.22, 0.26, (n, 1))), 0.75, 2.3) * pressure
     low, high = points.min(axis=1), points.max(axis=1)
@@ -208,16 +223,21 @@ def _place(rng: np.random.Generator, points: np.ndarray, pressure: np.ndarray) -
     mass = (points * radius[..., None]).sum(axis=1) / radius.sum(axis=1, keepdims=True)
     shift = (SIDE - 1) / 2 + rng.normal(0, 0.3, (n, 2)) - mass
     margin = radius.max(axis=1, keepdims=True) + 0.5
-    shift = np.clip(shift, margin - points.min(axis=1), SIDE - 1 - margin - points.max(axis=1))  # nothing is cut off
+    # so that nothing is cut off
+    shift = np.clip(shift, margin - points.min(axis=1), SIDE - 1 - margin - points.max(axis=1))
     return points + shift[:, None], radius
 
 
 def _ink(rng: np.random.Generator, points: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """The images (n, 28, 28) that a round pen leaves along the points: the ink of a pixel falls with its distance."""
+    """The images (n, 28, 28) that a round pen leaves along the points.
+
+    The ink of a pixel falls with its distance from them.
+    """
     n = len(points)
     softness = rng.uniform(0.8, 1.5, n).astype(np.float32)  # width of the edge in pixels
     y, x = np.mgrid[:SIDE, :SIDE].reshape(2, -1).astype(np.float32)
-    # |p − q|²/r² for all pixels p and points q is one small product: (|q|², −2q, 1)/r² times (1, p, |p|²)
+    # |p − q|²/r² for all pixels p and points q is one small product: (|q|², −2q, 1)/r²
+    # times (1, p, |p|²)
     pixels = np.stack([np.ones_like(x), x, y, x * x + y * y])
     parts = [(points**2).sum(-1), -2 * points[..., 0], -2 * points[..., 1], np.ones_like(radius)]
     path = (np.stack(parts, -1) / radius[..., None] ** 2).astype(np.float32)

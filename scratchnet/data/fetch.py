@@ -1,8 +1,9 @@
 """Where data files come from: a folder of the user's, the cache, or a checked download.
 
-In this order: --data-dir (an error if the files are not there), $SCRATCHNET_DATA, the cache folder
-($SCRATCHNET_CACHE, or the platform's), then each mirror in turn. A download appears under its name only when size
-and checksum are right, so what is in the cache is complete.
+They are looked for in this order: --data-dir (which must contain them),
+$SCRATCHNET_DATA, the cache folder ($SCRATCHNET_CACHE, or the one of the platform), and
+then each mirror in turn. A download gets its final name only after its size and
+checksum have been checked, so the files in the cache are complete.
 """
 
 import io
@@ -20,23 +21,29 @@ from scratchnet.errors import DataError
 from scratchnet.files.folders import cache_folder
 
 FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "wheat-seeds", "iris", "flights")
-CONNECT_SECONDS = 5.0  # an unreachable network is noticed soon
-STALL_SECONDS = 20.0  # a server that sends nothing for so long is given up
-GRACE_SECONDS, SLOWEST = 30.0, 10_000  # a server slower than this many bytes a second, after a grace, is given up
-LOCK_SECONDS = 3600.0  # how long to wait for another process that downloads the same files
+CONNECT_SECONDS = 5.0  # so that an unreachable network is noticed soon
+STALL_SECONDS = 20.0  # a server that is silent for this long is given up
+# A server that is slower than this many bytes per second after a grace period is given
+# up.
+GRACE_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 10_000
+LOCK_SECONDS = 3600.0  # to wait for another process that downloads the same files
 REDIRECTS = 5
 LARGEST_ZIP = 1 << 20  # zip archives are unpacked in memory
 
 
 class NotAvailable(DataError):
-    """Files that are in no folder, and that no mirror could deliver; says where was looked, and what to do by hand."""
+    """The files are in no folder, and no mirror could deliver them.
+
+    The message says where they were looked for, and how to get them by hand.
+    """
 
 
 class Remote(NamedTuple):
-    """A file with its exact size in bytes, its checksum ("sha256:...") and its addresses.
+    """A file: its exact size in bytes, its checksum ("sha256:...") and its addresses.
 
-    An address that ends in .zip holds the file as the member `name`. In the user's folders it may also have the names
-    in `also`, for instance those of the same file without compression.
+    An address that ends in .zip holds the file as the member `name`. In the user's
+    folders the file may also have one of the names in `also`, for instance that of the
+    same file without compression.
     """
 
     name: str
@@ -47,7 +54,11 @@ class Remote(NamedTuple):
 
 
 def find(dataset: str, files: Sequence[Remote], data_dir: str | Path | None = None) -> list[Path]:
-    """The paths of the files of a data set; see the module for where they are looked for, and for the errors."""
+    """The paths of the files of a data set.
+
+    The module's docstring says where they are looked for; the errors are DataError and
+    NotAvailable.
+    """
     names = [file.name for file in files]
     folder = local_folder(dataset, names, data_dir)
     if folder is None:
@@ -62,7 +73,7 @@ def find(dataset: str, files: Sequence[Remote], data_dir: str | Path | None = No
 
 
 def local_folder(dataset: str, names: Sequence[str], data_dir: str | Path | None) -> Path | None:
-    """The folder of the user's that should hold the data set, or None if none was given."""
+    """The user's folder that should hold the data set, or None if none was given."""
     if data_dir is not None:
         folder = Path(data_dir).expanduser()
         if not folder.is_dir():
@@ -79,7 +90,10 @@ def local_folder(dataset: str, names: Sequence[str], data_dir: str | Path | None
 
 
 def download(dataset: str, files: Sequence[Remote]) -> list[Path]:
-    """The paths of the files in the cache; what is missing or damaged there is downloaded, by one process at a time."""
+    """The paths of the files in the cache.
+
+    Files that are missing or damaged there are downloaded, by one process at a time.
+    """
     import filelock
 
     folder = cache_folder() / dataset
@@ -89,7 +103,7 @@ def download(dataset: str, files: Sequence[Remote]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / "lock", timeout=LOCK_SECONDS):
-            for stale in folder.glob("tmp*"):  # of a process that was killed: whoever works here holds the lock
+            for stale in folder.glob("tmp*"):  # left by a process that was killed: we hold the lock
                 stale.unlink(missing_ok=True)
             for path, file in zip(paths, files):
                 if not _sound(path, file):
@@ -110,7 +124,11 @@ def _sound(path: Path, file: Remote) -> bool:
 
 
 def _from_mirrors(dataset: str, file: Remote, files: Sequence[Remote], folder: Path) -> None:
-    """Try each address in turn. pooch writes to a temporary file beside, and renames it when the checksum is right."""
+    """Try each address in turn.
+
+    pooch writes to a temporary file beside the target, and renames it when the checksum
+    is right.
+    """
     import pooch
     import requests
     import urllib3
@@ -139,10 +157,13 @@ def _from_mirrors(dataset: str, file: Remote, files: Sequence[Remote], folder: P
 
 
 def _stream(url: str, name: str, size: int, exact: bool = True) -> Iterator[bytes]:
-    """The body at an https address, as it comes over the wire; never more than `size` bytes, and never for ever."""
+    """The body at an https address, as it comes over the wire.
+
+    It is never longer than `size` bytes, and reading it always ends.
+    """
     import requests
 
-    limit = GRACE_SECONDS + size / SLOWEST
+    limit = GRACE_SECONDS + size / MIN_BYTES_PER_SECOND
     deadline = time.monotonic() + limit
     with requests.Session() as session:
         for _ in range(REDIRECTS):
@@ -150,7 +171,8 @@ def _stream(url: str, name: str, size: int, exact: bool = True) -> Iterator[byte
                 raise ValueError(f"leads to {url}, which is not https: refused")
             request = session.prepare_request(requests.Request("GET", url, headers={"Accept-Encoding": "identity"}))
             settings = session.merge_environment_settings(url, {}, True, None, None)
-            # by the adapter: Session.send would read the whole body of a redirect, however long
+            # Through the adapter: Session.send would read the whole body of a redirect,
+            # however long it is.
             response = session.get_adapter(url).send(request, timeout=(CONNECT_SECONDS, STALL_SECONDS), **settings)
             if not response.is_redirect:
                 break
@@ -180,14 +202,14 @@ def _member(url: str, file: Remote) -> Iterator[bytes]:
     archive = io.BytesIO(b"".join(_stream(url, file.name, LARGEST_ZIP, exact=False)))
     try:
         with zipfile.ZipFile(archive).open(file.name) as member:
-            yield member.read(file.size + 1)  # one byte too many is enough for the checksum to refuse it
+            yield member.read(file.size + 1)  # one byte too many is enough to fail the checksum
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise ValueError(f"no zip archive with {file.name} ({error})") from error
 
 
 @contextmanager
 def _progress(name: str, size: int) -> Iterator[Any]:
-    """A bar on stderr, if that is a terminal."""
+    """A progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

@@ -1,6 +1,7 @@
-"""Airline passengers: monthly totals of international air travel, January 1949 to December 1960, in thousands.
+"""Airline passengers: monthly totals of international air travel, in thousands.
 
-Series G of G. Box, G. Jenkins, "Time Series Analysis: Forecasting and Control" (1970).
+From January 1949 to December 1960. Series G of G. Box, G. Jenkins, "Time Series
+Analysis: Forecasting and Control" (1970).
 """
 
 from pathlib import Path
@@ -17,6 +18,6 @@ FIRST_YEAR = 1949
 
 
 def load_flights() -> np.ndarray:
-    """The 144 months in order of time, float64 (144,); they are part of the package."""
+    """The 144 months in chronological order, float64 (144,); part of the package."""
     columns = read_table(Path(__file__).with_suffix(".csv"), ["year", *MONTHS], delimiter=",")
     return np.stack([columns[month] for month in MONTHS], 1).ravel()

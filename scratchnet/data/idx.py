@@ -1,7 +1,8 @@
-"""The IDX format of MNIST, read strictly: a file is either exactly what its header says, or it is refused.
+"""The IDX format of MNIST, read strictly: a file must match its header exactly.
 
-Layout (LeCun, Cortes, Burges, "The MNIST database"): two zero bytes, a type code (8: unsigned byte), the number of
-dimensions, each dimension as a big-endian 32-bit integer, then the values in row-major order.
+Layout (LeCun, Cortes, Burges, "The MNIST database"): two zero bytes, a type code (8:
+unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit integer,
+then the values in row-major order.
 """
 
 import math
@@ -15,16 +16,17 @@ from scratchnet.data.inflate import CHUNK, MAGIC, RATIO, inflate
 from scratchnet.errors import DataError
 from scratchnet.files.reading import open_regular
 
-LARGEST = 1 << 26  # bytes of values; the largest file that we know of, MNIST's training images, has 47 million
+LARGEST = 1 << 26  # bytes of values; MNIST's training images, the largest file we know of, have 47 million
 
 
 def read_idx(path: str | Path, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The array of unsigned bytes in an IDX file, gzip-compressed or plain (told apart by their first bytes).
+    """The array of unsigned bytes in an IDX file, gzip-compressed or plain.
 
-    `shape` is what is expected, None where any length will do: (None, 28, 28) for images, (None,) for labels.
-    The header is compared with it, and with the size of the file, before anything is allocated; decompression stops
-    at the announced size. Raises DataError, with the file and the byte offset, if anything at all is not as it
-    should be: type, dimensions, length, checksum, or bytes left over.
+    The first bytes tell which it is. `shape` is the expected shape, with None for any
+    length: (None, 28, 28) for images, (None,) for labels. The header is compared with
+    it, and with the size of the file, before anything is allocated; decompression stops
+    at the announced size. Raises DataError, with the file and the byte offset, if
+    anything is wrong: type, dimensions, length, checksum, or bytes left over.
     """
     path = Path(path)
     try:

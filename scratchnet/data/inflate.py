@@ -1,4 +1,8 @@
-"""gzip, read strictly and piece by piece: one member, checked to its last byte, and never more than was asked for."""
+"""gzip, read strictly and piece by piece.
+
+There must be one member, which is checked to its last byte, and a reader never gets
+more than it asks for.
+"""
 
 import zlib
 from collections.abc import Iterator
@@ -8,15 +12,16 @@ from typing import BinaryIO
 from scratchnet.errors import DataError
 
 CHUNK = 1 << 18
-RATIO = 1032  # deflate cannot shrink data by more than this
+RATIO = 1032  # deflate cannot shrink data by a larger factor
 MAGIC = b"\x1f\x8b"
 
 
 def inflate(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """The decompressed content in pieces of at most CHUNK bytes; zlib compares checksum and length at the end.
+    """The decompressed content in pieces of at most CHUNK bytes.
 
-    Raises DataError, with the byte offset in the file, if the data are truncated or damaged, or if anything follows
-    the first gzip member (the standard library would append a second one silently).
+    zlib compares checksum and length at the end. Raises DataError, with the byte offset
+    in the file, if the data are truncated or damaged, or if anything follows the first
+    gzip member (the standard library would silently append a second one).
     """
     stream = zlib.decompressobj(wbits=31)
     while not stream.eof:

@@ -1,7 +1,8 @@
-"""MNIST and Fashion-MNIST: 60,000 training and 10,000 test pictures, 28 x 28, in ten classes.
+"""MNIST and Fashion-MNIST: 60,000 + 10,000 pictures of 28 x 28, in ten classes.
 
-LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
-Xiao, Rasul, Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms", 2017.
+LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998. Xiao, Rasul,
+Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+algorithms", 2017.
 """
 
 from pathlib import Path
@@ -35,7 +36,7 @@ MIRRORS = {
     ),
 }
 
-# name, bytes and sha256 of the files as they were published
+# name, size in bytes and SHA-256 of the files as they were published
 FILES = {
     "mnist": (
         ("train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
@@ -53,18 +54,20 @@ FILES = {
 
 
 def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> Images:
-    """The pictures of `name`, "mnist" or "fashion-mnist": images (N, 28, 28) uint8, labels (N,) in 0..9.
+    """The pictures of `name`: images (N, 28, 28) uint8, labels (N,) in 0..9.
 
-    Looks in `data_dir` (its sub-folder `name`, or itself), $SCRATCHNET_DATA, the cache folder, then downloads; files
-    may be gzip-compressed or plain. Raises DataError where a file is damaged or does not fit the others, and
-    NotAvailable, a DataError, where it is in none of these places.
+    `name` is "mnist" or "fashion-mnist". Looks in `data_dir` (its subfolder `name`, or
+    the folder itself), $SCRATCHNET_DATA and the cache folder, then downloads; files may
+    be gzip-compressed or plain. Raises DataError if a file is damaged or does not match
+    the others, and NotAvailable, a DataError, if it is in none of these places.
     """
     if name not in FILES:
         raise SettingError(f"no data set {name!r} in IDX files; there are {', '.join(FILES)}")
     files = []
     for file, size, digest in FILES[name]:
         plain = file.removesuffix(".gz")
-        also = (plain, plain.replace("-idx", ".idx"))  # many copies have the name from inside the gzip file, with a dot
+        # Many copies are named as inside the gzip file, with a dot.
+        also = (plain, plain.replace("-idx", ".idx"))
         files.append(Remote(file, size, f"sha256:{digest}", tuple(mirror + file for mirror in MIRRORS[name]), also))
     train_images, train_labels, test_images, test_labels = find(name, files, data_dir)
     return Images(*_pair(train_images, train_labels), *_pair(test_images, test_labels))

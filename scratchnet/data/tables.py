@@ -19,19 +19,21 @@ def read_table(
     classes: Mapping[str, Sequence[str]] | None = None,
     delimiter: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """The columns of a table by name: float64 numbers, or int64 indices into `classes[name]` where that is given.
+    """The columns of a table by name, as float64 numbers.
 
-    With a `delimiter` such as "," the file is CSV and its first line must be the names of the columns; without one,
-    fields are separated by any white space and there is no header. Empty lines are skipped. Raises DataError, with
-    file and line, for a wrong number of fields, anything that is not a finite number (nan, inf, 1e400), an unknown
-    class, bytes that are not UTF-8, and a table without rows.
+    A column named in `classes` becomes int64 indices into `classes[name]`. With a
+    `delimiter` such as "," the file is CSV and its first line must name the columns;
+    without one, fields are separated by white space and there is no header. Empty lines
+    are skipped. Raises DataError, with file and line, for a wrong number of fields,
+    anything that is not a finite number (nan, inf, 1e400), an unknown class, bytes that
+    are not UTF-8, and a table without rows.
     """
     path = Path(path)
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > LARGEST:
                 raise DataError(f"{path}: larger than {LARGEST} bytes; not a table that can be read here")
-            content = file.read()  # read(n) would reserve n bytes for however small a file
+            content = file.read()  # read(n) would reserve n bytes even for a small file
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:

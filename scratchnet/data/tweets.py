@@ -1,9 +1,12 @@
-"""Tweets to vectors of word counts, in steps that each work on their own; and the two corpora: the built-in one, a CSV.
+"""Tweets to vectors of word counts, in steps that each work on their own.
 
-Letters: N tweets, V words of the vocabulary. A tweet is first a text, then a list of words, then a list of the numbers
-of those words, then a vector of V counts. A model for who wrote a tweet sees nothing else of it (a bag of words).
+There are two sources of tweets: a built-in corpus, and a CSV file. Letters: N tweets, V
+words of the vocabulary. A tweet is first a text, then a list of words, then a list of
+the numbers of those words, then a vector of V counts. A model that tells who wrote a
+tweet sees nothing else of it (a bag of words).
 
->>> words = preprocess_words(tokenise(["The ships! The ships are sinking, @CaptainOlsen"]))
+>>> text = "The ships! The ships are sinking, @CaptainOlsen"
+>>> words = preprocess_words(tokenise([text]))
 >>> words
 [['ship', 'ship', 'sink', '@CaptainOlsen']]
 >>> vectors, word_dict = make_numerical(words)
@@ -29,11 +32,11 @@ Words = list[str]
 
 
 class MissingPackage(ScratchnetError, ImportError):
-    """A package is needed that only some of the studies need."""
+    """A package is missing that only some of the studies need."""
 
 
 def _nltk(module: str) -> Any:
-    """A module of NLTK, imported when it is first needed: that takes two seconds."""
+    """A module of NLTK, imported only when it is needed, which takes two seconds."""
     import importlib
 
     try:
@@ -42,14 +45,16 @@ def _nltk(module: str) -> Any:
         raise MissingPackage(f"tweets need the package nltk ({e}): {install_command('text')}") from None
 
 
-# ------------------------------------------------------------------------------------------ from texts to words
+# ------------------------------------------------------------- from texts to words
 
 
 def tokenise(texts: Iterable[str]) -> list[Words]:
-    """Texts to lists of words: @handles, #hashtags, links, emoji and :-) are one word each, marks stand alone.
+    """Texts to lists of words.
 
-    Needs no downloaded data. Raises MissingPackage without NLTK. Source: `TweetTokenizer` of NLTK, S. Bird, E. Klein
-    and E. Loper, Natural Language Processing with Python (2009).
+    A @handle, #hashtag, link, emoji or :-) is one word, and a punctuation mark is a
+    word of its own. Needs no downloaded data. Raises MissingPackage without NLTK.
+    Source: `TweetTokenizer` of NLTK, S. Bird, E. Klein and E. Loper, Natural Language
+    Processing with Python (2009).
     """
     tokenizer = _nltk("tokenize").TweetTokenizer()
     return [tokenizer.tokenize(text) for text in texts]
@@ -64,15 +69,16 @@ def preprocess_words(
     stop_words: Collection[str] = STOP_WORDS,
     drop_links: bool = False,
 ) -> list[Words]:
-    """Lists of words to lists of the words that count: stop words dropped, the others stemmed.
+    """Drop stop words from lists of words, and stem the other words.
 
-    A word is a stop word if its lower-case form is that of one. Stemming (`sinking`, `sinks` to `sink`) also turns to
-    lower case; @handles, #hashtags and the words in `names` stay exactly as they are. Raises MissingPackage without
-    NLTK. Source: M. Porter, Snowball: a language for stemming algorithms (2001), the English stemmer.
+    A word is a stop word if its lower-case form is one. Stemming (`sinking`, `sinks` to
+    `sink`) also turns words to lower case; @handles, #hashtags and the words in `names`
+    stay exactly as they are. Raises MissingPackage without NLTK. Source: M. Porter,
+    Snowball: a language for stemming algorithms (2001), the English stemmer.
     """
     stem: Callable[[str], str] = _nltk("stem.snowball").SnowballStemmer("english").stem
     dropped, keep = {_plain(word) for word in stop_words}, set(names)
-    known: dict[str, str] = {}  # a word is stemmed once, however often it is tweeted
+    known: dict[str, str] = {}  # a word is stemmed only once
     result = []
     for tweet in tweets:
         words = []
@@ -87,25 +93,30 @@ def preprocess_words(
 
 
 def _plain(word: str) -> str:
-    """Lower case, with the apostrophe of a typewriter."""
+    """Lower case, and with a typewriter's apostrophe."""
     return word.lower().replace("’", "'")
 
 
-# ------------------------------------------------------------------------------------------ from words to counts
+# ------------------------------------------------------------ from words to counts
 
 
 def make_numerical(tweets: Iterable[Sequence[str]]) -> tuple[list[list[int]], dict[str, int]]:
-    """Lists of words to lists of numbers, and the number of every word: 0, 1, ... in order of first appearance."""
+    """Lists of words to lists of numbers, and the number of each word.
+
+    Words are numbered 0, 1, ... in order of first appearance.
+    """
     word_dict: dict[str, int] = {}
     vectors = [[word_dict.setdefault(word, len(word_dict)) for word in tweet] for tweet in tweets]
     return vectors, word_dict
 
 
 def count_words(vectors: Sequence[Any], n_words: int, sparse: bool = False) -> Any:
-    """How often each of the `n_words` words occurs: [5, 0, 3, 3, 7] over 8 words becomes [1, 0, 0, 2, 0, 1, 0, 1].
+    """How often each of the `n_words` words occurs.
 
-    For one list of numbers the array is (V,), for a list of N of them (N, V), float32; with `sparse` it is a SciPy
-    CSR array, which keeps only the counts that are not 0. Raises DataError for a number outside 0 ... V − 1.
+    [5, 0, 3, 3, 7] over 8 words becomes [1, 0, 0, 2, 0, 1, 0, 1]. For one list of
+    numbers the array is (V,), for a list of N of them (N, V), float32; with `sparse` it
+    is a SciPy CSR array, which stores only the counts that are not 0. Raises DataError
+    for a number outside 0 ... V − 1.
     """
     if len(vectors) and isinstance(vectors[0], (int, np.integer)):
         return count_words([vectors], n_words)[0]
@@ -119,25 +130,29 @@ def count_words(vectors: Sequence[Any], n_words: int, sparse: bool = False) -> A
         from scipy.sparse import coo_array
 
         ones = np.ones(len(words), np.float32)
-        return coo_array((ones, (tweet, words)), shape=(len(vectors), n_words)).tocsr()  # adds up what stands twice
+        return coo_array((ones, (tweet, words)), shape=(len(vectors), n_words)).tocsr()  # adds up repeated entries
     counts = np.zeros((len(vectors), n_words), np.float32)
     np.add.at(counts, (tweet, words), 1)
     return counts
 
 
-SPARSE_FROM = 1_000  # words: above, a row of counts is nearly all zeros and CSR is smaller and faster
+SPARSE_FROM = 1_000  # words; with more, a row of counts is nearly all zeros and CSR is smaller and faster
 
 
 def counts_of(tweets: Iterable[Sequence[str]], word_dict: dict[str, int]) -> Any:
-    """(N, V) counts of the known words; words that are not in `word_dict` are passed over. CSR if V is large."""
+    """(N, V) counts of the known words: CSR if V is large.
+
+    Words that are not in `word_dict` are ignored.
+    """
     vectors = [[word_dict[word] for word in tweet if word in word_dict] for tweet in tweets]
     return count_words(vectors, len(word_dict), sparse=len(word_dict) >= SPARSE_FROM)
 
 
 def text_to_input(text: str, words: Sequence[str], drop_links: bool = True) -> np.ndarray:
-    """(1, V): a text as the input of a network that was trained on these words, by the same steps.
+    """(1, V): a text as the input of a network that was trained on these words.
 
-    Raises DataError if it holds none of them: the network would only tell which author it thinks of by default.
+    It goes through the same steps. Raises DataError if it holds none of the words: the
+    network would only tell its default author.
     """
     number = {word: k for k, word in enumerate(words)}
     (found,) = preprocess_words(tokenise([text]), drop_links=drop_links)
@@ -154,11 +169,14 @@ def text_to_input(text: str, words: Sequence[str], drop_links: bool = True) -> n
     return np.asarray(count_words([known], len(words)))
 
 
-# ------------------------------------------------------------------------------------------ corpora
+# ------------------------------------------------------------------------- corpora
 
 
 class Tweets(NamedTuple):
-    """N texts, the number of the author of each (N,), and the authors' names in order of first appearance."""
+    """N texts, the number of each one's author (N,), and the names of the authors.
+
+    Authors are numbered in order of first appearance.
+    """
 
     texts: list[str]
     labels: np.ndarray
@@ -166,19 +184,22 @@ class Tweets(NamedTuple):
 
 
 def load_tweets() -> Tweets:
-    """The built-in corpus, written for this project: a grumpy lighthouse and an over-excited sourdough starter.
+    """The built-in corpus: a grumpy lighthouse and an over-excited sourdough starter.
 
-    The two were written to be told apart: an accuracy on them says how learnable this corpus is, not how well the
-    network would do on other tweets.
+    It was written for this project, and the two were written to be told apart. An
+    accuracy on them says how learnable this corpus is, not how well the network would
+    do on other tweets.
     """
     return _parse(resources.files("scratchnet.data").joinpath("tweets.csv").read_bytes(), "the built-in tweets")
 
 
 def read_tweets(path: str | Path) -> Tweets:
-    """Tweets from a CSV file, UTF-8, with the columns `author` and `text`; other columns and empty rows are skipped.
+    """Tweets from a CSV file in UTF-8 with the columns `author` and `text`.
 
-    Raises DataError, with the row as a spreadsheet counts it (the header is row 1), for bytes that are not UTF-8,
-    missing columns, a row without an author, quotes that do not close, or fewer than two authors.
+    Other columns and empty rows are skipped. Raises DataError, with the row as a
+    spreadsheet counts it (the header is row 1), for bytes that are not UTF-8, missing
+    columns, a row without an author, quotes that do not close, or fewer than two
+    authors.
     """
     try:
         with open_regular(path) as file:

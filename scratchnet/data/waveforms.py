@@ -1,18 +1,24 @@
-"""Radar echoes of a satellite altimeter, simulated: from the sea by the Brown-Hayne model, and from land.
+"""Radar echoes of a satellite altimeter, simulated over sea and land.
 
-Letters: N echoes of G gates (samples of received power, `GATE` apart); t time in gates; tau the epoch, where the
-leading edge is half up; swh significant wave height in m; xi2 the antenna's mispointing squared, in degrees².
+Over the sea the Brown-Hayne model gives them. Letters: N echoes of G gates (samples of
+received power, `GATE` apart); t time in gates; tau the epoch, where the leading edge is
+half up; swh significant wave height in m; xi2 the square of the antenna's mispointing,
+in degrees².
 
-The satellite sends a short pulse straight down. From a flat sea the returned power would jump up when the pulse touches
-the surface, and fall slowly while the lit ring grows out of the antenna's beam. Waves smear the jump: their crests
-return the pulse before their troughs do, so the leading edge is the less steep the higher they are.
+The satellite sends a short pulse straight down. From a flat sea the returned power
+would jump up when the pulse touches the surface, and fall slowly while the lit ring
+grows out of the antenna's beam. Waves smear the jump, because their crests return the
+pulse before their troughs do: the higher they are, the less steep is the leading edge.
 
-Sources: G. Brown, The average impulse response of a rough surface and its applications, IEEE Transactions on Antennas
-and Propagation 25 (1977); G. Hayne, Radar altimeter mean return waveforms from near-normal-incidence ocean surface
-scattering, ibid. 28 (1980), here with a Gaussian sea (skewness 0); the form of the equations is that of L. Amarouche et
-al., Improving the Jason-1 ground retracking, Marine Geodesy 27 (2004). Shapes over land: P. Berry et al., Global inland
-water monitoring from multi-mission altimetry, Geophysical Research Letters 32 (2005); X. Deng and W. Featherstone, A
-coastal retracking system for satellite radar altimeter waveforms, Journal of Geophysical Research 111 (2006).
+Sources: G. Brown, The average impulse response of a rough surface and its applications,
+IEEE Transactions on Antennas and Propagation 25 (1977); G. Hayne, Radar altimeter mean
+return waveforms from near-normal-incidence ocean surface scattering, ibid. 28 (1980),
+here with a Gaussian sea (skewness 0); the form of the equations is that of L. Amarouche
+et al., Improving the Jason-1 ground retracking, Marine Geodesy 27 (2004). Shapes over
+land: P. Berry et al., Global inland water monitoring from multi-mission altimetry,
+Geophysical Research Letters 32 (2005); X. Deng and W. Featherstone, A coastal
+retracking system for satellite radar altimeter waveforms, Journal of Geophysical
+Research 111 (2006).
 """
 
 import warnings
@@ -28,8 +34,8 @@ GATE = 3.125e-9  # s
 LIGHT = 299_792_458.0  # m/s
 ALTITUDE, EARTH = 1_336_000.0, 6_371_000.0  # m
 BEAM = 1.29  # degrees, full width at half power
-TRACKED = 31.0  # the gate where the tracker on board holds the leading edge
-LOOKS = 90  # pulses averaged to one echo, 20 of which arrive per second
+TRACKED = 31.0  # the gate at which the tracker on board keeps the leading edge
+LOOKS = 90  # pulses averaged into one echo; 20 echoes arrive per second
 SIGMA_P = 0.513  # width of the pulse, in gates
 HEIGHTS = (0.5, 12.0)  # m, the range of wave heights
 
@@ -39,10 +45,14 @@ GATES_PER_METRE = 1 / (2 * LIGHT * GATE)  # what 1 m of wave height adds to the 
 
 
 def brown_hayne(t: np.ndarray, amplitude: object, tau: object, swh: object, xi2: object = 0.0) -> np.ndarray:
-    """The mean echo P(t) of the sea; arguments broadcast. Times in gates, wave height in m, mispointing in degrees².
+    """The mean echo P(t) of the sea; arguments broadcast.
 
-    P = ½ A exp(−4 ξ²/γ) exp(−v) (1 + erf u),  u = (t − τ − c σ²)/(√2 σ),  v = c (t − τ − c σ²/2),
-    σ² = σ_p² + (swh/2c)², and c = the decay of the trailing edge, less with mispointing.
+        P = ½ A exp(−4 ξ²/γ) exp(−v) (1 + erf u)
+        u = (t − τ − c σ²)/(√2 σ),  v = c (t − τ − c σ²/2),  σ² = σ_p² + (swh/2c)²
+
+    Times are in gates, the wave height is in m, the mispointing in degrees². In u and
+    v, c is the decay of the trailing edge, which mispointing lessens; in σ² it is the
+    speed of light in m per gate.
     """
     angle2 = np.asarray(xi2) * (pi / 180) ** 2
     c = DECAY * (1 - 2 * angle2 - 4 * angle2 / GAMMA)  # cos 2ξ − sin² 2ξ/γ, for small ξ
@@ -54,16 +64,20 @@ def brown_hayne(t: np.ndarray, amplitude: object, tau: object, swh: object, xi2:
 
 
 class Echoes(NamedTuple):
-    """N echoes: power (N, G) float32, in units of their own; the wave height of each in m, NaN over land."""
+    """N echoes: power (N, G) float32, in arbitrary units; wave heights (N,) in m.
+
+    The wave height is NaN over land.
+    """
 
     power: np.ndarray
     swh: np.ndarray
 
 
 def _received(rng: np.random.Generator, mean: np.ndarray, looks: int) -> np.ndarray:
-    """What arrives: thermal noise of the receiver is added, and speckle multiplies the sum.
+    """What arrives: the receiver adds thermal noise, and speckle multiplies the sum.
 
-    The power of one pulse's echo is exponentially distributed; the mean of `looks` of them has a gamma distribution.
+    The power of a single pulse's echo has an exponential distribution; the mean of
+    `looks` of them has a gamma distribution.
     """
     noise = rng.uniform(0.005, 0.03, (*mean.shape[:-1], 1)) * mean.max(axis=-1, keepdims=True)
     power = (mean + noise) * (rng.standard_gamma(looks, mean.shape) / looks)
@@ -71,9 +85,10 @@ def _received(rng: np.random.Generator, mean: np.ndarray, looks: int) -> np.ndar
 
 
 def sea_echoes(rng: np.random.Generator, swh: np.ndarray, looks: int = LOOKS) -> Echoes:
-    """Echoes of a sea with these wave heights, any shape (...,); power is (..., G).
+    """Echoes of a sea with these wave heights, of any shape (...,); power is (..., G).
 
-    The tracker is up to two gates off, the antenna points up to about 0.3° astray, and the strength varies by half.
+    The tracker is up to two gates off, the antenna points up to about 0.3° astray, and
+    the strength varies by half.
     """
     swh = np.asarray(swh, float)
     tau, xi2, amplitude = (x[..., None] for x in (
@@ -86,8 +101,10 @@ def sea_echoes(rng: np.random.Generator, swh: np.ndarray, looks: int = LOOKS) ->
 
 
 def land_echoes(rng: np.random.Generator, n: int, looks: int = LOOKS) -> Echoes:
-    """n echoes of land, of four kinds in equal shares: specular (still water, ice, roofs), several peaks, several
-    surfaces at different heights, and a slope that returns the pulse for long.
+    """n echoes of land, of four kinds in equal shares.
+
+    They are specular (still water, ice, roofs), several peaks, several surfaces at
+    different heights, and a slope that returns the pulse for a long time.
     """
     t = np.arange(G)
     kinds = [_specular, _peaks, _surfaces, _slope]
@@ -97,7 +114,7 @@ def land_echoes(rng: np.random.Generator, n: int, looks: int = LOOKS) -> Echoes:
 
 
 def _peak(t: np.ndarray, at: float, width: float, tail: float) -> np.ndarray:
-    """A flash: up like a Gaussian, down more slowly."""
+    """A flash: it rises like a Gaussian and falls more slowly."""
     return np.where(t < at, np.exp(-0.5 * ((t - at) / width) ** 2), np.exp(-np.maximum(t - at, 0) / tail))
 
 
@@ -126,9 +143,10 @@ def _slope(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
 
 
 def passes(rng: np.random.Generator, n: int, steps: int, looks: int = LOOKS) -> Echoes:
-    """n passes over the sea, of `steps` echoes each: power (n, steps, G), wave heights (n, steps).
+    """n passes of `steps` echoes over the sea: power (n, steps, G), heights (n, steps).
 
-    The wave height is a random sum of waves along the track, 60 to 600 echoes (17 to 170 km) long, within HEIGHTS.
+    The wave height is a random sum of waves along the track, 60 to 600 echoes (17 to
+    170 km) long, within HEIGHTS.
     """
     at = np.arange(steps)[None, :, None]
     length = np.exp(rng.uniform(np.log(60), np.log(600), (n, 1, 6)))
@@ -140,15 +158,20 @@ def passes(rng: np.random.Generator, n: int, steps: int, looks: int = LOOKS) -> 
 
 
 def as_input(power: np.ndarray) -> np.ndarray:
-    """What a network sees: the logarithm of an echo over its mean. Strength is gone, speckle as large everywhere."""
+    """What a network sees: the logarithm of an echo over its mean.
+
+    This removes the strength and makes speckle equally large everywhere.
+    """
     return np.log(power / power.mean(axis=-1, keepdims=True) + np.float32(1e-3)).astype(np.float32)
 
 
 def fit_model(power: np.ndarray, weighted: bool = False) -> tuple[float, float]:
-    """(wave height in m, epoch in gates) of one echo (G,) by least squares: the model is fitted to it with `curve_fit`.
+    """(wave height in m, epoch in gates) of one echo (G,), by least squares.
 
-    Free are amplitude, epoch, wave height and mispointing; the thermal noise is the mean of the first gates. `weighted`
-    fits a second time, with the errors in proportion to the power, as speckle makes them. NaN where the fit fails.
+    `curve_fit` fits the model to the echo. Amplitude, epoch, wave height and
+    mispointing are free; the thermal noise is the mean of the first gates. `weighted`
+    fits a second time, with errors in proportion to the power, as speckle makes them.
+    The result is NaN if the fit fails.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 

@@ -1,7 +1,8 @@
-"""Wheat seeds: 210 grains of three kinds of wheat, seven measurements of their shape, 70 grains of each kind.
+"""Wheat seeds: 70 grains of each of three kinds, seven measurements of their shape.
 
-M. Charytanowicz et al., "Complete gradient clustering algorithm for features analysis of X-ray images" (2010);
-UCI Machine Learning Repository, https://doi.org/10.24432/C5H30K, CC BY 4.0.
+M. Charytanowicz et al., "Complete gradient clustering algorithm for features analysis
+of X-ray images" (2010); UCI Machine Learning Repository,
+https://doi.org/10.24432/C5H30K, CC BY 4.0.
 """
 
 from pathlib import Path
@@ -27,10 +28,12 @@ FILE = Remote(
 
 
 def load_wheat(data_dir: str | Path | None = None) -> Table:
-    """The 210 grains: values (210, 7), lengths in mm and areas in mm²; the file is sorted by kind, so shuffle it.
+    """The 210 grains: values (210, 7), lengths in mm and areas in mm².
 
-    Looks in `data_dir`, $SCRATCHNET_DATA/wheat-seeds, the cache, then downloads; see `fetch` for the errors.
+    The file is sorted by kind, so shuffle it. Looks in `data_dir`,
+    $SCRATCHNET_DATA/wheat-seeds and the cache, then downloads; see `fetch` for the
+    errors.
     """
     (path,) = find("wheat-seeds", [FILE], data_dir)
-    columns = read_table(path, [*FEATURES, "kind"], {"kind": ("1", "2", "3")})  # fields are set off by one tab or two
+    columns = read_table(path, [*FEATURES, "kind"], {"kind": ("1", "2", "3")})  # one or two tabs separate fields
     return Table(np.stack([columns[name] for name in FEATURES], 1), columns["kind"], FEATURES, CLASSES)

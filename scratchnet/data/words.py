@@ -1,11 +1,12 @@
-"""Words that the pipeline of the tweets treats in their own way: those it drops, and those it does not stem."""
+"""Words that the tweets' pipeline drops, and words that it does not stem."""
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What every author needs: articles, pronouns, auxiliaries, punctuation. What is left tells what somebody talks about.
+# Words that every author needs: articles, pronouns, auxiliaries, punctuation. The rest
+# tells what somebody talks about.
 STOP_WORDS = _words("""
     a about above after again against all also am an and any are aren't as at be because been before being below
     between both but by can can't cannot could couldn't did didn't do does doesn't doing don't down during each
@@ -21,7 +22,8 @@ STOP_WORDS = _words("""
     . , ; : ! ? ' " - – — ( ) [ ] / & * … .. ... “ ” ‘ ’ ´ `
 """)
 
-# Personal names keep their form: stemmed, Marie and Maria or Charles and Charlie would fall together.
+# Personal names keep their form: stemming would merge Marie with Maria, and Charles
+# with Charlie.
 NAMES = _words("""
     Aaron Abdul Abigail Adam Ada Agnes Ahmed Aisha Alan Albert Alejandro Alex Alexander Alexandra Alfred Ali
     Alice Amelia Amina Amy Ana Anders André Andrea Andrew Angela Anita Anke Anna Anne Annie Anthony Antonio Anya

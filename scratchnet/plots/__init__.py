@@ -1,1 +1,1 @@
-"""Pictures: `style` is the house style; every other file draws one family of pictures."""
+"""Plots: `style` is the house style; every other file draws one family of plots."""

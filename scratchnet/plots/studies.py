@@ -1,4 +1,7 @@
-"""Pictures of a run, one function each; each writes a PNG, whole or not at all, and prints nothing."""
+"""The plots of a run, one function each.
+
+Each function writes a PNG, whole or not at all, and prints nothing.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +18,14 @@ if TYPE_CHECKING:
     from scratchnet.engine.training import History
 
 
-# ------------------------------------------------------------------------------------------ pictures of a run
+# ---------------------------------------------------------------- the plots of a run
 
 
 def loss_and_accuracy(history: "History", path: Path) -> None:
-    """The loss of every training step and, per epoch, the accuracy (the mean loss, where there are no classes)."""
+    """The loss of every training step and, per epoch, the accuracy.
+
+    Without classes, the mean loss takes the place of the accuracy.
+    """
     epochs, losses = history.epochs, np.asarray(history.step_losses, float)
     classes = any("valid_accuracy" in row or "train_accuracy" in row for row in epochs)
     last = epochs[-1] if epochs else {}
@@ -51,7 +57,7 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
     if n <= 2000:
         drawn = losses
         ax.plot(np.arange(1, n + 1), losses, ".-" if n < 5 else "-", color=SKY, linewidth=0.6, label="each step")
-    else:  # lines through so many steps would be one solid block
+    else:  # lines through all the steps would be one solid block
         k = n // 250
         drawn = np.quantile(losses[: n // k * k].reshape(-1, k), (0.1, 0.9), axis=1)
         at = (np.arange(n // k) + 0.5) * k
@@ -75,7 +81,7 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
 
 
 def _per_epoch(ax: "Axes", epochs: list[dict[str, float]], lines: list[tuple[str, str, str]], factor: float) -> None:
-    """Lines over the epochs, each named at its end with its last value."""
+    """Lines over the epochs; the name and last value of each stand at its end."""
     from matplotlib.ticker import MaxNLocator
 
     ends = []
@@ -99,7 +105,8 @@ def _per_epoch(ax: "Axes", epochs: list[dict[str, float]], lines: list[tuple[str
     else:
         low, high = ax.get_ylim()
         ax.set_ylim(low, min(high, 100 + 0.02 * (100 - low)))
-    # the names stand at the ends of the lines, but not on each other; heights are shares of the axes'
+    # The names stand at the ends of the lines but must not overlap; heights are shares
+    # of the axes' height.
     ends.sort()
     height = -1.0
     for value, text, colour in ends:
@@ -109,20 +116,21 @@ def _per_epoch(ax: "Axes", epochs: list[dict[str, float]], lines: list[tuple[str
 
 
 def _log_if_wide(ax: "Axes", losses: np.ndarray) -> None:
-    """A logarithmic axis for losses, all above 0, that span more than a factor of ten."""
+    """A logarithmic axis for positive losses that span more than a factor of ten."""
     from matplotlib.ticker import StrMethodFormatter
 
     if len(losses) and losses.min() > 0 and np.quantile(losses, 0.02) * 10 < losses.max():
         ax.set_yscale("log")
-        ax.set_ylim(np.quantile(losses, 0.005) / 1.4, losses.max() * 1.4)  # one lucky batch shall not squeeze the rest
+        ax.set_ylim(np.quantile(losses, 0.005) / 1.4, losses.max() * 1.4)  # one lucky batch must not squeeze the rest
         ax.set_ylabel("loss (log scale)")
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def confusion(table: np.ndarray, class_names: Sequence[str], path: Path) -> None:
-    """How often class i (row) was taken for class j (column): right answers blue, mistakes orange, shares of the row.
+    """How often class i (row) was taken for class j (column), as shares of the row.
 
-    Raises ShapeError unless `table` is (K, K) for K names.
+    Right answers are blue, mistakes orange. Raises ShapeError unless `table` is (K, K)
+    for K names.
     """
     table = np.asarray(table)
     K = len(class_names)
@@ -171,7 +179,10 @@ def confusion(table: np.ndarray, class_names: Sequence[str], path: Path) -> None
 
 
 def _confusion_colours(share: np.ndarray) -> np.ndarray:
-    """RGB (K, K, 3): blue on the diagonal by share, orange beside it, where already one in fifty shall be seen."""
+    """RGB (K, K, 3): blue on the diagonal, orange beside it.
+
+    Orange starts strong, because even one mistake in fifty should be seen.
+    """
     from matplotlib.colors import to_rgb
 
     diagonal = np.eye(len(share), dtype=bool)
@@ -182,11 +193,12 @@ def _confusion_colours(share: np.ndarray) -> np.ndarray:
 
 
 def weights_as_images(W: np.ndarray, path: Path, shape: tuple[int, ...] = (28, 28), most: int = 128) -> None:
-    """Each row of the first layer's weights (out, in) as a picture in the shape of the input: what a neuron looks for.
+    """The first layer's weights (out, in), each row drawn as a picture.
 
-    `shape` is (H, W), or (3, H, W) for colour. One scale serves all. Of more than `most` neurons those with the largest
-    weights are shown. Raises ShapeError if the weights cannot have this shape.
-    """
+    It shows what the row's neuron looks for. `shape` is that of the input, (H, W), or
+    (3, H, W) for colour. One scale serves all. Of more than `most` neurons, those with
+    the largest weights are shown. Raises ShapeError if the weights do not fit this
+    shape."""
     W = np.asarray(W, float).reshape(len(W), -1)
     if W.shape[1] != np.prod(shape):
         raise ShapeError(f"weights of {W.shape[1]} inputs cannot be shown as images of shape {shape}")
@@ -218,7 +230,7 @@ def weights_as_images(W: np.ndarray, path: Path, shape: tuple[int, ...] = (28, 2
 
 
 def _mosaic(images: np.ndarray, columns: int, gap: float) -> np.ndarray:
-    """Images (n, H, W, ...) side by side in rows of `columns`, with a gap of this value between them."""
+    """Images (n, H, W, ...) in rows of `columns`, with gaps of this value."""
     n, H, W = images.shape[:3]
     margin = max(1, round(W / 14))
     rows = -(-n // columns)
@@ -238,10 +250,11 @@ def worst_mistakes(
     path: Path,
     most: int = 24,
 ) -> None:
-    """The mistakes that the network was surest of, with what it took them for and how sure it was.
+    """The mistakes that the network was surest of, with its answers.
 
-    `images` as for `image_grid`, `labels` and `predicted` class numbers (N,), `probabilities` (N, K). Where there are
-    no mistakes, the examples that it was least sure of.
+    `images` as for `image_grid`, `labels` and `predicted` class numbers (N,),
+    `probabilities` (N, K). If there are no mistakes, the examples that it was least
+    sure of are shown.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     n = len(labels)
@@ -263,9 +276,11 @@ def worst_mistakes(
 
 
 def image_grid(images: np.ndarray, captions: Sequence[str], path: Path, title: str = "", subtitle: str = "") -> None:
-    """Images with a caption under each. (N, H, W) or (N, 1, H, W) grey, (N, 3, H, W) colour; uint8, or floats.
+    """Images with a caption under each.
 
-    Bytes are shown from 0 to 255, floats from the lowest to the highest of all images. Raises ShapeError for others.
+    They are grey, (N, H, W) or (N, 1, H, W), or in colour, (N, 3, H, W); uint8 or
+    floats. Bytes are shown from 0 to 255, floats from the lowest to the highest value
+    of all images. Raises ShapeError for other shapes.
     """
     images = np.asarray(images)
     if images.ndim == 4 and images.shape[1] in (1, 3):
@@ -299,5 +314,5 @@ def _count(n: int, what: str) -> str:
 
 
 def _percent(p: float) -> str:
-    """Whole percents, but never 100 % for what is not certain."""
+    """Whole percentages, but never 100 % for what is not certain."""
     return f"{100 * p:.0f} %" if p < 0.995 else f"{np.floor(1000 * p) / 10:.1f} %" if p < 0.9995 else "> 99.9 %"

@@ -1,8 +1,8 @@
-"""The house style of all pictures: colours, an empty figure, axes, legend, and how a PNG is written.
+"""The house style of all plots: colours, figure, axes, legend, and the PNG file.
 
-Matplotlib is imported when the first picture is drawn, and its global state (pyplot)
-is never touched, so pictures may be drawn in any thread, with or without a screen. To
-draw another kind of picture: `new_figure`, `style`, `save`.
+Matplotlib is imported when the first plot is drawn, and its global state (pyplot) is
+never touched, so plots may be drawn in any thread, with or without a screen. To draw
+another kind of plot: `new_figure`, `style`, `save`.
 """
 
 import io
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str]
 
-# Colours that people with any colour vision can tell apart. Source: M. Okabe and K. Ito, Color Universal Design (2008).
+# Colours that people with any colour vision can tell apart. Source: M. Okabe and K.
+# Ito, Color Universal Design (2008).
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
 INK, GREY, RULE = "#1A1A1A", "#6B6B6B", "#E3E3E3"  # for text, lesser text, and lines of a grid
@@ -28,8 +29,11 @@ HEADER = 0.78  # inches above the axes, for title and subtitle
 
 
 def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: float = 5.0, pad: float = 0.12) -> "Figure":
-    """An empty figure with its title (what is shown) and subtitle (what to see); sizes in inches, `pad` around axes."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it talks about its font cache
+    """An empty figure with a title (what it shows) and a subtitle (what to see).
+
+    Sizes are in inches; `pad` is the space around the axes.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports on its font cache
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -44,7 +48,7 @@ def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: floa
 
 
 def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":
-    """The house style on one pair of axes: labels with units, light horizontal rules, no box."""
+    """Give one pair of axes the house style: labels, light horizontal rules, no box."""
     ax.set_title(title, size=12, color=INK, loc="left", pad=10)
     ax.set_xlabel(x, size=11, color=INK)
     ax.set_ylabel(y, size=11, color=INK)
@@ -57,13 +61,14 @@ def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":
 
 
 def legend(ax: "Axes", **options: Any) -> None:
-    """A legend without a box, readable over what lies below it."""
+    """A legend without a box, readable on top of what lies below it."""
     ax.legend(edgecolor="none", framealpha=0.8, fontsize=10, labelcolor=INK, **options)
 
 
 def save(fig: "Figure", path: Path) -> None:
-    """Write the figure as a PNG. Raises OSError, and leaves what was there, if that fails."""
-    # Equal figures are equal files. The layout's solver goes through sets, so its last digits depend on addresses.
+    """Write the figure as a PNG. Raises OSError, and leaves the old file, if that fails."""
+    # Equal figures give equal files. The layout's solver iterates over sets, so its
+    # last digits depend on addresses.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     for ax in fig.axes:

@@ -1,4 +1,4 @@
-"""Pictures of radar echoes, of wave heights against the truth, and of a pass of the satellite."""
+"""Plots of radar echoes, wave heights and a satellite's pass."""
 
 import itertools
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ LAND = ("still water, ice", "several peaks", "several surfaces", "a slope")  # t
 
 
 def echoes(sea: Echoes, land: Echoes, path: Path) -> None:
-    """Four echoes of the sea, by rising waves, above four of land."""
+    """Four echoes of the sea, with rising waves, above four of land."""
     about = "Power received by the satellite; the higher the waves, the flatter the leading edge"
     fig = new_figure("What comes back from the sea and from land", about, 12.5, 6.6)
     axes = fig.subplots(2, 4, sharex=True)
@@ -29,7 +29,10 @@ def echoes(sea: Echoes, land: Echoes, path: Path) -> None:
 
 
 def heights(estimates: Mapping[str, np.ndarray], truth: np.ndarray, path: Path) -> None:
-    """Estimated against true wave height, as the mean and the spread per metre, and the error of each way by height."""
+    """Estimated against true wave height, and the error of each method.
+
+    The estimates are shown by their mean and spread per metre.
+    """
     about = "Points and bars: mean and standard deviation of the echoes within one metre of true wave height"
     fig = new_figure("Wave height: estimated and true", about, 12, 5.6)
     left, right = fig.subplots(1, 2)
@@ -57,7 +60,7 @@ def heights(estimates: Mapping[str, np.ndarray], truth: np.ndarray, path: Path) 
 
 
 def along_pass(truth: np.ndarray, alone: np.ndarray, tracked: np.ndarray, path: Path) -> None:
-    """The wave height along one pass (T,), in m: true, of each echo alone, and tracked."""
+    """Wave heights along one pass (T,), in m: true, of single echoes, and tracked."""
 
     def error(swh: np.ndarray) -> str:
         return f"{np.sqrt(((swh - truth) ** 2).mean()):.2f} m"

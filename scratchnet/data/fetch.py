@@ -23,8 +23,7 @@ from scratchnet.files.folders import cache_folder
 FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "wheat-seeds", "iris", "flights")
 CONNECT_SECONDS = 5.0  # so that an unreachable network is noticed soon
 STALL_SECONDS = 20.0  # a server that is silent for this long is given up
-# A server that is slower than this many bytes per second after a grace period is given
-# up.
+# After a grace period, a server that is slower than this is given up.
 GRACE_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 10_000
 LOCK_SECONDS = 3600.0  # to wait for another process that downloads the same files
 REDIRECTS = 5

@@ -41,7 +41,7 @@ def cache(server, tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     monkeypatch.setattr(fetch, "STALL_SECONDS", 0.4)
     monkeypatch.setattr(fetch, "GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(fetch, "SLOWEST", 10**9)
+    monkeypatch.setattr(fetch, "MIN_BYTES_PER_SECOND", 10**9)
     server.asked.clear()
     return tmp_path / "cache" / "set"
 

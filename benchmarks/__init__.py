@@ -1,1 +1,4 @@
-"""Benchmarks: one file per question. They need the repository, and rivals where installed; see README.md."""
+"""Benchmarks: one file per question; see README.md.
+
+They need the repository, and the rivals that are to take part.
+"""

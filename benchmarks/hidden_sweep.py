@@ -1,9 +1,10 @@
-"""When does a GPU pay off? Time of the MNIST network 784-H-10 against the size H of its hidden layer, and the batch.
+"""When does a GPU pay off? It depends on the hidden size and the batch.
 
     python benchmarks/hidden_sweep.py --device all
 
-The study: sigmoid, no biases, summed squared error, SGD 0.1, batch 1, 5 epochs of 60,000. Times are sampled and
-extrapolated to the 5 epochs, unless `--full` trains them.
+The MNIST network 784-H-10 is timed against the size H of its hidden layer: sigmoid, no
+biases, summed squared error, SGD 0.1, batch 1, 5 epochs of 60,000. Times are sampled
+and extrapolated to the 5 epochs, unless `--full` trains them.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run directly
 
 from benchmarks import timing
 from benchmarks.timing import Limits, Spread
@@ -25,7 +26,8 @@ from scratchnet.errors import DeviceError, SettingError
 EXAMPLES = 5 * 60_000
 ROUNDS = 41
 
-# Seconds for the 5 epochs as published, by H: a cloud machine with 2 virtual cores and a K80; and a laptop of 2015.
+# Seconds for the 5 epochs as published, by H: on a cloud machine with 2 virtual cores
+# and a K80, and on a laptop of 2015.
 PUBLISHED: dict[str, dict[int, float]] = {
     "published: CPU, 2 vCPU": {200: 463, 1000: 803, 2000: 1174, 5000: 3390},
     "published: GPU, K80": {200: 362, 1000: 356, 2000: 366, 5000: 518},
@@ -33,7 +35,7 @@ PUBLISHED: dict[str, dict[int, float]] = {
     "published: laptop 2015, PyTorch": {200: 841},
 }
 
-OURS = "scratchnet numpy", "scratchnet cupy"  # the pair whose crossing is told first
+OURS = "scratchnet numpy", "scratchnet cupy"  # the pair whose crossover is reported first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,13 @@ class Options:
     """Time against the size of the hidden layer, on CPU and GPU."""
 
     device: Literal["cpu", "cuda", "all"] = "all"
-    """cuda needs a GPU; all runs what there is"""
+    """cuda needs a GPU; all uses whatever there is"""
     engines: tuple[str, ...] = ()
-    """names as in the table, in quotes; none means all of the device"""
+    """names as in the table, in quotes; by default all that the device has"""
     hidden: tuple[int, ...] = (200, 1000, 2000, 5000)
     """sizes of the hidden layer"""
     batch_size: tuple[int, ...] = (1,)
-    """examples per step, for instance 1 32 128 1024"""
+    """examples per step, such as 1 32 128 1024"""
     steps: int = 0
     """steps to time per point; 0 takes as many as fit into half a second"""
     full: bool = False
@@ -68,7 +70,7 @@ class Point:
     hidden: int
     batch: int
     step: Spread  # seconds
-    floor: float  # seconds per step that the device needs at least
+    floor: float  # seconds per step that the device needs at the least
 
     @property
     def study(self) -> float:
@@ -77,16 +79,22 @@ class Point:
 
 
 def work_of(hidden: int, batch: int) -> tuple[float, float]:
-    """(bytes moved, operations) of a step at least: every weight read and written once; the products."""
+    """(bytes moved, operations) that a step needs at least.
+
+    Every weight is read and written once, and the products have to be computed.
+    """
     weights = (784 + 10) * hidden
     return 2.0 * 4 * weights, 2.0 * batch * (2 * weights + 10 * hidden)
 
 
-# ------------------------------------------------------------------------------------------ measuring, in a child
+# ------------------------------------------------------- measuring, in a child process
 
 
 def worker(options: dict[str, Any]) -> dict[str, Any]:
-    """All engines and points with one number of threads; runs in a process of its own, kept to that many cores."""
+    """Measure all engines and points with one number of threads.
+
+    This runs in a process of its own, limited to that many cores.
+    """
     timing.use_cores(options["threads"])
     from benchmarks.engines import ENGINES, Missing, build
     from benchmarks.workloads import book
@@ -117,7 +125,10 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
-    """What finds out what the device can do with weights of this size; a GPU's is found with CuPy or not at all."""
+    """Runs that measure the limits of a device for weights of this size.
+
+    A GPU's limits are measured with CuPy or not at all.
+    """
     size = 4 * 784 * hidden
     if device == "cpu":
         import numpy
@@ -132,11 +143,14 @@ def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
     return timing.limit_runs(cupy, size, cupy.cuda.get_current_stream().synchronize)
 
 
-# ------------------------------------------------------------------------------------------ telling
+# ------------------------------------------------------------------------- reporting
 
 
 def crossover(sizes: Sequence[int], cpu: Sequence[float], gpu: Sequence[float], what: str) -> str:
-    """From which size on the GPU is the faster, in words; between two measured sizes, interpolated on log axes."""
+    """From which size on the GPU is faster, in words.
+
+    Between two measured sizes the value is interpolated on log axes.
+    """
     faster = [g < c for c, g in zip(cpu, gpu, strict=True)]
     if not faster[-1]:
         return f"the GPU does not pay off up to {what} = {sizes[-1]}"
@@ -152,7 +166,10 @@ def crossover(sizes: Sequence[int], cpu: Sequence[float], gpu: Sequence[float], 
 
 
 def words(points: list[Point]) -> list[str]:
-    """The crossovers, by hidden size for each batch and by batch for each hidden size: ours, and PyTorch's."""
+    """The crossovers of scratchnet and of PyTorch.
+
+    They are given by hidden size for each batch, and by batch for each hidden size.
+    """
     text = []
     for cpu, gpu in (OURS, ("scratchnet compiled", OURS[1]), ("PyTorch eager", "PyTorch eager cuda")):
         for axis, other in (("hidden", "batch"), ("batch", "hidden")):
@@ -173,7 +190,10 @@ def words(points: list[Point]) -> list[str]:
 
 
 def rows_of(points: list[Point], batch: int) -> dict[str, dict[int, Point]]:
-    """{row label: {H: point}} for one batch size; engines on the GPU have one row, whatever the CPU's threads."""
+    """{row label: {H: point}} for one batch size.
+
+    An engine on the GPU has one row, whatever the number of CPU threads.
+    """
     rows: dict[str, dict[int, Point]] = {}
     for p in points:
         if p.batch == batch:
@@ -187,7 +207,7 @@ def print_tables(points: list[Point], full: bool) -> None:
     from rich.table import Table
 
     sizes = sorted({p.hidden for p in points})
-    console = Console(width=36 + 28 * len(sizes))  # a table is read whole, even in a narrow terminal
+    console = Console(width=36 + 28 * len(sizes))  # so that a table stays whole even in a narrow terminal
     how = "measured" if full else "extrapolated from sampled steps"
     for batch in sorted({p.batch for p in points}):
         table = Table(title=f"784-H-10, batch {batch}: seconds for 5 epochs ({how}), µs per step, share of the floor")
@@ -210,7 +230,7 @@ def cell(p: Point | None) -> str:
 
 
 def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
-    """Seconds for 5 epochs against H, one picture per batch size side by side, log axes."""
+    """Plot the seconds for 5 epochs against H: one panel per batch size, log axes."""
     from scratchnet.plots.style import COLOURS, GREY, INK, new_figure, save, style
 
     batches = sorted({p.batch for p in points})
@@ -254,7 +274,7 @@ def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
 
 
 def mark_crossing(ax: Any, cpu: dict[int, Point], gpu: dict[int, Point], colour: str) -> None:
-    """A line where our GPU row becomes faster than our CPU row."""
+    """Draw a line where our GPU row becomes faster than our CPU row."""
     said = crossover(sizes := sorted(cpu.keys() & gpu.keys()), *([r[s].study for s in sizes] for r in (cpu, gpu)), "H")
     if "about" in said:
         at = float(said.split("= ")[1].split()[0])
@@ -262,7 +282,7 @@ def mark_crossing(ax: Any, cpu: dict[int, Point], gpu: dict[int, Point], colour:
         ax.annotate(f"GPU faster from H ≈ {at:.0f}", (at, ax.get_ylim()[0]), rotation=90, size=9, color=colour)
 
 
-# ------------------------------------------------------------------------------------------ the command
+# ----------------------------------------------------------------------- the command
 
 
 def main(args: Sequence[str]) -> int:
@@ -306,7 +326,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def report(points: list[Point], missing: dict[str, str], environments: list[dict[str, Any]], options: Options) -> None:
-    """Table, words, JSON and plot."""
+    """Write the table, words, JSON and plot."""
     print_tables(points, options.full)
     said = words(points)
     print("\n".join(said))
@@ -327,7 +347,7 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
 
 
 def need_gpu() -> None:
-    """Raises DeviceError where neither CuPy nor PyTorch can use one."""
+    """Raise DeviceError if neither CuPy nor PyTorch can use a GPU."""
     from scratchnet.backend.devices import cuda_problem
 
     problem = cuda_problem()

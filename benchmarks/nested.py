@@ -1,11 +1,13 @@
-"""How good are wheat and iris when the settings, too, are chosen without the flowers and grains that judge them?
+"""How good are wheat and iris if the settings, too, are chosen without the test fold?
 
     python -m benchmarks.nested wheat iris --seeds 5
 
-Settings that were chosen by cross-validation flatter the cross-validation that chose them. Nested, each outer fold is
-judged by a network whose settings were chosen, out of a grid, by an inner cross-validation on the other folds alone.
+Settings that were chosen by cross-validation flatter the cross-validation that chose
+them. In a nested one, each outer fold is judged by a network whose settings were
+chosen, out of a grid, by an inner cross-validation on the other folds alone.
 
-Source: S. Varma and R. Simon, Bias in error estimation when using cross-validation for model selection (2006).
+Source: S. Varma and R. Simon, Bias in error estimation when using cross-validation for
+model selection (2006).
 """
 
 import argparse
@@ -29,7 +31,8 @@ from scratchnet.runs.search import arguments, map_jobs, parse_grid
 from scratchnet.studies import tables
 from scratchnet.studies.small import network
 
-#: What is chosen among, for every preset. `scratch` is a published recipe: only its length is free.
+#: The grid for every preset. `scratch` is a published recipe, so only its length is
+#: free.
 GRIDS = {"default": "hidden=16,32x16 weight-decay=0,0.003 dropout=0,0.2", "scratch": "epochs=50,100,200"}
 
 
@@ -43,14 +46,14 @@ class Job(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The settings that the inner cross-validation chose, and the accuracy on the outer fold."""
+    """The settings chosen by inner cross-validation, and accuracy on the outer fold."""
 
     settings: dict[str, str]
     accuracy: float
 
 
 def judge(job: Job) -> Judged:
-    """Choose on all folds but one, train with the choice, and judge on that one."""
+    """Choose and train on all folds but one, and judge on that one."""
     o, table = job.options, tables.load_table(job.study, job.options)
     fold = stratified_folds(table.labels, o.folds, o.seed)[job.fold]
     rest = np.setdiff1d(np.arange(len(table.labels)), fold)

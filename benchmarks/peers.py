@@ -1,4 +1,4 @@
-"""How fast is readable code? The same networks on the same data in scratchnet and its peers, in one run.
+"""How fast is readable code? The same networks in scratchnet and its peers, in one run.
 
     python benchmarks/peers.py
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run directly
 
 from benchmarks import timing
 from benchmarks.isa import environment
@@ -24,19 +24,19 @@ from benchmarks.timing import Spread
 from scratchnet.cli import known, parse
 
 COMPILED, READABLE, PRODUCTS = "scratchnet compiled", "scratchnet numpy", "products alone"
-OURS = (COMPILED, READABLE)  # what `fit` takes where Numba has something to compile, and the step of NumPy calls
+OURS = (COMPILED, READABLE)  # what `fit` takes if Numba has something to compile, and the step of NumPy calls
 PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit", "JAX scan", "scikit-learn", "textbook NumPy")
-IN_MEMORY = (*OURS, "PyTorch eager")  # whose peak memory is compared
+IN_MEMORY = (*OURS, "PyTorch eager")  # engines whose peak memory is compared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Training steps and predictions of scratchnet against its peers, on the CPU."""
+    """Race scratchnet's training steps and predictions with its peers', on the CPU."""
 
     workloads: tuple[str, ...] = ()
-    """names as in the table, in quotes; none means all"""
+    """names as in the table, in quotes; by default all"""
     engines: tuple[str, ...] = ()
-    """names as in the table, in quotes; none means all"""
+    """names as in the table, in quotes; by default all"""
     threads: tuple[str, ...] = ("1", "all")
     """numbers of CPU threads, one table each"""
     isa: Literal["native", "avx2"] = "native"
@@ -44,7 +44,7 @@ class Options:
     memory: bool = True
     """also measure peak memory, each in a process of its own"""
     out: Path = timing.RESULTS
-    """folder for the JSON, the picture and the table"""
+    """folder for the JSON, the plot and the table"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Row:
     steps: dict[str, Spread]  # seconds per step, by engine; "products alone" are the NumPy step's
     memory: dict[str, dict[str, float]]  # MiB by engine: peak of the process, and its growth over the imports
     missing: dict[str, str]
-    taken: int = 1  # threads that scratchnet's `--threads auto` takes of them
+    taken: int = 1  # threads that scratchnet's `--threads auto` uses, out of these
 
     @property
     def ours(self) -> str:
@@ -132,11 +132,11 @@ def measure(
     return Row(workload, threads, steps, used, missing, ready[next(iter(runs))]["taken"]), reports
 
 
-# ------------------------------------------------------------------------------------------ telling
+# ------------------------------------------------------------------------- reporting
 
 
 def markdown(rows: list[Row], engines: list[str]) -> str:
-    """The table as Markdown: µs per step and, for the others, times scratchnet's."""
+    """The table as Markdown: µs per step, and multiples of scratchnet's."""
     others = [name for name in engines if name in PEERS]
     head = ["workload", "scratchnet µs", "NumPy step", *others, "products", "memory MiB (PyTorch)"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -158,7 +158,7 @@ def micro(step: Spread) -> str:
 
 
 def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
-    """Bars: time of every peer divided by scratchnet's, one group per workload, log axis."""
+    """Bars: every peer's time divided by scratchnet's, by workload, log axis."""
     from scratchnet.plots.style import COLOURS, GREY, INK, new_figure, save, style
 
     others = [READABLE, *(name for name in engines if name in PEERS)]
@@ -201,7 +201,7 @@ def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
     save(fig, path)
 
 
-# ------------------------------------------------------------------------------------------ the command
+# ----------------------------------------------------------------------- the command
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,15 +1,20 @@
-"""How far does data-parallel training scale? A step measured on the ranks at hand, and a model of it for more.
+"""How far does data-parallel training scale? Measurements, and a model beyond.
 
-    mpiexec -bind-to core -n 4 python -m benchmarks.scaling measure     a step and an all-reduce on 1, 2, ... ranks
-    python -m benchmarks.scaling draw                                   fits the model, draws docs/scaling.png
+    mpiexec -bind-to core -n 4 python -m benchmarks.scaling measure
+        a step and an all-reduce on 1, 2, ... ranks
+    python -m benchmarks.scaling draw
+        fits the model and draws docs/scaling.png
 
-Letters: p ranks, n examples in the global batch, B bytes of the gradient, L latency of a message, W bandwidth.
+Letters: p ranks, n examples in the global batch, B bytes of the gradient, L latency of
+a message, W bandwidth.
 
     time of a step   = compute(n/p) + allreduce(B, p)
-    compute(m)       = c₀ + c₁ m                              what every step costs, and what every example costs
-    allreduce(B, p)  = 2 ⌈log₂ p⌉ L + 2 (p − 1)/p · B/W       Rabenseifner's reduce-scatter and all-gather
+    compute(m)       = c₀ + c₁ m                  cost of every step and every example
+    allreduce(B, p)  = 2 ⌈log₂ p⌉ L + 2 (p − 1)/p · B/W
+                       Rabenseifner's reduce-scatter and all-gather
 
-Source: R. Thakur, R. Rabenseifner and W. Gropp, Optimization of collective communication operations in MPICH (2005).
+Source: R. Thakur, R. Rabenseifner and W. Gropp, Optimization of collective
+communication operations in MPICH (2005).
 """
 
 import json
@@ -34,8 +39,8 @@ MEASURED = Path(__file__).parent / "results" / "scaling.json"
 PLOT = Path(__file__).parent.parent / "docs" / "scaling.png"
 SIZES, BATCH = (784, 2000, 2000, 10), 1024
 ROUNDS = 21
-UNDISTURBED = 0.97  # of its core that every rank must have had, for a turn to count,
-CLOCK = 10e-6  # or so few seconds less, which reading the clocks takes
+UNDISTURBED = 0.97  # share of its core that every rank must have had, for a turn to count,
+CLOCK = 10e-6  # or this many seconds less, which reading the clocks takes
 
 
 def mlp(sizes: tuple[int, ...]) -> sn.Sequential:
@@ -45,11 +50,14 @@ def mlp(sizes: tuple[int, ...]) -> sn.Sequential:
     return sn.Sequential(*layers[:-1])
 
 
-# ------------------------------------------------------------------------------------------ the step with overlap
+# -------------------------------------------------------------- the step with overlap
 
 
 class Overlapped(sn.SGD):
-    """SGD whose layers' gradients set out as soon as they are known, while backward goes on with earlier layers."""
+    """SGD that sends each layer's gradient as soon as it is known.
+
+    Meanwhile backward goes on with the earlier layers.
+    """
 
     def __init__(self, net: sn.Sequential, lr: float, ranks: Ranks) -> None:
         super().__init__(net, lr)
@@ -77,13 +85,16 @@ class Overlapped(sn.SGD):
         self.update()
 
 
-# ------------------------------------------------------------------------------------------ measuring
+# ------------------------------------------------------------------------- measuring
 
 BIG = "784-2000-2000-10"
 
 
 def networks() -> dict[str, tuple[Callable[[], sn.Sequential], int, tuple[tuple[int, ...], Callable[..., np.ndarray]]]]:
-    """Networks whose step is measured: how to make one, the global batch, the shape of an example and the targets."""
+    """The networks to measure.
+
+    For each: how to make it, the global batch, the shape of an example and the targets.
+    """
     from scratchnet.studies import cifar10, flights, mnist, waveforms
 
     def labels(rng: np.random.Generator, m: int) -> np.ndarray:
@@ -113,10 +124,11 @@ class Some(Ranks):
 
 
 def measure() -> None:
-    """Interleaved: in every round each number of ranks has its turn while the others wait; medians over the rounds.
+    """Interleaved measurements: medians over rounds.
 
-    A rank that waits for a message asks again and again, so what it did not get of its core, another process had: a
-    turn in which some rank had less than UNDISTURBED of its core does not count.
+    In every round each number of ranks has its turn while the others wait. A rank that
+    waits for a message polls, so whatever it did not get of its core, another process
+    had. A turn in which some rank had less than UNDISTURBED of its core does not count.
     """
     rng = np.random.default_rng(0)
     x, t = rng.random((BATCH, SIZES[0]), np.float32), rng.integers(0, SIZES[-1], BATCH)
@@ -154,14 +166,14 @@ def measure() -> None:
 
 
 def wait(ranks: Ranks) -> None:
-    """A barrier that leaves the core to others: MPI's own waits by asking again and again."""
+    """A barrier that leaves the core to others, unlike MPI's own, which polls."""
     request = ranks.comm.Ibarrier()
     while not request.Test():
         time.sleep(0.001)
 
 
 def one_step(ranks: Ranks, net: sn.Sequential, loss: Any, optimiser: Any, x: Any, t: Any, batch: Any) -> Any:
-    """A function that makes one step of all ranks on the examples `batch` of x and t."""
+    """A function that makes one step of all ranks on `batch` of x and t."""
     steps, losses = shared(ranks)(net, loss, optimiser, x, t, len(batch)), np.zeros(1)
 
     def make() -> None:
@@ -172,7 +184,7 @@ def one_step(ranks: Ranks, net: sn.Sequential, loss: Any, optimiser: Any, x: Any
 
 
 def jobs_of(group: Some, x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """(name, what is timed) for one number of ranks."""
+    """(name, function to time) for one number of ranks."""
     loss = sn.CrossEntropyLoss()
     net = mlp(SIZES)
     optimiser = sn.SGD(net, 0.01)
@@ -184,7 +196,8 @@ def jobs_of(group: Some, x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Ca
     yield "step with overlap", lambda: early.step(other, loss, x[first:last], t[first:last], share)
     mute = mlp(SIZES)
     apart = sn.SGD(mute, 0.01, clip_norm=1e9)  # builds the gradient, as a step of several ranks must
-    # all ranks at once, each its share, and no word between them: what sharing a machine costs
+    # All ranks at once, each with its share, and no communication: the cost of sharing
+    # a machine.
     yield "side by side", lambda: sn.step(mute, loss, apart, x[first:last], t[first:last])
     if group.wanted == 1:
         for name, (make, n, lossy) in networks().items():
@@ -201,7 +214,7 @@ def jobs_of(group: Some, x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Ca
             yield f"allreduce {4 * size}", partial(group.all_reduce, np.ones(size, np.float32))
 
 
-# ------------------------------------------------------------------------------------------ the model
+# ------------------------------------------------------------------------- the model
 
 
 def allreduce(B: float, p: float, L: float, W: float) -> float:
@@ -209,7 +222,10 @@ def allreduce(B: float, p: float, L: float, W: float) -> float:
 
 
 def least_squares(rows: list[tuple[float, float, float]]) -> tuple[float, float]:
-    """(u, v) ≥ 0 of t = u a + v b by least squares of the relative errors, from rows (a, b, t)."""
+    """(u, v) ≥ 0 of t = u a + v b, from rows (a, b, t).
+
+    By least squares of the relative errors.
+    """
     from scipy.optimize import nnls
 
     found, _ = nnls(np.array([(a / t, b / t) for a, b, t in rows]), np.ones(len(rows)))
@@ -232,7 +248,8 @@ def fit_model(seconds: dict[str, float]) -> tuple[dict[str, tuple[float, float]]
     return {name: least_squares(rows) for name, rows in of_network.items()}, L, 1 / per_byte
 
 
-# Networks that nobody measured here: (name, latency in s, bandwidth in bytes/s), from their makers' figures
+# Networks that were not measured here: (name, latency in s, bandwidth in bytes/s), with
+# their makers' figures
 WIRES = [("10 Gbit/s Ethernet", 20e-6, 1.25e9), ("100 Gbit/s InfiniBand", 2e-6, 12.5e9)]
 HUGE = 100_000_000  # parameters
 
@@ -290,7 +307,7 @@ def draw() -> None:
         for k, (name, (_, n, _, _)) in enumerate(nets.items()):
             possible = [p for p in every if p <= n]
             gains = [step(name, 1, latency, bandwidth) / step(name, p, latency, bandwidth) for p in possible]
-            dash = "--" if name.startswith("100") else "-"  # it lies on the one of 784-2000-2000-10
+            dash = "--" if name.startswith("100") else "-"  # it coincides with that of 784-2000-2000-10
             ax.plot(possible, gains, dash, color=COLOURS[k], linewidth=1.6, label=f"{name}, batch {n:,}")
             best = int(np.argmax(gains))
             worth = [p for p, g in zip(possible, gains, strict=True) if g >= p / 2]

@@ -1,12 +1,14 @@
-"""What does each special case of the engine's arithmetic save, on this processor?
+"""What does each special case of the engine's arithmetic save on this processor?
 
     python benchmarks/special_cases.py
 
-Steps with a special case and without it run in turn in one process, on one thread, for every workload of peers.py
-that meets it. A case that costs something on one kind of processor, or saves nothing on any, has to go. A processor
-with AVX-512 can stand for one without:
+For every workload of peers.py that meets a special case, steps with it and without it
+take turns in one process, on one thread. A case that costs something on one kind of
+processor, or saves nothing on any, has to go. A processor with AVX-512 can stand in for
+one without:
 
-    export NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+    export NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX \
+        AVX512_CNL AVX512_ICL AVX512_SPR"
     OPENBLAS_CORETYPE=Haswell python benchmarks/special_cases.py
 """
 
@@ -18,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run directly
 
 from benchmarks import timing
 from benchmarks.timing import Run, Spread
@@ -27,12 +29,12 @@ from scratchnet.cli import guard, parse
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Steps with each special case and without."""
+    """Time steps with each special case and without it."""
 
     cases: tuple[str, ...] = ()
-    """names of special cases, in quotes; none means all"""
+    """names of special cases, in quotes; by default all"""
     rounds: int = 41
-    """turns of each"""
+    """number of turns for each"""
     out: Path = timing.RESULTS
     """folder for the JSON"""
 
@@ -51,7 +53,7 @@ def never(*_: Any) -> bool:
 
 
 def plain_zeros(n: int, dtype: Any, xp: Any) -> Any:
-    """Zeros that begin where NumPy's large arrays do: 16 bytes after a line of the cache."""
+    """Zeros that begin where NumPy's large arrays do: 16 bytes into a cache line."""
     return xp.zeros(n + 4, dtype)[4:]
 
 
@@ -107,7 +109,7 @@ def without(case: Case) -> Iterator[None]:
 
 
 def runs_of(case: Case, workload: str) -> dict[str, Run]:
-    """Steps with the special case and without it, each of a network of its own that was made so."""
+    """Steps with the special case and without it, each of a network of its own."""
     from benchmarks.engines import build
     from benchmarks.workloads import WORKLOADS
 

@@ -1,12 +1,15 @@
-"""Is scratchnet on all cores ever slower than on one, where `--threads auto` chooses how many it uses?
+"""Is scratchnet on all cores ever slower than on one?
 
     python benchmarks/threads.py
 
-For every workload of peers.py two processes run in turn, one kept to one core and one with all of them, and are timed
-on the wall. Whatever disturbs the machine disturbs both, so their ratio stands where their times do not.
+`--threads auto` chooses how many threads it uses. For every workload of peers.py two
+processes take turns, one limited to one core and one with all of them, and their
+wall-clock time is measured. Whatever disturbs the machine disturbs both, so their ratio
+holds where their times do not.
 
-A second table is of calls outside `fit`, where nobody has set a number of threads: of two processes with all cores one
-has no variable set, and the other OPENBLAS_NUM_THREADS=1:
+A second table is about calls outside `fit`, where nobody has set a number of threads.
+Of two processes with all cores, one has no variable set, and the other
+OPENBLAS_NUM_THREADS=1:
 
     python benchmarks/threads.py --outside
 """
@@ -18,32 +21,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run directly
 
 from benchmarks import timing
 from benchmarks.timing import Spread
 from scratchnet.cli import guard, known, parse
 
-ROUNDS, TURN = 41, 0.1  # turns of each process, and seconds of one
+ROUNDS, TURN = 41, 0.1  # turns of each process, and seconds per turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """scratchnet's steps and predictions on one core and on all."""
+    """Time scratchnet's steps and predictions on one core and on all."""
 
     workloads: tuple[str, ...] = ()
-    """names as in peers.py, in quotes; none means all"""
+    """names as in peers.py, in quotes; by default all"""
     outside: bool = False
-    """the table of calls outside `fit` instead"""
+    """make the table of calls outside `fit` instead"""
     rounds: int = ROUNDS
-    """turns of each process"""
+    """number of turns of each process"""
     out: Path = timing.RESULTS
     """folder for the JSON"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds per step of one workload, and how many threads were taken of all."""
+    """Seconds per step of one workload, and the number of threads used out of all."""
 
     workload: str
     one: Spread
@@ -54,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outside:
-    """Seconds of one call outside `fit`."""
+    """Seconds per call outside `fit`."""
 
     call: str
     place: str
@@ -94,7 +97,10 @@ PLACES = ("script", "thread")
 
 
 def child_outside(call: str, place: str, batch: int, hidden: int) -> None:
-    """Makes calls in the first Python thread, or in another one, with the threads that the environment leaves."""
+    """Make calls in the first Python thread, or in another one.
+
+    They use the threads that the environment allows.
+    """
     import numpy as np
 
     import scratchnet as sn
@@ -131,7 +137,7 @@ def measure_outside(call: str, place: str, batch: int, hidden: int, rounds: int)
 
 
 def in_turn(processes: list[Process], rounds: int) -> tuple[Spread, Spread, Spread]:
-    """Seconds per step of the first, of the second, and second / first, turn by turn."""
+    """Seconds per step of both, and second / first, turn by turn."""
     for _ in range(2):  # compilation, first touch of memory, clock
         steps = max(1, round(TURN / min(process(3) for process in processes)))
     turns = [[process(steps) for process in processes] for _ in range(rounds)]

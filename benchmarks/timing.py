@@ -1,4 +1,7 @@
-"""How a time is taken: candidates in turn (A B A B), warm-up left out, medians and spread; and the surroundings."""
+"""How times are taken: in turn (A B A B), without warm-up, medians and spread.
+
+And the surroundings in which they were taken.
+"""
 
 import json
 import os
@@ -17,7 +20,7 @@ from scratchnet.cli import guard
 from scratchnet.errors import SettingError
 
 RESULTS = Path(__file__).parent / "results"
-PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how many times longer a turn is
+PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how much longer a turn is
 
 #: Does so many steps and waits until they are done; one in another process returns the seconds that a step took there
 Run = Callable[[int], float | None]
@@ -46,12 +49,17 @@ def interleave(
     threads: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Spread]:
-    """Time all runs in turn, `rounds` times; each turn does as many steps as fit into `slice_seconds`.
+    """Time all runs in turn, `rounds` times.
 
-    Whatever disturbs the machine disturbs them all alike, so their ratios stand where their times do not. The first
-    calls (compilation, first touch of memory, clock) are left out. After `enough` seconds seven rounds will do. Runs
-    named in `steps` do that many in all. With several threads there is a pause before each turn, in which those of the
-    engine before fall asleep: OpenBLAS's look out for more work for 150 ms. For `clock` see `clock_for`.
+    In each turn a run does as many steps as fit into `slice_seconds`. Whatever disturbs
+    the machine disturbs all runs alike, so their ratios hold where their times do not.
+    The first calls (compilation, first touch of memory, clock) are left out. After
+    `enough` seconds, seven rounds will do. Runs named in `steps` do that many steps in
+    all.
+
+    With several threads there is a pause before each turn, in which the threads of the
+    previous engine fall asleep: OpenBLAS's look for more work for 150 ms. For `clock`
+    see `clock_for`.
     """
 
     def taken(run: Run, n: int) -> float:
@@ -79,20 +87,22 @@ def interleave(
 
 
 def clock_for(threads: int, device: str = "cpu") -> Callable[[], float]:
-    """The processor time of all threads where one core does all the work, so that its other users are not counted.
+    """The clock to time with.
 
-    With several cores, or a GPU, the time on the wall.
+    If one core does all the work, it is the processor time of all threads, so that
+    other users of the core are not counted. With several cores or a GPU it is
+    wall-clock time.
     """
     return time.process_time if threads == 1 and device == "cpu" else time.perf_counter
 
 
-# ------------------------------------------------------------------------------------------ surroundings
+# -------------------------------------------------------------------- surroundings
 
 
 def use_cores(threads: int) -> None:
-    """Keep this process, and every library it will load, to so many cores: those with least to do.
+    """Limit this process, and every library it will load, to this many cores.
 
-    Call it before importing any of them.
+    It takes the least busy cores. Call it before importing any library.
     """
     keep_to(idle_cores(threads), threads)
 
@@ -115,7 +125,7 @@ def keep_to(chosen: Sequence[int], threads: int) -> None:
 
 
 def _idle_time(seconds: float = 0.5) -> dict[int, int]:
-    """How long each core did nothing while we looked, in ticks of the system's clock."""
+    """How long each core was idle while we watched, in ticks of the system's clock."""
 
     def ticks() -> dict[int, int]:
         lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
@@ -131,7 +141,10 @@ def cores() -> int:
 
 
 def thread_count(text: str) -> int:
-    """A number of threads for the option `all` or a number; raises SettingError."""
+    """The number of threads for an option that is `all` or a number.
+
+    Raises SettingError.
+    """
     if text == "all":
         return cores()
     if not text.isdigit() or not 1 <= int(text) <= cores():
@@ -186,7 +199,7 @@ def serve(run: Run, ready: str, clock: Callable[[], float] = time.perf_counter) 
 
 
 def command(main: Callable[[Sequence[str]], int], worker: Callable[[dict[str, Any]], Any]) -> None:
-    """What a benchmark does when it is run: `main`, or as the child of `in_child` its `worker`."""
+    """Run a benchmark: its `main` or, as the child of `in_child`, its `worker`."""
     if sys.argv[1:2] == ["--worker"]:
         options = json.loads(sys.argv[2])
         write_json(Path(options["answer"]), worker(options))
@@ -214,7 +227,7 @@ def file_name(device: str) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What a time depends on: processor, threads, BLAS libraries, versions, load, date."""
+    """What a time depends on: processor, threads, libraries, versions, load, date."""
     from importlib import metadata
 
     from threadpoolctl import threadpool_info
@@ -244,7 +257,7 @@ def load() -> float | None:
 
 
 def peak_memory() -> tuple[float, float]:
-    """(most memory this process ever had, memory it has now) in MiB."""
+    """(peak memory of this process, its memory now) in MiB."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         kib = {line.split(":")[0]: float(line.split()[1]) for line in lines if line.startswith(("VmHWM", "VmRSS"))}
@@ -266,7 +279,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------------ limits of the machine
+# ------------------------------------------------------------- limits of the machine
 
 
 def each(call: Callable[[], object], finish: Callable[[], object] = lambda: None) -> Run:
@@ -282,7 +295,10 @@ def each(call: Callable[[], object], finish: Callable[[], object] = lambda: None
 
 @dataclass(frozen=True)
 class Limits:
-    """What a device can do at best: bytes and operations per second, and seconds to start one operation."""
+    """The limits of a device.
+
+    Bytes and operations per second, and seconds to start one operation.
+    """
 
     bandwidth: float
     flops: float
@@ -290,12 +306,15 @@ class Limits:
 
     @classmethod
     def of(cls, spread: Mapping[str, Spread], size: int) -> "Limits":
-        """From the times of `limit_runs`, taken in turn with the engines, so that all met the same machine."""
+        """From the times of `limit_runs`.
+
+        They were taken in turn with the engines, so that all met the same machine.
+        """
         moved, operations = 2 * size, 2 * SIDE**3
         return cls(moved / spread["scale"].median, operations / spread["product"].median, spread["tiny"].median)
 
     def floor(self, moved: float, operations: float) -> float:
-        """Seconds that moving so many bytes or doing so many operations takes at least."""
+        """Seconds that this many bytes or operations take at least."""
         return max(moved / self.bandwidth, operations / self.flops)
 
 
@@ -303,9 +322,11 @@ SIDE = 768  # of the square product
 
 
 def limit_runs(xp: Any, size: int, finish: Callable[[], object] = lambda: None) -> dict[str, Run]:
-    """On NumPy or CuPy: a vector of `size` bytes read and written over and over, a large product, a tiny addition.
+    """Runs that show the limits of NumPy or CuPy.
 
-    A vector that fits into a cache is measured in that cache, as weights of that size would be.
+    A vector of `size` bytes is read and written over and over, a large product and a
+    tiny addition are computed. A vector that fits into a cache is measured in that
+    cache, as weights of that size would be.
     """
     x, tiny = xp.ones(size // 4, "float32"), xp.zeros(1, "float32")
     A, out = xp.ones((SIDE, SIDE), "float32"), xp.empty((SIDE, SIDE), "float32")

@@ -1,7 +1,9 @@
-"""What is timed: networks of the literature with their optimiser and batch, told once for all engines.
+"""What is timed: networks of the literature with their optimiser and batch.
 
-A network is a list of this engine's layer objects, which are plain specifications; every other engine translates
-them. Inputs are seeded random numbers in the shapes of the data set: a time does not depend on what is learnt.
+They are described once for all engines. A network is a list of this engine's layer
+objects, which are plain specifications; every other engine translates them. Inputs are
+seeded random numbers in the shapes of the data sets, because a time does not depend on
+what is learnt.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +21,10 @@ BATCHES = 8  # different batches that a run goes through in turn
 
 @dataclass(frozen=True)
 class Workload:
-    """One row of a benchmark: network, loss, optimiser and batch. With `optimiser` None it is inference."""
+    """One row of a benchmark: network, loss, optimiser and batch.
+
+    If `optimiser` is None, the row is about inference.
+    """
 
     name: str
     layers: Callable[[], Sequence[Layer]]
@@ -29,11 +34,15 @@ class Workload:
     lr: float = 0.1
     momentum: float = 0.0
     batch: int = 1
-    sparse: bool = False  # inputs are counts of words, 15 of them in an example
+    sparse: bool = False  # inputs are word counts, 15 per example
     seed: int = 0
 
     def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Float32 inputs (N, ...) and targets: labels (N,) for the classifiers' losses, else values (N, K)."""
+        """Float32 inputs (N, ...) and targets.
+
+        Targets are labels (N,) for the classifiers' losses, and values (N, K)
+        otherwise.
+        """
         rng = np.random.default_rng(self.seed)
         classes = self.outputs()
         count = 1 if self.optimiser is None else BATCHES
@@ -52,13 +61,16 @@ class Workload:
         return shape[-1]
 
     def products(self) -> list[tuple[int, int, int, int]]:
-        """(out, in, columns, times) of the forward product of every weight; a recurrent one is made at every time."""
+        """(out, in, columns, times) of the forward product of every weight.
+
+        A recurrent weight has a product at every time step.
+        """
         found, shape = [], self.shape
         for layer in self.layers():
             after = layer.output_shape(shape)
             for p in layer.params():
                 columns, times = self.batch, 1
-                if len(p.shape) == 4:  # a convolution: every place of the output is a column
+                if len(p.shape) == 4:  # a convolution: each position of the output is a column
                     columns *= prod(after[1:])
                 elif "_hh_" in p.name:
                     times = shape[0]
@@ -71,7 +83,10 @@ class Workload:
 
 
 def book(hidden: int, batch: int = 1) -> Workload:
-    """784-H-10, sigmoid, no biases, summed squared error, SGD 0.1: the network of the published timing studies."""
+    """784-H-10, sigmoid, no biases, summed squared error, SGD 0.1.
+
+    This is the network of the published timing studies.
+    """
     return Workload(
         f"book {hidden}" + (f" batch {batch}" if batch > 1 else ""),
         lambda: (sn.Linear(784, hidden, bias=False), sn.Sigmoid(), sn.Linear(hidden, 10, bias=False), sn.Sigmoid()),

@@ -1,4 +1,4 @@
-"""The proof: the same networks in PyTorch, and every value, δ, gradient and training step compared.
+"""The proof: every value, δ, gradient and training step, compared with PyTorch's.
 
 Run all of it with `python -m parity`; see README.md in this folder.
 """

@@ -1,4 +1,7 @@
-"""`python -m parity`: the proof, as a table. Exit code 1 if anything exceeds its tolerance, 2 for bad usage."""
+"""`python -m parity`: the proof, as a table.
+
+The exit code is 1 if anything exceeds its tolerance, and 2 for bad usage.
+"""
 
 import contextlib
 import dataclasses
@@ -21,22 +24,25 @@ from scratchnet.errors import DeviceError, SettingError
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Compare every network of every study with its twin in PyTorch: values, every δ, every gradient, and training.
+    """Compare every network of every study with its twin in PyTorch.
 
-    Prints one row for each quantity with its worst number and where that is. Exit code 0 if all are within their
-    tolerances, 1 if not. parity/README.md says how to read the table.
+    All values, every δ, every gradient, and training are compared. Prints one row for
+    each quantity with its worst number and where that is. Exit code 0 if all are within
+    their tolerances, 1 if not. parity/README.md says how to read the table.
     """
 
     json: Path | None = None
-    """Write the rows to this file, a list of objects."""
+    """Write the rows to this file, as a list of objects."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where both libraries compute."""
     dtype: Literal["both", "float64", "float32"] = "both"
-    """float64 proves the formulas; float32 compares the rounding errors of the two libraries."""
+    """float64 proves the formulas; float32 compares the rounding errors of both
+    libraries.
+    """
     network: str | None = None
-    """Only networks with this in their name, such as mnist/fcn."""
+    """Only networks whose name contains this text, such as mnist/fcn."""
     steps: int = STEPS
-    """Steps of every training."""
+    """Number of steps in every training."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -46,7 +52,7 @@ def main(args: Sequence[str]) -> int:
     if options.json is not None and not options.json.resolve().parent.is_dir():
         raise SettingError(f"--json {options.json}: there is no folder {options.json.parent}")
     if options.json is not None:
-        try:  # now, and not after all the work
+        try:  # checked now, and not after all the work
             with tempfile.TemporaryFile(dir=options.json.resolve().parent):
                 pass
             with options.json.open("a") if options.json.exists() else contextlib.nullcontext():
@@ -56,7 +62,8 @@ def main(args: Sequence[str]) -> int:
     if resolve_device(options.device) == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError("device 'cuda' cannot be used: this PyTorch finds no GPU; install its CUDA build")
-        # PyTorch rounds the factors of convolutions and recurrent layers to 10 bits unless told not to
+        # Unless told not to, PyTorch rounds the factors of convolutions and recurrent
+        # layers to 10 bits.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     networks = choose(all_networks(), options.network)
     dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
@@ -67,7 +74,8 @@ def main(args: Sequence[str]) -> int:
             found.append(line)
             if sys.stderr.isatty():
                 print(f"\r\033[K{len(found)} rows, {line.network} {line.dtype}", end="", file=sys.stderr, flush=True)
-            elif not said or (line.network, line.dtype) != said[-1]:  # a file is read while it is being written, too
+            # a file, too, may be read while it is being written
+            elif not said or (line.network, line.dtype) != said[-1]:
                 said.append((line.network, line.dtype))
                 print(f"comparing {line.network} {line.dtype}", flush=True)
     if sys.stderr.isatty():
@@ -80,7 +88,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def show(found: list[Line], seconds: float) -> None:
-    """The table, and its verdict in one line."""
+    """Print the table and its verdict in one line."""
     from rich.table import Table
     from rich.text import Text
 

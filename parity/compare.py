@@ -1,8 +1,9 @@
-"""The same batch through a network and its PyTorch twin: every value, every δ, every gradient.
+"""The same batch through a network and its PyTorch twin: every value, δ and gradient.
 
-In float64 the two are compared with each other. In float32 both carry rounding, so each is measured against a third
-network, PyTorch's in float64 from the same weights. The same network with random errors as large as those of float32
-shows how far rounding may lead; see `parity.rounding`.
+In float64 the two are compared with each other. In float32 both round, so each is
+measured against a third network: PyTorch's in float64, from the same weights. The same
+network with random errors as large as those of float32 shows how far rounding may lead;
+see `parity.rounding`.
 """
 
 import copy
@@ -25,20 +26,22 @@ from scratchnet.engine.layers import Layer
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
 
-Key = tuple[str, int | None, str]  # what it is ("delta"), layer and parameter
+Key = tuple[str, int | None, str]  # quantity (such as "delta"), layer and parameter
 Arrays = dict[Key, np.ndarray]
 
 
 def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
-    """Forward and back once in both libraries, layer by layer; changes neither `net` nor the arrays.
+    """Go forward and back once in both libraries, layer by layer.
 
-    x and target are batch first, arrays of either library. Returns the rows "loss"; for every layer "value" (its
-    output) and "delta" (∂C/∂output, from PyTorch by hooks); for every parameter "gradient". Layers act as in
-    training, Dropout with the same neurons dropped on both sides. Raises SettingError for what has no counterpart.
+    Changes neither `net` nor the arrays. x and target are batch first, arrays of either
+    library. Returns the rows "loss"; for every layer "value" (its output) and "delta"
+    (∂C/∂output, from PyTorch by hooks); for every parameter "gradient". Layers act as
+    in training, and Dropout drops the same neurons on both sides. Raises SettingError
+    for anything without a counterpart.
     """
     x, target = np.asarray(as_array(x)), np.asarray(as_array(target))
     watched, learn = Watched(net), Learner(net.seed)
-    net.store.grads.fill(np.nan)  # a gradient that is not written must not pass
+    net.store.grads.fill(np.nan)  # so that a gradient that is not written cannot pass
     value, delta, _, caches = watched.cost(x, target, loss, learn)
     watched.backward(delta, caches, learn)
     ours: Arrays = {("loss", None, ""): to_numpy(value), **watched.seen}
@@ -67,7 +70,10 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
 
 
 class Watched(Sequential):
-    """A network that shares the layers and parameters of another and writes down what passes between its layers."""
+    """A network that shares the layers and parameters of another.
+
+    It records what passes between its layers.
+    """
 
     def __init__(self, net: Sequential) -> None:
         self.__dict__.update(net.__dict__)
@@ -104,7 +110,7 @@ def as_array(x: Any) -> Any:
 
 
 def drop_as_we_did(twin: nn.Sequential, masks: list[np.ndarray | None], like: torch.Tensor) -> None:
-    """Make PyTorch drop the neurons that we dropped."""
+    """Make PyTorch drop the same neurons as we did."""
     for module, mask in zip(twin, masks, strict=True):
         if isinstance(module, Dropout):
             module.mask = None if mask is None else to_tensor(mask, like, str(like.device))
@@ -136,7 +142,8 @@ def _torch_pass(twin: nn.Sequential, masks: list[np.ndarray | None], x: Any, tar
     for i, module in enumerate(twin):
         hooks.append(module.register_forward_hook(watch(i)))
     a = to_tensor(x, like, str(like.device)).to(like.dtype).requires_grad_()
-    # Flatten and a Dropout that drops nothing return their input itself: a view makes each output a tensor of its own
+    # Flatten, and a Dropout that drops nothing, return their input itself; a view makes
+    # each output a tensor of its own.
     y = a
     for module in twin:
         y = module(y.view_as(y))
@@ -153,7 +160,10 @@ def _torch_pass(twin: nn.Sequential, masks: list[np.ndarray | None], x: Any, tar
 
 
 def _noise(theirs: Arrays, key: Key) -> float:
-    """Below this norm a gradient is rounding: 100 ε times that of the largest gradient of the network."""
+    """The norm below which a gradient is mere rounding.
+
+    It is 100 ε times the norm of the network's largest gradient.
+    """
     if key[0] != "gradient":
         return 0.0
     eps = float(np.finfo(theirs[key].dtype).eps)
@@ -162,9 +172,10 @@ def _noise(theirs: Arrays, key: Key) -> float:
 
 def row_of(net: Sequential, key: Key, ours: Any, theirs: Any, references: list[Any], shape: tuple[int, ...],
            float64_tolerance: float, noise: float = 0.0, number: int | None = None) -> Row:  # fmt: skip
-    """Our array against PyTorch's, or in float32 both against `references`: the exact array, and it moved by rounding.
+    """Compare our array with PyTorch's, or in float32 both with `references`.
 
-    `shape` is that of x, batch first.
+    These are the exact array, and the same one moved by rounding. `shape` is that of x,
+    batch first.
     """
     what, i, parameter = key
     d = difference(ours, theirs, noise)

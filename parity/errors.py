@@ -1,4 +1,4 @@
-"""How far two arrays are apart, in numbers that can be judged."""
+"""How far apart two arrays are, in numbers that can be judged."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Difference:
-    """The distance of a from b, NaN and infinities in the same places counting as equal.
+    """The distance of a from b; NaN and infinities in the same places count as equal.
 
-    * `absolute`      max |a − b|
-    * `relative`      max |a − b| / |b| over the elements; large and harmless where an element of b is nearly 0
-    * `norm_relative` ‖a − b‖ / ‖b‖, the number that is judged: rounding keeps it near the machine epsilon
-    * `index`         where |a − b| is largest, with `ours` = a and `theirs` = b there
+    * `absolute`: max |a − b|
+    * `relative`: max |a − b| / |b| over the elements; large but harmless where an
+      element of b is nearly 0
+    * `norm_relative`: ‖a − b‖ / ‖b‖, the number that is judged: rounding keeps it near
+      the machine epsilon
+    * `index`: where |a − b| is largest, with `ours` = a and `theirs` = b there
     """
 
     absolute: float
@@ -27,8 +29,9 @@ class Difference:
 def difference(a: Any, b: Any, noise: float = 0.0) -> Difference:
     """The distance of a from b. Raises ValueError for different shapes.
 
-    `noise` is the size that ‖b‖ must exceed to be more than rounding: below it, the distance is divided by 1 and
-    not by ‖b‖. (The gradient of a bias in front of a batch normalisation is exactly 0, and computed as 1e-18.)
+    `noise` is the size that ‖b‖ must exceed to be more than rounding. Below it, the
+    distance is divided by 1 and not by ‖b‖. (The gradient of a bias in front of a batch
+    normalisation, for example, is exactly 0, and is computed as 1e-18.)
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:

@@ -19,7 +19,10 @@ _TWINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def loss_twin(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
-    """PyTorch's function of (output, target) for a loss of scratchnet. Raises SettingError if there is none."""
+    """PyTorch's function of (output, target) for one of our losses.
+
+    Raises SettingError if there is none.
+    """
     if isinstance(loss, MSELoss):
         return lambda y, t: F.mse_loss(y, t, reduction=loss.reduction)
     if type(loss).__name__ not in _TWINS:
@@ -28,5 +31,5 @@ def loss_twin(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     if isinstance(loss, ClassLoss) and loss.classes == "last":
         return lambda y, t: twin(
             y.movedim(-1, 1).contiguous(), t
-        )  # (N, T, K) → (N, K, T), where PyTorch has the classes
+        )  # (N, T, K) → (N, K, T): PyTorch has the classes on axis 1
     return twin

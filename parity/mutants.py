@@ -1,9 +1,10 @@
-"""`python -m parity.mutants`: plant faults in the engine, one at a time, and see that the checks find each of them.
+"""`python -m parity.mutants`: plant faults in the engine, which the checks must find.
 
-A fault is one change in the syntax tree of one function. In what goes back and in the updates: a sign, an operator, an
-axis, operands swapped, a transpose or a statement dropped. In what goes forward: the cache of the call before, a copy
-that is none, one buffer for several layers. It is compiled and put in place of the function's code in a process of its
-own.
+They are planted one at a time. A fault is one change in the syntax tree of one
+function. In backward functions and updates it is a sign, an operator, an axis, swapped
+operands, or a transpose or statement that is dropped. In forward functions it is the
+cache of the previous call, a copy that is not made, or one buffer for several layers.
+The changed function is compiled and replaces the original in a process of its own.
 """
 
 import ast
@@ -45,8 +46,8 @@ MODULES = {  # module → names of the functions to plant faults in
     "layers.lstm": ("cell_back",), "layers.gru": ("cell_back", "tell"),
     "kernels.lstm": ("walk_back",), "kernels.gru": ("walk_back",),
 }  # fmt: skip
-FORWARD = ("forward", "run", "walk", "cell", "joined")  # in layers and walks, for faults of what is kept for backward
-EQUIVALENT = {  # what a fault says → why it is none
+FORWARD = ("forward", "run", "walk", "cell", "joined")  # in layers and walks, for faults in what is kept for backward
+EQUIVALENT = {  # what a change says → why it is not a fault
     "at_once >= places[0]": "all rows at once or some at a time: the same numbers, in more or less memory",
     "min(": "the smaller of two does not depend on their order",
     "buffer(self, f'W{k}'": "the joined weights of a layer are used up before the next layer's are written",
@@ -55,11 +56,13 @@ EQUIVALENT = {  # what a fault says → why it is none
     "row_dot(": "the sum of products of two rows commutes",
     "self.steps % 100": "what is too small to change a weight is then dropped more often",
 }
-TIMEOUT = 20  # seconds of processor time, several times what the checks of a module take; a busy machine does not count
+# Seconds of processor time, which a busy machine does not use up: several times what
+# the checks of a module take.
+TIMEOUT = 20
 
 
 def functions(module: str) -> Iterator[FunctionType]:
-    """The functions of a module of the engine to plant faults in; of equations, all."""
+    """The functions of an engine module to plant faults in; of equations, all."""
     names, found = MODULES[module], importlib.import_module(f"scratchnet.engine.{module}")
     if module.startswith(("layers.", "kernels.")):
         names += FORWARD
@@ -76,7 +79,7 @@ def functions(module: str) -> Iterator[FunctionType]:
 
 
 def mutants(f: FunctionType) -> Iterator[tuple[str, ast.Module]]:
-    """Every single fault in a function, with what it does."""
+    """Every single fault in a function, with a description."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
     tree.body[0].decorator_list = []  # type: ignore[attr-defined]
     forward = f.__name__ in FORWARD and f.__module__.startswith(
@@ -95,11 +98,11 @@ def mutants(f: FunctionType) -> Iterator[tuple[str, ast.Module]]:
 
 
 def _change(node: ast.AST, j: int) -> bool:
-    """Make the j-th fault of this node in place; False if there is none."""
+    """Make the j-th fault of this node in place; False if there is no such fault."""
     if isinstance(node, ast.BinOp) and type(node.op) in SWAPS and j < 2:
         if j == 0:
             node.op = SWAPS[type(node.op)]()
-        else:  # the second term dropped
+        else:  # drop the second term
             node.op, node.right = ast.Mult(), ast.Constant(1)
         return True
     if isinstance(node, ast.AugAssign) and type(node.op) in SWAPS and j < 2:
@@ -130,7 +133,7 @@ def _change(node: ast.AST, j: int) -> bool:
 
 
 def _keep_wrongly(node: ast.AST, j: int) -> bool:
-    """The same for a fault of what a function keeps for backward."""
+    """The same for a fault in what a function keeps for backward."""
     if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and j == 0:
         *_, cache = node.value.elts
         if isinstance(cache, ast.Constant):
@@ -142,7 +145,7 @@ def _keep_wrongly(node: ast.AST, j: int) -> bool:
         return True
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "buffer" and j == 0:
         for name in node.args:
-            if isinstance(name, ast.JoinedStr):  # of a buffer: without its number
+            if isinstance(name, ast.JoinedStr):  # the name of a buffer: leave out its number
                 name.values = [v for v in name.values if isinstance(v, ast.Constant)]
                 return True
     return False
@@ -152,7 +155,10 @@ STALE = "the_cache_of_the_call_before"
 
 
 def stale() -> Callable[[Any], Any]:
-    """A function that returns what it was given the time before, if that had the same shapes, and else the same."""
+    """A function that returns its previous argument if that had the same shapes.
+
+    Otherwise it returns its present one.
+    """
     before: list[Any] = []
 
     def shapes(cache: Any) -> Any:
@@ -182,9 +188,10 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         return [test_optim.test_first_steps_by_hand, *steps, ends]
     from scratchnet.engine import layers
 
-    # whose windows they are; and whose walk is tuned in kernels
+    # layers that use its windows, and layers whose walk is tuned in kernels
     home = "layers.conv" if module == "layers.window" else module.replace("kernels.", "layers.")
-    # a layer of the module itself, and those that inherit from it; of equations and learner, every layer
+    # layers of the module itself and those that inherit from them; for equations and
+    # learner, every layer
     ours = [s for s in SPACES if not home.startswith("layers.")
             or any(c.__module__ == f"scratchnet.engine.{home}" for c in getattr(layers, s.layer).__mro__)]  # fmt: skip
     cases = [case for space in ours for case in space.sample(8 if home.startswith("layers.") else 2)]
@@ -228,7 +235,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
 
 
 def walk_as_the_layers_say() -> None:
-    """No check, but for those after it the tuned walks are out of the way."""
+    """Checks nothing, but switches off the tuned walks for the checks that follow."""
     for kind in (LSTM, GRU):
         hand_in(kind, kind)
 
@@ -238,7 +245,7 @@ def at_once(check: Callable[[Any], None], case: Any) -> None:
 
 
 def in_parts(check: Callable[[Any], None], case: Any) -> None:
-    """The check with so little memory for a convolution that it goes row by row."""
+    """The check with so little memory for convolutions that they go row by row."""
     from scratchnet.engine.layers import conv
 
     limits = conv.LIMIT, conv.LIMIT_AT_INFERENCE
@@ -250,7 +257,7 @@ def in_parts(check: Callable[[Any], None], case: Any) -> None:
 
 
 def pads_rows_alone() -> None:
-    """Padding above and below only, in a buffer that was used before, is zeros."""
+    """Padding above and below only, in a buffer that was used before, must be zeros."""
     import torch
 
     from scratchnet.engine.layers import Conv2d, Sequential
@@ -269,14 +276,17 @@ def pads_rows_alone() -> None:
 
 
 def plant(f: FunctionType, tree: ast.Module | None, run: Sequence[Callable[[], None]]) -> int:
-    """Start the checks with this fault, or none, in a process of its own; its number. It exits with 0 if all pass."""
+    """Start the checks with this fault (its number) or with none, in their own process.
+
+    The process exits with 0 if all checks pass.
+    """
     pid = os.fork()
     if pid == 0:
         import torch
 
-        torch.set_num_threads(1)  # the parent's threads are not here, and OpenMP would wait for them
+        torch.set_num_threads(1)  # the parent's threads do not exist here, and OpenMP would wait for them
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a test runner may have another idea of it
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a test runner may have set another handler
         signal.alarm(0)
         signal.setitimer(signal.ITIMER_PROF, TIMEOUT)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -304,7 +314,7 @@ def killed(f: FunctionType, tree: ast.Module, run: Sequence[Callable[[], None]])
 
 
 def equivalent(what: str) -> str:
-    """Why a change is no fault; "" if it is one."""
+    """Why a change is not a fault; "" if it is one."""
     before, _, after = what.partition(": ")[2].partition("  →  ")
     if before.startswith("self.steps % 100"):
         return EQUIVALENT["self.steps % 100"]
@@ -321,12 +331,15 @@ def equivalent(what: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Plant faults in the engine, one at a time, and see that the checks find each. Exit code 1 if one survives."""
+    """Plant faults in the engine, one at a time, and see that checks find each of them.
+
+    Exit code 1 if one survives.
+    """
 
     module: tuple[str, ...] = ()
-    """Only these modules, such as losses or layers.conv; all if none is given."""
+    """Only these modules, such as losses or layers.conv; by default all of them."""
     jobs: int = 1
-    """Faults tried at the same time."""
+    """Number of faults tried at the same time."""
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,4 +1,7 @@
-"""All networks of all studies in both precisions: a row for every quantity, its worst number and where that is."""
+"""All networks of all studies in both precisions.
+
+There is a row for every quantity, with its worst number and where that is.
+"""
 
 import dataclasses
 import importlib
@@ -48,9 +51,10 @@ from scratchnet.engine.optim import Optimiser
 Network = tuple[Sequential, tuple[int, ...], Loss]  # with the shape of one example
 
 STEPS = 100  # of every training in float64
-SHORT = 5  # in float32: after many steps one library has rounded a ReLU or a maximum to the other side
+SHORT = 5  # in float32: after many steps, one of the libraries rounds a ReLU or a maximum to the other side
 BATCH = 16
-OPTIMISERS: dict[str, Callable[[Sequential, float], Optimiser]] = {  # with a rate for SGD, smaller if C is a sum
+# with a learning rate for SGD, which is smaller if C is a sum
+OPTIMISERS: dict[str, Callable[[Sequential, float], Optimiser]] = {
     "SGD": lambda net, lr: SGD(net, lr, momentum=0.9, nesterov=True, weight_decay=1e-4),
     "Adam": lambda net, lr: Adam(net, lr=0.001, clip_norm=1.0),
     "AdamW": lambda net, lr: AdamW(net, lr=0.001),
@@ -59,13 +63,16 @@ OPTIMISERS: dict[str, Callable[[Sequential, float], Optimiser]] = {  # with a ra
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One row of the table: the worst of the comparisons of one kind for one network. See parity/README.md."""
+    """One row of the table: the worst comparison of one kind for one network.
+
+    See parity/README.md.
+    """
 
     network: str
     dtype: str
     device: str
     what: str
-    compared: int  # arrays
+    compared: int  # number of arrays
     error: float
     tolerance: float
     torch_error: float
@@ -83,14 +90,18 @@ class Line:
 
 
 def own_networks() -> dict[str, Network]:
-    """Networks that no study has: every activation, with and without bias, one layer and several, one unit wide."""
+    """Networks beyond those of the studies.
+
+    Every activation, with and without bias, one layer and several, one unit wide.
+    """
     return {
         "activations": (Sequential(Flatten(), Linear(24, 20), Tanh(), Linear(20, 18, bias=False), ReLU(),
                                    Linear(18, 16), Sigmoid(), Linear(16, 12), Softmax(), Linear(12, 10), LogSoftmax(),
                                    dtype="float64"), (2, 3, 4), NLLLoss()),
         "dropout": (Sequential(Linear(30, 40), ReLU(), Dropout(0.5), Linear(40, 40), Dropout(0.2), Tanh(),
                                Linear(40, 10), dtype="float64"), (30,), CrossEntropyLoss()),
-        # no bias whose gradient a normalisation makes 0: only its rounding would be left to compare
+        # no bias before a normalisation: its gradient is 0, so only rounding would be
+        # compared
         "images": (Sequential(CropFlip(1), Conv2d(2, 4, 3, stride=(1, 2), padding=1, bias=False), BatchNorm2d(4),
                               Tanh(), MinPool2d(2, stride=1), ConvTranspose2d(4, 3, 3, stride=2, output_padding=1),
                               ReLU(), AvgPool2d(2), Conv2d(3, 6, 2, dilation=2, bias=False),
@@ -107,7 +118,10 @@ def own_networks() -> dict[str, Network]:
 
 
 def study_networks() -> dict[str, Network]:
-    """`networks()` of every module of scratchnet.studies that has it, as study/preset."""
+    """The `networks()` of every module of scratchnet.studies that has them.
+
+    They are named study/preset.
+    """
     found: dict[str, Network] = {}
     for module in pkgutil.iter_modules(scratchnet.studies.__path__):
         study = importlib.import_module(f"scratchnet.studies.{module.name}")
@@ -121,14 +135,20 @@ def all_networks() -> dict[str, Network]:
 
 
 def rebuilt(net: Sequential, dtype: str, device: str) -> Sequential:
-    """The same network, fresh, in another precision or on another device, with the same initial weights."""
+    """The same network, fresh, in another precision or on another device.
+
+    It has the same initial weights.
+    """
     return Sequential(
         *(type(layer)(**layer.options()) for layer in net.layers), seed=net.seed, dtype=dtype, device=device
     )
 
 
 def batch_of(net: Sequential, shape: tuple[int, ...], loss: Loss, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn examples with targets that suit the loss, rounded to float32: both precisions see the same."""
+    """Random examples, with targets that suit the loss.
+
+    They are rounded to float32, so that both precisions see the same.
+    """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, *shape)).astype(np.float32)
     y = net.shapes_from(shape)[-1]
@@ -138,7 +158,7 @@ def batch_of(net: Sequential, shape: tuple[int, ...], loss: Loss, n: int, seed: 
 
 
 def lines(networks: dict[str, Network], dtypes: tuple[str, ...], device: str, steps: int) -> Iterator[Line]:
-    """Compare one batch, and a training by every optimiser, for all networks."""
+    """Compare one batch, and a training with every optimiser, for all networks."""
     for k, (name, (given, shape, loss)) in enumerate(networks.items()):
         for dtype in dtypes:
             net = rebuilt(given, dtype, device)
@@ -146,7 +166,8 @@ def lines(networks: dict[str, Network], dtypes: tuple[str, ...], device: str, st
             yield _line(name, net, "value", Comparison([*rows.of("loss"), *rows.of("value")]))
             for what in ("delta", "gradient"):
                 yield _line(name, net, what, rows.of(what))
-            # SGD updates in place, the others from the gradient vector: one of these in turn, in float64
+            # SGD updates in place, the others from the gradient vector: each network
+            # takes one of these in turn, in float64
             others = list(OPTIMISERS)[1:]
             for optimiser in ("SGD", others[k % len(others)]) if dtype == "float64" else ("SGD",):
                 # a normalisation over 2 examples amplifies rounding without bound
@@ -169,7 +190,7 @@ def _line(name: str, net: Sequential, what: str, rows: Comparison) -> Line:
 
 
 def choose(networks: dict[str, Network], pattern: str | None) -> dict[str, Network]:
-    """The networks whose name contains `pattern`; raises SettingError if there are none."""
+    """The networks with `pattern` in their name. Raises SettingError without any."""
     chosen = {name: network for name, network in networks.items() if pattern is None or pattern in name}
     if not chosen:
         raise SettingError(f"there is no network '{pattern}': there are {', '.join(networks)}")

@@ -1,18 +1,21 @@
-"""What float32 may be off by: the one rule, for `python -m parity` and for the tests.
+"""How far off float32 may be: one rule, for `python -m parity` and for the tests.
 
 A float32 result is right if its distance from the float64 result is at most
 
     (√n + 4) (u + c),    u = 2⁻²⁴,
 
-all distances norm-relative. u is the unit round-off. n is the number of terms of the longest sum that the result is
-made of: rounding errors of both signs add up like √n (Higham and Mary, "A new approach to probabilistic rounding error
-analysis", SIAM J. Sci. Comput. 41, 2019). An elementary function may add 4 u, which is 2 units in the last place. c is
-how far the result moves when float64 makes errors of that size: every number on the
-way, from the input and the weights to the last δ, is changed by a random part of itself
-between −u and u, as in Monte Carlo arithmetic (Parker, 1997), and c is the largest move
-of 32 such passes. So u + c is u times the condition number of the computation.
+where all distances are norm-relative. u is the unit round-off. n is the number of terms
+in the longest sum that leads to the result: rounding errors of both signs add up like
+√n (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM J.
+Sci. Comput. 41, 2019). An elementary function may add 4 u, which is 2 units in the last
+place. c is how far the result moves when float64 makes errors of that size: every
+number on the way, from the input and the weights to the last δ, is changed by a random
+fraction of itself between −u and u, as in Monte Carlo arithmetic (Parker, 1997), and c
+is the largest move in 32 such passes. So u + c is u times the condition number of the
+computation.
 
-Nothing in this depends on how a library happens to round, nor on the order in which a BLAS adds.
+Nothing in this depends on how a library happens to round, or on the order in which a
+BLAS adds.
 """
 
 import copy
@@ -30,7 +33,7 @@ from scratchnet import Sequential
 
 UNIT = 2.0**-24  # the unit round-off of float32: the largest relative error of rounding one number
 FUNCTION = 4.0  # units that an elementary function may add
-DRAWS = 32  # passes with random errors: those of an array of few numbers may nearly cancel in some of them
+DRAWS = 32  # passes with random errors: in a small array the errors of some passes may nearly cancel
 TRAINING_DRAWS = 8  # trainings with random errors, which run side by side
 
 T = TypeVar("T")
@@ -47,9 +50,9 @@ def change(moved: Iterable[Any], exact: Any, noise: float = 0.0) -> float:
 
 
 def moved_results(make: Callable[["Rounding"], T], holds: Callable[[list[T]], bool]) -> list[T]:
-    """What `make` gives with random errors, in DRAWS passes at most.
+    """What `make` returns with random errors, in at most DRAWS passes.
 
-    It stops as soon as the rule holds: further passes can only make c larger.
+    It stops as soon as the rule holds, since further passes can only make c larger.
     """
     made: list[T] = []
     for seed in range(DRAWS):
@@ -60,7 +63,10 @@ def moved_results(make: Callable[["Rounding"], T], holds: Callable[[list[T]], bo
 
 
 class Rounding(TorchDispatchMode):
-    """Within `with Rounding(seed):` PyTorch makes a random error of the size u in every number that it computes."""
+    """A context in which PyTorch errs at random by u in every number it computes.
+
+    Use it as `with Rounding(seed):`.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -83,13 +89,13 @@ class Rounding(TorchDispatchMode):
         return torch.addcmul(a, a.abs().clamp(min=least), 2 * random - 1, value=UNIT)
 
     def round_weights(self, twin: nn.Sequential) -> None:
-        """The error of storing the weights."""
+        """Add the error of storing the weights."""
         with torch.no_grad():
             for p in twin.parameters():
                 p.copy_(self.round(p))
 
     def twin(self, twin: nn.Sequential) -> nn.Sequential:
-        """A copy in float64 whose every operation can be reached."""
+        """A copy in float64 in which every single operation can be intercepted."""
         twin = copy.deepcopy(twin).double()
         for module in twin:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -98,15 +104,19 @@ class Rounding(TorchDispatchMode):
         return twin
 
 
-CHOOSES = {torch.ops.aten.median.dim}  # one of its numbers, and MedianPool2d asks which
-#: The σ of gates, which may be made of a tanh: ½ tanh(½ z) + ½ has an error of u times ½ where σ(z) is small.
+CHOOSES = {torch.ops.aten.median.dim}  # it returns one of its numbers, and MedianPool2d asks which
+#: The σ of gates, which may be made of a tanh: ½ tanh(½ z) + ½ has an error of u times ½
+#: where σ(z) is small.
 GATES = {torch.ops.aten.sigmoid_.default}
 
 
 def _normalise(module: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:
-    """A batch normalisation operation by operation. In PyTorch it is a single one, with its roundings inside."""
+    """A batch normalisation, operation by operation.
+
+    In PyTorch it is a single operation, which hides its roundings.
+    """
     with torch.no_grad():
-        type(module).forward(module, x)  # moves the running values
+        type(module).forward(module, x)  # updates the running values
     axes = [k for k in range(x.ndim) if k != 1]
     d = x - x.mean(axes, keepdim=True)
     x_hat = d * torch.rsqrt((d * d).mean(axes, keepdim=True) + module.eps)
@@ -115,10 +125,12 @@ def _normalise(module: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torc
 
 
 def longest_sum(net: Sequential, layer: int, shape: tuple[int, ...], *, gradient: bool) -> int:
-    """The terms of the longest sum in a layer, for an input of the network of this shape (batch first).
+    """The number of terms in the longest sum of a layer, given the input's shape.
 
-    Forward and back these are sums over the units and the window of a weight; the gradient of a parameter is a sum over
-    the examples and the places of each (pixels of an image, times of a sequence) at which the parameter is used.
+    The shape is that of the network's input, batch first. Forward and back these are
+    sums over the units and the window of a weight. The gradient of a parameter is a sum
+    over the examples and over the places where each of them uses the parameter (pixels
+    of an image, times of a sequence).
     """
     weights = [p.value for name, p in net.params.items() if name.startswith(f"{layer}.") and p.value.ndim > 1]
     units = max((w.size // min(w.shape[:2]) for w in weights), default=1)

@@ -1,4 +1,4 @@
-"""One comparison of two arrays, a list of them, and what decides whether the two are near enough."""
+"""One comparison of two arrays, a list of them, and how they are judged."""
 
 import dataclasses
 
@@ -14,12 +14,15 @@ TRAINING_TOLERANCE = 1e-10  # float64, losses and weights after up to 100 steps
 class Row(Difference):
     """One comparison. Indices and shapes are batch first, as in PyTorch.
 
-    `layer` is the number of the layer (None for the loss) and `name` its text; `what` is "value" (its output), "delta"
-    (∂C/∂output), "gradient" (of `parameter`) or, in training, "loss" and "weight"; `step` counts training steps from 1.
-    `absolute`, `relative`, `norm_relative` and the rest of a `Difference` are the distance from PyTorch in the same
-    dtype. `error` is judged against `tolerance`: in float64 it is `norm_relative`; in float32 our distance from the
-    float64 reference, also norm-relative, with PyTorch's own beside it in `torch_error`, and the tolerance is that of
-    `parity.rounding`.
+    `layer` is the number of the layer (None for the loss) and `name` its text; `what`
+    is "value" (its output), "delta" (∂C/∂output), "gradient" (of `parameter`) or, in
+    training, "loss" and "weight"; `step` counts training steps from 1. `absolute`,
+    `relative`, `norm_relative` and the rest of a `Difference` are the distance from
+    PyTorch in the same dtype.
+
+    `error` is judged against `tolerance`. In float64 it is `norm_relative`. In float32
+    it is our distance from the float64 reference, also norm-relative; `torch_error` is
+    PyTorch's own distance, and the tolerance is that of `parity.rounding`.
     """
 
     layer: int | None
@@ -33,11 +36,11 @@ class Row(Difference):
 
     @property
     def ok(self) -> bool:
-        return self.error <= self.tolerance  # NaN is not
+        return self.error <= self.tolerance  # false for NaN
 
     @property
     def array(self) -> tuple[str, int | None, str]:
-        """Which array of the network this is about."""
+        """The array of the network that this row is about."""
         return self.what, self.layer, self.parameter
 
     @property
@@ -49,7 +52,7 @@ class Row(Difference):
 
 
 class Comparison(list[Row]):
-    """The rows of a comparison, in the order in which they were made: a list with a verdict."""
+    """The rows of a comparison, in the order they were made: a list with a verdict."""
 
     @property
     def ok(self) -> bool:

@@ -1,4 +1,7 @@
-"""A network and its PyTorch twin trained on the same batches: every loss, and every weight after every step."""
+"""A network and its PyTorch twin trained on the same batches.
+
+Every loss is compared, and every weight after every step.
+"""
 
 import contextlib
 import copy
@@ -34,14 +37,18 @@ def compare_training(
     batch_size: int = 32,
     seed: int = 0,
 ) -> Comparison:
-    """Train `net` and its twin on the same batches and compare the loss and every weight after every step.
+    """Train `net` and its twin, and compare the loss and every weight after every step.
 
-    `data` is (x, target), from which batches are drawn in an order given by `seed`, or an iterable of batches
-    (x, target), repeated if it has fewer than `steps`. `optimiser` is a fresh optimiser of `net`, or a function that
-    makes one (`lambda net: Adam(net, lr=0.01)`); a change of its `lr` between steps is followed. Without a `loss` it is
-    the one that fits: for whole-number targets NLLLoss after a LogSoftmax and CrossEntropyLoss otherwise, for values
-    MSELoss. Returns, for every step, a row "loss" and a row "weight" for every parameter. `net` is trained by this.
-    Raises SettingError for an optimiser that has taken steps or belongs to another network.
+    `data` is (x, target), from which batches are drawn in an order given by `seed`, or
+    an iterable of batches (x, target), which is repeated if it has fewer than `steps`.
+    `optimiser` is a fresh optimiser of `net`, or a function that makes one (`lambda
+    net: Adam(net, lr=0.01)`); changes of its `lr` between steps are followed.
+
+    Without a `loss` it is the one that fits: for whole-number targets NLLLoss after a
+    LogSoftmax and CrossEntropyLoss otherwise; for other values MSELoss. Returns, for
+    every step, a row "loss" and a row "weight" for every parameter. This trains `net`.
+    Raises SettingError for an optimiser that has taken steps or belongs to another
+    network.
     """
     if not isinstance(optimiser, Optimiser):
         if not callable(optimiser):
@@ -68,7 +75,8 @@ def compare_training(
                 values.append(_torch_step(t, o, watched.masks, x, target, fitting, optimiser))
         for rounding, t in zip(roundings, twins[2:], strict=True):
             rounding.round_weights(t)
-        # one loss is one number, and may end near 0: the curve up to this step is judged, relative to the whole of it
+        # A single loss is one number and may end near 0, so the curve up to this step
+        # is judged, relative to all of it.
         curves = [np.append(curve, v) for curve, v in zip(curves, values, strict=True)]
         ours, theirs, *references = curves
         row = row_of(net, ("loss", None, ""), ours, theirs, references, x.shape, TRAINING_TOLERANCE, number=k)
@@ -82,7 +90,7 @@ def compare_training(
 
 
 def batches(data: DataSet, batch_size: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Batches without end, from (x, target) or from an iterable of such pairs."""
+    """Endless batches, from (x, target) or from an iterable of such pairs."""
     pair = tuple(data) if isinstance(data, (tuple, list)) and len(data) == 2 else ()
     if pair and all(hasattr(part, "shape") for part in pair):
         x, target = map(as_array, pair)
@@ -102,7 +110,7 @@ def batches(data: DataSet, batch_size: int, seed: int) -> Iterator[tuple[Any, An
 
 
 def fitting_loss(net: Sequential, target: Any) -> Loss:
-    """The loss that goes with these targets and this network's last layer."""
+    """The loss that suits these targets and this network's last layer."""
     if np.asarray(as_array(target)).dtype.kind == "f":
         return MSELoss()
     over_time = np.ndim(as_array(target)) > 1 and any(layer.over_time for layer in net.layers)
@@ -111,7 +119,10 @@ def fitting_loss(net: Sequential, target: Any) -> Loss:
 
 
 def optimiser_twin(optimiser: Optimiser, twin: nn.Module) -> torch.optim.Optimizer:
-    """torch.optim's optimiser with the same settings. Raises SettingError if there is none."""
+    """torch.optim's optimiser with the same settings.
+
+    Raises SettingError if there is none.
+    """
     parameters = list(twin.parameters())
     if isinstance(optimiser, SGD):
         return torch.optim.SGD(parameters, optimiser.lr, optimiser.momentum, weight_decay=optimiser.weight_decay,

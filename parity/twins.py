@@ -1,6 +1,8 @@
-"""The PyTorch twin of a network, and the way back. One line of `PAIRS` per layer that has a counterpart.
+"""The PyTorch twin of a network, and the way back.
 
-Options and parameters carry PyTorch's names in both worlds, so most pairs need nothing but the two classes.
+There is one line of `PAIRS` for each layer that has a counterpart. Options and
+parameters have PyTorch's names in both libraries, so most pairs need only the two
+classes.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from scratchnet.engine.layers import Layer
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout that can be told which neurons to drop, since two libraries never draw the same ones."""
+    """nn.Dropout that is told which neurons to drop: two libraries draw different ones."""
 
     mask: torch.Tensor | None = None
 
@@ -27,7 +29,7 @@ class Dropout(nn.Dropout):
 
 
 class CropFlip(Dropout):
-    """Told where each cell of an image comes from, as our layer drew it."""
+    """CropFlip that is told where each cell of an image comes from, as ours drew it."""
 
     def __init__(self, padding: int, flip: float) -> None:
         super().__init__()
@@ -41,7 +43,10 @@ class CropFlip(Dropout):
 
 
 class _Recurrent:
-    """PyTorch's recurrent module as a layer among others: batch first, one output instead of (output, state)."""
+    """PyTorch's recurrent module as a layer like others.
+
+    It is batch first, with one output instead of (output, state).
+    """
 
     output: str
 
@@ -72,7 +77,10 @@ class MinPool2d(nn.MaxPool2d):
 
 
 class MedianPool2d(nn.Module):
-    """torch.median does not say which of equal cells it means; here it is the first, in reading order."""
+    """torch.median, but of equal cells it takes the first in reading order.
+
+    PyTorch does not say which of them it takes.
+    """
 
     def __init__(self, kernel_size: Any, stride: Any = None) -> None:
         super().__init__()
@@ -89,10 +97,11 @@ class MedianPool2d(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A layer, its counterpart, and what the counterpart's other options must be for the two to be equal.
+    """A layer, its counterpart, and the counterpart's other options.
 
-    `takes` are further classes that `from_torch` reads as this layer. `fixed` gives each option that only PyTorch has
-    the values that mean the same as this layer; the first is the one that `to_torch` passes, where it passes any.
+    `takes` are further classes that `from_torch` reads as this layer. `fixed` gives,
+    for each option that only PyTorch has, the values with which the two are equal;
+    `to_torch` passes the first of them, if it passes any.
     """
 
     ours: str
@@ -157,9 +166,10 @@ _BY_MODULE = {module: pair for pair in PAIRS for module in (pair.theirs, *pair.t
 
 
 def to_torch(net: Sequential) -> nn.Sequential:
-    """The same network in PyTorch: same weights (copied), dtype and device, in evaluation mode as `net(x)` is.
+    """The same network in PyTorch: same weights (copied), dtype and device.
 
-    Keys of the two `state_dict`s are the same. Raises SettingError naming a layer that has no counterpart.
+    It is in evaluation mode, as `net(x)` is. The keys of the two `state_dict`s are the
+    same. Raises SettingError naming a layer that has no counterpart.
     """
     modules = []
     for i, layer in enumerate(net.layers):
@@ -173,21 +183,22 @@ def to_torch(net: Sequential) -> nn.Sequential:
 
 
 def load(twin: nn.Module, net: Sequential) -> None:
-    """Copy the weights of `net` into its twin, checking that neither has a parameter that the other has not."""
+    """Copy the weights of `net` into its twin; both must have the same parameters."""
     state = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in net.state_dict().items()}
     missing, unexpected = twin.load_state_dict(state, strict=False)
-    # how many batches a BatchNorm has seen is a counter that only PyTorch keeps
+    # only PyTorch counts the batches that a BatchNorm has seen
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise SettingError(f"the twin has other parameters: {', '.join([*missing, *unexpected])}")
 
 
 def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
-    """The same network in scratchnet, from an nn.Sequential (also nested) or a single layer of PyTorch.
+    """The same network in scratchnet, from an nn.Sequential or a single PyTorch layer.
 
-    Weights are copied; the dtype is the module's (float32 if it has no parameters). Softmax over axis 1
-    is taken where the output is (N, K). Raises SettingError, naming the
-    module and option, for what has no counterpart.
+    The nn.Sequential may be nested. Weights are copied; the dtype is the module's
+    (float32 if it has no parameters). Softmax over axis 1 is accepted if the output is
+    (N, K). Raises SettingError, naming the module and option, for anything without a
+    counterpart.
     """
     leaves = list(_leaves(module, ""))
     layers: list[Layer] = []
@@ -218,10 +229,11 @@ def from_torch(module: nn.Module, device: str = "cpu") -> Sequential:
 
 
 def _check_axis(module: nn.Softmax | nn.LogSoftmax, before: list[nn.Module]) -> None:
-    """Raise SettingError where axis 1 of PyTorch is not the last one, which ours always is.
+    """Raise SettingError where PyTorch's axis 1 is not the last one, as ours always is.
 
-    It is the last of vectors (N, K); of images it is the channels, of sequences the times. What a
-    network takes that begins with Linear only its input tells: there vectors are meant.
+    It is the last axis of vectors (N, K), but of images it is the channels, and of
+    sequences the times. If a network begins with Linear, only its input tells these
+    cases apart; then vectors are assumed.
     """
     if module.dim == -1:
         return
@@ -236,9 +248,12 @@ def _check_axis(module: nn.Softmax | nn.LogSoftmax, before: list[nn.Module]) -> 
 
 
 def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """The layers inside nested nn.Sequential, in order, with their names; nn.Identity is none."""
+    """The layers inside nested nn.Sequential, in order, with their names.
+
+    nn.Identity does not count as a layer.
+    """
     if isinstance(module, nn.Sequential):
-        for key, child in module._modules.items():  # named_children leaves out what stands there twice
+        for key, child in module._modules.items():  # named_children leaves out repeated modules
             assert child is not None
             yield from _leaves(child, f"{name}.{key}" if name else key)
     elif not isinstance(module, nn.Identity):
@@ -246,6 +261,9 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def to_tensor(x: Any, like: torch.Tensor | None = None, device: str = "cpu") -> torch.Tensor:
-    """A tensor that copies the values of an array of either library; floating ones in the dtype of `like`."""
+    """A tensor that copies the values of an array of either library.
+
+    Floating-point values get the dtype of `like`.
+    """
     t = x.detach().cpu() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(to_numpy(x)))
     return t.to(device=device, dtype=like.dtype if like is not None and t.is_floating_point() else t.dtype)

@@ -1,7 +1,8 @@
-"""The engines that race, one file each. Every one has `train(work, device)`: a run that does n training steps.
+"""The engines that race, one file each.
 
-A run waits at its end until the work is done, and only there. An engine that is not installed, or that cannot build a
-network, raises Missing with the reason.
+Every one has `train(work, device)`, which returns a run that makes n training steps.
+Only at its end does a run wait until the work is done. An engine that is not installed,
+or that cannot build a network, raises Missing with the reason.
 """
 
 import importlib
@@ -14,12 +15,15 @@ from benchmarks.workloads import Workload
 
 
 class Missing(Exception):
-    """Why an engine does not take part."""
+    """Says why an engine does not take part."""
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A run of n steps that goes round the batches and then waits; `weights` gives the parameters after it."""
+    """A run of n steps that cycles through the batches and then waits.
+
+    `weights` gives the parameters after it.
+    """
 
     batches: list
     step: Callable[..., object]
@@ -54,7 +58,7 @@ ENGINES = {
 
 
 def build(name: str, work: Workload) -> Trainer:
-    """The run of an engine on a workload. Raises Missing."""
+    """An engine's run on a workload. Raises Missing."""
     module, function, device = ENGINES[name]
     try:
         engine = importlib.import_module(f"benchmarks.engines.{module}")

@@ -1,4 +1,7 @@
-"""JAX: one jitted function per training step, parameters donated so that they may be updated in place."""
+"""JAX: one jitted function per training step.
+
+Its parameters are donated, so that they may be updated in place.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +43,10 @@ def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:
 
 
 def lstm(p: dict[str, Any], x: Any) -> Any:
-    """The h of the last time; the inputs' part of all gates is one product before the walk."""
+    """The h of the last time step.
+
+    The inputs' part of all gates is one product before the walk.
+    """
     z = jnp.swapaxes(x, 0, 1) @ p["weight_ih_l0"].T + p["bias_ih_l0"] + p["bias_hh_l0"]
 
     def at_time(state: Any, z_t: Any) -> Any:
@@ -82,7 +88,7 @@ def update(work: Workload, w: Any, g: Any, state: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Looped(Trainer):
-    """A Trainer that makes so many steps in one call, and what is left one by one."""
+    """A Trainer that makes as many steps per call as it can; the rest one by one."""
 
     steps: Callable[[], object] = lambda: None
     together: int = 1
@@ -96,7 +102,7 @@ class Looped(Trainer):
 
 
 def train_scan(work: Workload, device: str) -> Trainer:
-    """A whole epoch of steps as one jitted loop, `lax.scan`, a hundred at a time."""
+    """A hundred steps as one jitted loop, `lax.scan`."""
     if work.optimiser is None:
         raise Missing("it is for training")
     return train(work, device, together=100)

@@ -15,7 +15,7 @@ from scratchnet.engine.layers import Layer
 
 
 class LastOfLSTM(nn.LSTM):
-    """The output at the last time alone."""
+    """The output of the last time step only."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x)[0][:, -1]
@@ -50,7 +50,8 @@ def _prepare(work: Workload, device: str) -> tuple[nn.Module, list[tuple[torch.T
         raise Missing("PyTorch finds no GPU")
     torch.set_num_threads(cores())
     net = network(work.layers())
-    start = sn.Sequential(*work.layers(), seed=work.seed).state_dict()  # all engines start with the same weights
+    # so that all engines start with the same weights
+    start = sn.Sequential(*work.layers(), seed=work.seed).state_dict()
     net.load_state_dict({name: torch.from_numpy(w) for name, w in start.items()})
     net = net.to(device)
     return net, [(torch.from_numpy(x).to(device), torch.from_numpy(t).to(device)) for x, t in work.batches()]
@@ -71,7 +72,10 @@ def _optimiser(work: Workload, net: nn.Module, **options: Any) -> torch.optim.Op
 
 
 def train(work: Workload, device: str, compiled: bool = False) -> Trainer:
-    """Eager, as tutorials write it; with `compiled`, forward and loss go through torch.compile."""
+    """Eager, as tutorials write it.
+
+    With `compiled`, forward and loss go through torch.compile.
+    """
     net, batches = _prepare(work, device)
     if work.optimiser is None:
         net.eval()
@@ -96,13 +100,16 @@ def train_compiled(work: Workload, device: str) -> Trainer:
     run = train(work, device, compiled=True)
     try:
         run(1)
-    except Exception as e:  # no compiler, or one that cannot: whatever it raises, it does not take part
+    except Exception as e:  # whatever it raises (no compiler, or an unsuitable one), it does not take part
         raise Missing(f"torch.compile fails: {str(e).splitlines()[0]}") from None
     return run
 
 
 def train_graph(work: Workload, device: str) -> Trainer:
-    """The whole step captured once as a CUDA graph, then replayed with each batch copied into its fixed input."""
+    """The whole step, captured once as a CUDA graph and then replayed.
+
+    Each batch is copied into the graph's fixed input.
+    """
     net, batches = _prepare(work, device)
     criterion = loss_of(work)
     optimiser = _optimiser(work, net, capturable=True)

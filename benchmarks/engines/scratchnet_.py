@@ -26,8 +26,8 @@ LOSSES: dict[str, Loss] = {
     "nll": sn.NLLLoss(),
 }
 
-LONG = 10**9  # steps, of a training that is long enough for whatever shortens it
-ROUNDS = 125  # times that `ManySteps` has the batches one after another
+LONG = 10**9  # steps in a training long enough to be worth any preparation
+ROUNDS = 125  # how often `ManySteps` goes through the batches
 
 
 def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
@@ -35,7 +35,10 @@ def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
 
 
 def train(work: Workload, device: str) -> "Trainer | ManySteps":
-    """The readable step, `scratchnet.step`; on a GPU with batches of one what `scratchnet.fit` makes there."""
+    """The readable step, `scratchnet.step`.
+
+    On a GPU with batches of one it is what `scratchnet.fit` does there.
+    """
     net = network(work, device)
     if work.optimiser is None:
         return one_by_one(work, net, lambda x, t: net(x))
@@ -46,7 +49,7 @@ def train(work: Workload, device: str) -> "Trainer | ManySteps":
 
 
 def train_compiled(work: Workload, device: str) -> "Trainer | ManySteps":
-    """What `scratchnet.fit` makes in a long training, where Numba is installed."""
+    """What `scratchnet.fit` does in a long training if Numba is installed."""
     if not compiled_steps.installed():
         raise Missing("numba is not installed")
     if work.optimiser is None:
@@ -94,7 +97,7 @@ def one_by_one(work: Workload, net: sn.Sequential, step: Callable[[Any, Any], ob
 
 
 class ManySteps:
-    """A Trainer whose steps are made as `scratchnet.fit` makes them: a hundred at a time."""
+    """A Trainer that makes a hundred steps at a time, as `scratchnet.fit` does."""
 
     def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, work: Workload) -> None:
         batches, repeat = work.batches(), ROUNDS if net.device == "cuda" else 1
@@ -124,7 +127,7 @@ class ManySteps:
 
 
 class Threads:
-    """The engine's own choice of BLAS threads, as `scratchnet.fit` makes it once around its loop."""
+    """The engine's own number of BLAS threads, chosen once as `scratchnet.fit` does."""
 
     def __init__(self, threads: int) -> None:
         self.threads, self.limits = threads, ExitStack()
@@ -144,7 +147,7 @@ def sparse(x: np.ndarray) -> Any:
 
 
 def products(work: Workload, device: str) -> Trainer:
-    """The matrix products of a step and nothing else, each as this engine makes it."""
+    """The bare matrix products of a step, each computed as this engine computes it."""
     rng = np.random.default_rng(0)
 
     def matrix(*shape: int) -> np.ndarray:
@@ -153,7 +156,7 @@ def products(work: Workload, device: str) -> Trainer:
     calls = []
     for k, (out, inner, n, times) in enumerate(work.products()):
         W, G, a, delta = matrix(out, inner), matrix(out, inner), matrix(n, inner), matrix(out, n)
-        a = a.T if k == 0 and len(work.shape) == 1 else np.ascontiguousarray(a.T)  # the user's rows, turned
+        a = a.T if k == 0 and len(work.shape) == 1 else np.ascontiguousarray(a.T)  # the user's rows, transposed
         calls += [partial(dot, W, a)] * times
         if work.optimiser is None:
             continue

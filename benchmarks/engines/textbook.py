@@ -1,7 +1,7 @@
-"""Textbook NumPy: float64, one column per example, every formula as the books print it and nothing reused.
+"""Textbook NumPy: float64, one column per example, nothing reused.
 
-Source: T. Rashid, Make Your Own Neural Network (2016), part 2; M. Nielsen, Neural Networks and Deep Learning
-(2015), chapter 2.
+Every formula stands as the books print it. Source: T. Rashid, Make Your Own Neural
+Network (2016), part 2; M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2.
 """
 
 import numpy as np

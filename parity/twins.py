@@ -20,7 +20,7 @@ from scratchnet.engine.layers import Layer
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout that is told which neurons to drop: two libraries draw different ones."""
+    """nn.Dropout that is told which neurons to drop: libraries draw different ones."""
 
     mask: torch.Tensor | None = None
 
@@ -29,7 +29,7 @@ class Dropout(nn.Dropout):
 
 
 class CropFlip(Dropout):
-    """CropFlip that is told where each cell of an image comes from, as ours drew it."""
+    """Told where each cell of an image comes from, as our layer drew it."""
 
     def __init__(self, padding: int, flip: float) -> None:
         super().__init__()

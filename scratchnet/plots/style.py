@@ -66,7 +66,7 @@ def legend(ax: "Axes", **options: Any) -> None:
 
 
 def save(fig: "Figure", path: Path) -> None:
-    """Write the figure as a PNG. Raises OSError, and keeps the old file, if it cannot."""
+    """Write the figure as a PNG. Raises OSError and keeps the old file on failure."""
     # Equal figures give equal files. The layout's solver iterates over sets, so its
     # last digits depend on addresses.
     fig.draw_without_rendering()

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import tyro
@@ -185,9 +185,15 @@ def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
     given = net.info.get("input")
     about: dict[str, Any] = given if isinstance(given, dict) else {}
     words = about.get("words")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+    if not is_words(words):
         raise CheckpointError(f"this model does not take text: {describe_input(net)}")
-    return verdicts(net, text_to_input(text, words, bool(about.get("drop_links", True))), [text], "text")
+    lists = {name: about[name] for name in ("names", "stop_words") if is_words(about.get(name))}
+    x = text_to_input(text, words, bool(about.get("drop_links", True)), **lists)
+    return verdicts(net, x, [text], "text")
+
+
+def is_words(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def verdicts(net: Sequential, x: Any, sources: Sequence[str], kind: str = "file") -> list[dict[str, Any]]:

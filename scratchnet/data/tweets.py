@@ -148,14 +148,21 @@ def counts_of(tweets: Iterable[Sequence[str]], word_dict: dict[str, int]) -> Any
     return count_words(vectors, len(word_dict), sparse=len(word_dict) >= SPARSE_FROM)
 
 
-def text_to_input(text: str, words: Sequence[str], drop_links: bool = True) -> np.ndarray:
+def text_to_input(
+    text: str,
+    words: Sequence[str],
+    drop_links: bool = True,
+    names: Collection[str] = NAMES,
+    stop_words: Collection[str] = STOP_WORDS,
+) -> np.ndarray:
     """(1, V): a text as the input of a network that was trained on these words.
 
-    It goes through the same steps. Raises DataError if it holds none of the words: the
-    network would only tell its default author.
+    It goes through the same steps, with the `drop_links`, `names` and `stop_words` of the
+    training. Raises DataError if it holds none of the words: the network would only tell
+    its default author.
     """
     number = {word: k for k, word in enumerate(words)}
-    (found,) = preprocess_words(tokenise([text]), drop_links=drop_links)
+    (found,) = preprocess_words(tokenise([text]), names, stop_words, drop_links)
     known = [number[word] for word in found if word in number]
     if not found:
         raise DataError("the text holds nothing but stop words, marks and links: there is nothing to tell an author by")

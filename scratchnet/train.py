@@ -48,9 +48,8 @@ def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
         module = study_module(study)
     resume = _value("--resume", rest)
     if resume is None:
-        default = module.PRESETS[
-            known(_value("--preset", rest) or "default", list(module.PRESETS), f"preset of {study}")
-        ]
+        usual = module.usual_preset(rest) if hasattr(module, "usual_preset") else "default"
+        default = module.PRESETS[known(_value("--preset", rest) or usual, list(module.PRESETS), f"preset of {study}")]
     else:
         default = recorded_options(module.Options, study, Path(resume))
     options = parse(module.Options, rest, f"python -m scratchnet.train {study}", default)

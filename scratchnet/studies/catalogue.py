@@ -18,7 +18,7 @@ STUDIES = {
     "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),
     "adding": ("memory", "what an RNN and an LSTM remember: the sum of two marked numbers of a long sequence"),
     "copy": ("memory", "what an RNN and an LSTM remember: symbols to be repeated after a gap"),
-    "chars": ("chars", "an LSTM learns to continue a text that you give, and writes"),
+    "chars": ("chars", "an LSTM learns to continue a text, sonnets or one of your own, and writes"),
 }
 
 

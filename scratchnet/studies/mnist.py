@@ -50,12 +50,17 @@ class Options(CommonOptions):
     zero-to-gans: 784-32-10 ReLU, cross entropy. A. N S, Deep Learning with PyTorch:
     Zero to GANs (2020), lesson 3.
 
+    relu: 784-500-10, one hidden layer of ReLU, cross entropy, Adam, five epochs. C.
+    Healey, Deep Learning, a module of North Carolina State University, exercise 2, which
+    promises 97 % or better and leaves the size and the optimiser open.
+
     two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch
     tutorial.
 
     fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood. Its
-    source publishes no accuracy; with its learning rate, --lr 0.003, it reaches 94 %
-    here and in PyTorch alike, and with 0.03 it reaches 97 %.
+    source, the same module, publishes no accuracy for it; the 97 % there belong to the
+    ReLU network above. With its learning rate, --lr 0.003, it reaches 94 % here and in
+    PyTorch alike, and with 0.03 it reaches 97 %.
 
     fcn2: the same with a second hidden layer of 64 ReLU.
 
@@ -67,7 +72,9 @@ class Options(CommonOptions):
     document recognition (1998).
     """
 
-    preset: Literal["default", "book", "zero-to-gans", "two-hidden", "fcn", "fcn2", "quadratic", "cnn"] = "default"
+    preset: Literal["default", "book", "zero-to-gans", "relu", "two-hidden", "fcn", "fcn2", "quadratic", "cnn"] = (
+        "default"
+    )
     """The published network and recipe; it sets the defaults of all other options."""
     hidden: str
     """Sizes of the hidden layers, such as 128,64."""
@@ -153,6 +160,7 @@ RECIPES = {
     "default": Recipe(_mlp(ReLU), CrossEntropyLoss, (1 / STD, -MEAN / STD)),
     "book": Recipe(_mlp(Sigmoid, Sigmoid, bias=False), lambda: MSELoss("sum"), (0.99, 0.01), (0.01, 0.99), valid=0),
     "zero-to-gans": Recipe(_mlp(ReLU), CrossEntropyLoss, valid=12_000),
+    "relu": Recipe(_mlp(ReLU), CrossEntropyLoss),
     "two-hidden": Recipe(_mlp(ReLU), CrossEntropyLoss),
     "fcn": Recipe(_mlp(Sigmoid, LogSoftmax), NLLLoss, (2.0, -1.0)),
     "fcn2": Recipe(_fcn2, NLLLoss, (2.0, -1.0)),
@@ -166,6 +174,7 @@ PRESETS = {
     "book": Options(preset="book", epochs=5, batch_size=1, lr=0.1, hidden="200"),
     "zero-to-gans": Options(preset="zero-to-gans", epochs=10, batch_size=100, lr=0.5, hidden="32",
                             schedule="0.5 for 5, then 0.1 for 5"),
+    "relu": Options(preset="relu", epochs=5, batch_size=100, lr=0.001, hidden="500", optimizer="adam"),
     "two-hidden": Options(preset="two-hidden", epochs=3, batch_size=128, lr=0.001, hidden="100,50", optimizer="adam"),
     "fcn": Options(preset="fcn", epochs=15, batch_size=64, lr=0.03, hidden="128", momentum=0.9),
     "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.03, hidden="128,64", momentum=0.9),

@@ -5,6 +5,7 @@ Letters: N examples of F measurements, K = 3 classes. The presets, for either ta
     scratch   one hidden layer of 10 sigmoid neurons, a sigmoid output, squared error,
               one example at a time, learning rate 0.1 decaying by 0.01 per epoch: the
               usual first network written from scratch
+    tutorial  the same for 1,000 epochs at a constant rate, as one source has it
     default   two hidden layers of tanh, cross entropy, Adam: chosen by cross-validation
               with other seeds than those that results are reported for
 
@@ -33,10 +34,21 @@ from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers
 class Options(SmallOptions):
     """Train a network to tell three kinds apart by their measurements.
 
-    It is judged by cross-validation.
+    It is judged by cross-validation. The presets:
+
+    default: two hidden layers of tanh, cross entropy, Adam.
+
+    scratch: one hidden layer of 10 sigmoid neurons, squared error, one example at a time,
+    learning rate 0.1, decay 0.01.
+
+    tutorial: the same after C. Healey, Deep Learning, a module of North Carolina State
+    University, exercise 1, which has 1,000 iterations in a single epoch. An iteration is
+    read as one pass through all examples: there are 1,000 of these, and the rate stays at
+    0.1, since it decays from epoch to epoch only. If an iteration is read as one example,
+    which makes about 6 passes (--epochs 6), wheat is told 89 % right instead of 96 %.
     """
 
-    preset: Literal["default", "scratch"] = "default"
+    preset: Literal["default", "scratch", "tutorial"] = "default"
     """The network and recipe; it sets the defaults of all other options."""
 
     def without_effect(self, study: str) -> dict[str, str]:
@@ -58,18 +70,19 @@ PRESETS = {
         dropout=0.2,
     ),
     "scratch": Options(preset="scratch", epochs=100, batch_size=1, lr=0.1, hidden="10", schedule="decay:0.01"),
+    "tutorial": Options(preset="tutorial", epochs=1000, batch_size=1, lr=0.1, hidden="10"),
 }
 
 
 def layers_of(F: int, K: int, o: SmallOptions) -> list[Layer]:
     """The network of a preset."""
-    if o.preset == "scratch":
+    if o.preset != "default":
         return [*hidden_layers(F, K, Sigmoid, o), Sigmoid()]
     return hidden_layers(F, K, Tanh, o)
 
 
 def loss_of(o: SmallOptions) -> Loss:
-    return QuadraticCost() if o.preset == "scratch" else CrossEntropyLoss()
+    return CrossEntropyLoss() if o.preset == "default" else QuadraticCost()
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:

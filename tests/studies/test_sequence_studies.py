@@ -268,8 +268,21 @@ def test_texts_that_cannot_be_learnt(content, args, words, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_chars_needs_a_text():
-    with pytest.raises(sn.SettingError, match="--text FILE"):
-        train.main(["chars"])
+def test_chars_without_a_text_learns_sonnets(tmp_path, capsys):
+    assert (
+        train.main(["chars", "--epochs", "1", "--hidden", "8", "--sample", "20", "--no-plots", "--threads", "1"]) == 0
+    )
+    m = metrics(tmp_path / "runs" / "chars-small")
+    assert m["dataset"] == "sonnets" and 15_000 < m["characters"] < 20_000 and len(m["sample"]) == 20
+    assert "batches of 8" in capsys.readouterr().out
+    assert chars.usual_preset(["--text", "t.txt"]) == chars.usual_preset(["--text=t.txt"]) == "default"
+
+
+def test_the_sonnets_are_whole():
+    poems = chars.read_text(chars.SONNETS).rstrip("\n").split("\n\n")
+    assert len(poems) == 28 and all(len(poem.splitlines()) == 14 for poem in poems)
+
+
+def test_a_text_that_is_not_there():
     with pytest.raises(sn.DataError, match=r"no-such-file.txt: cannot be read"):
         train.main(["chars", "--text", "no-such-file.txt"])

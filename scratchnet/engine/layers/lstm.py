@@ -18,6 +18,7 @@ from scratchnet.engine.layers.recurrent import Arrays, Recurrent
 class LSTM(Recurrent):
     """c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t), with the gates of z_t = W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
 
+    Some texts have h_t = o ⊙ tanh(W c_t + b), with one more weight; this is PyTorch's.
     Of the four blocks of rows of z_t, in this order, i = σ(z_i), f = σ(z_f), g = tanh(z_g),
     o = σ(z_o). Training keeps 2 (I + H + 1)·N + 16 H·N numbers per time step. See
     `Recurrent` for shapes, options and errors.

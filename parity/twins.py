@@ -111,7 +111,8 @@ class Pair:
 
     def twin(self, layer: Layer) -> nn.Module:
         passed = {k: v[0] for k, v in self.fixed.items() if v[0] is not None}
-        return self.theirs(**layer.options(), **passed)
+        options = {k: v for k, v in layer.options().items() if k != "init"}  # the weights are copied
+        return self.theirs(**options, **passed)
 
     def layer(self, module: nn.Module) -> Layer:
         for name, allowed in self.fixed.items():

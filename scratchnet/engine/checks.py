@@ -11,6 +11,7 @@ import inspect
 import math
 import numbers
 import sys
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import numpy as np
@@ -77,10 +78,13 @@ def flag(who: str, name: str, value: Any) -> bool:
 
 
 def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
-    """One of these words. Raises SettingError."""
+    """One of these words. Raises SettingError, which suggests the nearest."""
     if isinstance(value, str) and value in choices:
         return value
-    raise SettingError(f"{who}: {name} must be {' or '.join(choices)}, not {shown(value)}")
+    near = get_close_matches(value.lower(), choices, 1) if isinstance(value, str) else []
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    words = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+    raise SettingError(f"{who}: {name} must be {words}, not {shown(value)}{hint}")
 
 
 def function(who: str, name: str, value: Any, arguments: int, what: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array, aligned_zeros
+from scratchnet.engine import checks
 from scratchnet.errors import CheckpointError, SettingError
 from scratchnet.files.tensorfile import short
 
@@ -29,6 +30,49 @@ def uniform(bound: float) -> Init:
 def constant(value: float) -> Init:
     """Every initial value the same."""
     return lambda rng, shape: np.full(shape, value)
+
+
+def normal(deviation: float) -> Init:
+    """Initial values N(0, deviation²)."""
+    return lambda rng, shape: rng.normal(0.0, deviation, shape)
+
+
+#: For every name that `init=` takes, how weights are drawn; see `initial_values`
+_WEIGHTS: dict[str, Callable[[int, int], Init]] = {
+    "pytorch": lambda fan_in, fan_out: uniform(fan_in**-0.5),
+    "glorot": lambda fan_in, fan_out: uniform((6 / (fan_in + fan_out)) ** 0.5),
+    "he": lambda fan_in, fan_out: normal((2 / fan_in) ** 0.5),
+    "normal": lambda fan_in, fan_out: normal(fan_in**-0.5),
+    "zeros": lambda fan_in, fan_out: constant(0.0),
+}
+_WEIGHTS |= {"xavier": _WEIGHTS["glorot"], "kaiming": _WEIGHTS["he"]}
+INITS = ("pytorch", "glorot", "xavier", "he", "kaiming", "normal", "zeros")
+
+
+def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init, Init]:
+    """(how the weights are drawn, how the biases), by the name of the literature:
+
+    pytorch           weights and biases U(±1/√fan_in), variance 1/(3 fan_in): the default,
+                      and PyTorch's
+    glorot, xavier    U(±√(6/(fan_in + fan_out))), variance 2/(fan_in + fan_out): the signal
+                      forward and the δ backward both keep their size. For sigmoid and tanh
+    he, kaiming       N(0, 2/fan_in): as ReLU makes half of the signal 0, the other half is
+                      drawn twice as large
+    normal            N(0, 1/fan_in), as books do that write a network from scratch
+    zeros             all 0: shows why initial values must differ, for then all neurons of a
+                      hidden layer learn the same
+
+    fan_in counts the numbers that one output is a sum of, fan_out those that one input goes
+    to: of Linear in_features and out_features, of Conv2d in_channels·kh·kw and
+    out_channels·kh·kw. ConvTranspose2d takes them the other way round, as torch.nn.init
+    does. Biases are 0 except with "pytorch". Raises SettingError for another name.
+    Sources: X. Glorot and Y. Bengio, Understanding the difficulty of training deep
+    feedforward neural networks, AISTATS 2010, eq. 16; K. He et al., Delving deep into
+    rectifiers, ICCV 2015, eq. 10; T. Rashid, Make Your Own Neural Network (2016), part 2,
+    and M. Nielsen, Neural Networks and Deep Learning (2015), chapter 3, for "normal".
+    """
+    weights = _WEIGHTS[checks.choice(who, "init", init, INITS)](fan_in, fan_out)
+    return weights, weights if init == "pytorch" else constant(0.0)
 
 
 class Param:

@@ -64,7 +64,8 @@ def test_numpys_numbers_are_taken_as_pythons() -> None:
     """Also those of an array or a tensor without axes; in a model file they are plain numbers."""
     labels = np.array([0, 2, 1])
     layer = Linear(np.int32(4), labels.max() + 1)
-    assert layer.options() == {"in_features": 4, "out_features": 3, "bias": True} and type(layer.out_features) is int
+    assert layer.options() == {"in_features": 4, "out_features": 3, "bias": True, "init": "pytorch"}
+    assert type(layer.out_features) is int
     pool = MaxPool2d((np.int64(2), np.uint8(3)), np.array(2))
     assert str(pool) == "MaxPool2d((2, 3), stride=2)" and type(pool.stride) is int
     assert type(Dropout(np.float32(0.5)).p) is float

@@ -15,7 +15,7 @@ already lies as the next layer wants it. Its memory is kh·kw times the image; a
 """
 
 import copy
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from math import prod
 from typing import Any
 
@@ -26,7 +26,7 @@ from scratchnet.engine.equations import bp2_propagate, bp4_weight
 from scratchnet.engine.layers.base import Layer, Shape, buffer, need_flag, need_sizes
 from scratchnet.engine.layers.window import Size2d, fold, nothing_left, pair, places_of, unroll, windows
 from scratchnet.engine.learner import Learner
-from scratchnet.engine.params import Param, uniform
+from scratchnet.engine.params import Param, initial_values
 from scratchnet.errors import SettingError
 
 #: Bytes that the unrolled image of one layer and its gradient may take together in training
@@ -46,6 +46,7 @@ class Convolution(Layer):
     in_channels: int
     out_channels: int
     bias: bool
+    init: str
 
     def _make(self, image_channels: int, grid_channels: int, groups: int) -> None:
         need_sizes(self, "in_channels", "out_channels")
@@ -55,9 +56,10 @@ class Convolution(Layer):
         self.window = windows(self)
         self.kernel = (image_channels, self.window[0].k, self.window[1].k)
         # PyTorch's fan_in is W's second axis times its taps; for ConvTranspose2d that axis is `out`
-        init = uniform(prod(self.kernel) ** -0.5)
-        self.W = Param("weight", (grid_channels, *self.kernel), init)
-        self.b = Param("bias", (self.out_channels,), init) if self.bias else None
+        fan_in, fan_out = prod(self.kernel), grid_channels * prod(self.kernel[1:])
+        weights, biases = initial_values(type(self).__name__, self.init, fan_in, fan_out)
+        self.W = Param("weight", (grid_channels, *self.kernel), weights)
+        self.b = Param("bias", (self.out_channels,), biases) if self.bias else None
 
     def matrix(self) -> Param:
         """The weights as W₂ (O, C·kh·kw), in the same memory."""
@@ -144,8 +146,10 @@ class Conv2d(Convolution):
     Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = floor((H + 2·padding − dilation·(kernel −
     1) − 1)/stride) + 1 and W' likewise. W is (out_channels, in_channels, kh, kw). kernel_size, stride, padding (with
     zeros) and dilation are a number or (rows, columns); groups must be 1. The order of arguments is PyTorch's.
-    Initial values U(±1/√(in_channels·kh·kw)), as in PyTorch.
-    Raises ShapeError for other channels and for images that the kernel does not fit into.
+    `init` names the initial values as of Linear, with fan_in = in_channels·kh·kw and fan_out = out_channels·kh·kw;
+    by default U(±1/√fan_in), as in PyTorch.
+    Raises ShapeError for other channels and for images that the kernel does not fit into, SettingError for another
+    `init`.
     Source: LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86 (1998); unrolling:
     K. Chellapilla et al., High performance convolutional neural networks for document processing (2006).
     """
@@ -158,6 +162,7 @@ class Conv2d(Convolution):
     dilation: Size2d = 1
     groups: InitVar[int] = 1
     bias: bool = True
+    init: str = field(default="pytorch", kw_only=True)
 
     def __post_init__(self, groups: int) -> None:
         self._make(self.in_channels, self.out_channels, groups)
@@ -191,9 +196,10 @@ class ConvTranspose2d(Convolution):
     Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = (H − 1)·stride − 2·padding + dilation·
     (kernel − 1) + output_padding + 1. W is (in_channels, out_channels, kh, kw), so the same array makes it the adjoint
     of a Conv2d(out_channels, in_channels). `output_padding` names which of the image sizes that Conv2d takes to this
-    input is meant: it adds rows and columns at the end, which are computed, not zero. Initial values
-    U(±1/√(out_channels·kh·kw)), as in PyTorch. Raises SettingError unless output_padding is smaller than stride or
-    dilation, ShapeError for other channels and where nothing is left of the output.
+    input is meant: it adds rows and columns at the end, which are computed, not zero. `init` as of
+    Linear, with fan_in = out_channels·kh·kw and fan_out = in_channels·kh·kw, as PyTorch counts them; by default
+    U(±1/√fan_in). Raises SettingError unless output_padding is smaller than stride or dilation, and for another `init`;
+    ShapeError for other channels and where nothing is left of the output.
     Source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning (2016), chapter 4.
     """
 
@@ -206,6 +212,7 @@ class ConvTranspose2d(Convolution):
     groups: InitVar[int] = 1
     bias: bool = True
     dilation: Size2d = 1
+    init: str = field(default="pytorch", kw_only=True)
 
     def __post_init__(self, groups: int) -> None:
         self._make(self.out_channels, self.in_channels, groups)

@@ -3,7 +3,7 @@
 Letters: a input (in, N), z output (out, N), W (out, in), b (out,); of sequences (T, in, N) and (T, out, N).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from scratchnet.backend.products import dot
 from scratchnet.engine.equations import bp2_propagate
 from scratchnet.engine.layers.base import Layer, Shape, need_flag, need_sizes
 from scratchnet.engine.learner import Learner
-from scratchnet.engine.params import Param, uniform
+from scratchnet.engine.params import Param, initial_values
 
 
 def abreast(x: Array, out: Array | None = None) -> Array:
@@ -34,21 +34,24 @@ class Linear(Layer):
     """z = W a + b.
 
     Input (N, in_features), output (N, out_features); W is (out_features, in_features) as in PyTorch. Of a sequence
-    (N, T, in_features) every time is a column of its own. Initial values U(±1/√in_features), as in PyTorch. Raises
-    ShapeError for another number of features.
+    (N, T, in_features) every time is a column of its own. `init` names the initial values: "pytorch", the default,
+    U(±1/√in_features); "glorot" (or "xavier") U(±√(6/(in_features + out_features))); "he" (or "kaiming")
+    N(0, 2/in_features); "normal" N(0, 1/in_features); "zeros". See `engine/params.py` for what each is for. Raises
+    ShapeError for another number of features, SettingError for another `init`.
     Source: Nielsen, Neural Networks and Deep Learning, chapter 2, eq. 25.
     """
 
     in_features: int
     out_features: int
     bias: bool = True
+    init: str = field(default="pytorch", kw_only=True)
 
     def __post_init__(self) -> None:
         need_sizes(self, "in_features", "out_features")
         need_flag(self, "bias")
-        init = uniform(self.in_features**-0.5)
-        self.W = Param("weight", (self.out_features, self.in_features), init)
-        self.b = Param("bias", (self.out_features,), init) if self.bias else None
+        weights, biases = initial_values("Linear", self.init, self.in_features, self.out_features)
+        self.W = Param("weight", (self.out_features, self.in_features), weights)
+        self.b = Param("bias", (self.out_features,), biases) if self.bias else None
 
     def forward(self, a: Array, learn: Learner | None = None) -> tuple[Array, Array]:
         if a.ndim == 3:

@@ -1,22 +1,25 @@
-"""Which instructions the libraries of all engines may use, and what they say that they use."""
+"""Which instructions the engines' libraries may use, and which they report."""
 
 import os
 import sys
 from typing import Any
 
-#: What keeps each library from AVX-512; NumPy needs the names of what it was built for besides
+#: What keeps each library from AVX-512. NumPy also needs the names that it was built
+#: for.
 AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",  # the kernels of NumPy's and SciPy's products
     "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # PyTorch's products
-    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
-    "ATEN_CPU_CAPABILITY": "avx2",  # its loops
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # the products of PyTorch
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # the convolutions of PyTorch
+    "ATEN_CPU_CAPABILITY": "avx2",  # the loops of PyTorch
     "NUMBA_CPU_NAME": "haswell",
 }
 
 
 def environment(isa: str) -> dict[str, str]:
-    """The variables of a process whose libraries are held to `isa`: native or avx2."""
+    """The environment variables that hold a process's libraries to `isa`: native or
+    avx2.
+    """
     if isa == "native":
         return dict(os.environ)
     from numpy._core._multiarray_umath import __cpu_dispatch__
@@ -26,7 +29,7 @@ def environment(isa: str) -> dict[str, str]:
 
 
 def reports() -> dict[str, str]:
-    """What the libraries of this process report, each that is loaded in its own words."""
+    """What the loaded libraries of this process report, each in its own words."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
     from threadpoolctl import threadpool_info
 

@@ -2,10 +2,11 @@
 
     python benchmarks/peers.py
 
-Every engine, in a process of its own, starts with the same weights and goes through the same batches, in turn with
-the others. With --isa avx2 all are held to the instructions that most laptops have. A row gives µs per step as
-`scratchnet.fit` makes it in a long training, and as NumPy calls alone, the others' time and its ratio to the first,
-the share of the NumPy step that its bare matrix products need, and peak memory.
+Every engine has a process of its own, starts with the same weights and goes through the
+same batches, taking turns with the others. With --isa avx2 all are held to the
+instructions that most laptops have. A row gives µs per step as `scratchnet.fit` makes
+it in a long training, and as NumPy calls alone, the others' time and its ratio to the
+first, the share of the NumPy step that its bare matrix products need, and peak memory.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ class Options:
     threads: tuple[str, ...] = ("1", "all")
     """numbers of CPU threads, one table each"""
     isa: Literal["native", "avx2"] = "native"
-    """avx2: no library may use AVX-512, where the processor has it"""
+    """avx2: no library may use AVX-512, even if the processor has it"""
     memory: bool = True
     """also measure peak memory, each in a process of its own"""
     out: Path = timing.RESULTS
@@ -75,11 +76,14 @@ class Row:
         return self.steps[PRODUCTS].median / self.steps[READABLE].median
 
 
-# ------------------------------------------------------------------------------------------ an engine's process
+# ------------------------------------------------------- the process of an engine
 
 
 def engine(name: str, workload: str, threads: int, *chosen: int) -> None:
-    """The process of one engine on these cores: says what it runs on, or why it does not run; then makes steps."""
+    """An engine's process, on these cores.
+
+    It reports what it runs on, or why it does not run; then it makes steps.
+    """
     timing.keep_to(chosen, threads)
     from benchmarks.engines import Missing, build
     from benchmarks.engines.scratchnet_ import network, threads_of
@@ -113,7 +117,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
 def measure(
     workload: str, engines: list[str], threads: int, memory: bool, env: dict[str, str]
 ) -> tuple[Row, dict[str, str]]:
-    """All engines on one workload, and what their libraries report."""
+    """Measure all engines on one workload; also return what their libraries report."""
     cores = map(str, timing.idle_cores(threads))
     words = workload, str(threads), *cores
     processes = {name: timing.Process("benchmarks.peers", "--engine", name, *words, env=env) for name in engines}
@@ -232,7 +236,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def report(rows: list[Row], engines: list[str], device: str, stem: str, about: dict[str, Any]) -> None:
-    """Table, what the libraries say, who was left out, and picture."""
+    """Write the table, the libraries' reports, the engines left out, and the plot."""
     loads = [load for load in about["load_average"] if load is not None]
     held = "" if about["isa"] == "native" else f", no engine may use more than {about['isa'].upper()}"
     table = f"{device}{held}: µs per step (times scratchnet's); load {min(loads, default=0):.1f} to "

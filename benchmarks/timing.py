@@ -22,7 +22,8 @@ from scratchnet.errors import SettingError
 RESULTS = Path(__file__).parent / "results"
 PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how much longer a turn is
 
-#: Does so many steps and waits until they are done; one in another process returns the seconds that a step took there
+#: Makes this many steps and waits until they are done. A run in another process returns
+#: the seconds that a step took there.
 Run = Callable[[int], float | None]
 
 
@@ -108,14 +109,14 @@ def use_cores(threads: int) -> None:
 
 
 def idle_cores(n: int) -> list[int]:
-    """Those n cores that have least to do; none where the system does not tell."""
+    """The n least busy cores; none if the system does not tell."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     return sorted(os.sched_getaffinity(0), key=_idle_time().__getitem__)[-n:]
 
 
 def keep_to(chosen: Sequence[int], threads: int) -> None:
-    """Keep this process, and every library it will load, to these cores and so many threads."""
+    """Limit this process, and every library it will load, to these cores and threads."""
     if "numpy" in sys.modules:
         raise RuntimeError("NumPy was imported before the number of threads was set: its BLAS has started its own")
     if chosen:
@@ -153,7 +154,10 @@ def thread_count(text: str) -> int:
 
 
 def in_child(module: str, options: Mapping[str, Any], quiet: bool = False, env: Mapping[str, str] | None = None) -> Any:
-    """Run `python -m module --worker JSON` and return what its `answer` wrote: a fresh process with its own threads."""
+    """Run `python -m module --worker JSON` and return what its `answer` wrote.
+
+    This is a fresh process with threads of its own.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answer.json"
         command = [sys.executable, "-m", module, "--worker", json.dumps({**options, "answer": str(out)})]
@@ -162,7 +166,10 @@ def in_child(module: str, options: Mapping[str, Any], quiet: bool = False, env: 
 
 
 class Process:
-    """`python -m module words`, which says one line when it is ready and then makes steps when it is told to."""
+    """The process of `python -m module words`.
+
+    It says one line when it is ready, and then makes steps when it is told to.
+    """
 
     def __init__(self, module: str, *words: str, env: Mapping[str, str] | None = None) -> None:
         self.name = " ".join(words)
@@ -172,13 +179,13 @@ class Process:
         )
 
     def __call__(self, n: int) -> float:
-        """Seconds per step of n steps, by the clock of the process."""
+        """Seconds per step of n steps, by the clock of that process."""
         assert self.child.stdin is not None
         self.child.stdin.write(f"{n}\n")
         return float(self.answer())
 
     def answer(self) -> str:
-        """The next line that it says."""
+        """The next line that the process says."""
         assert self.child.stdout is not None
         line = self.child.stdout.readline()
         if not line:
@@ -190,7 +197,11 @@ class Process:
 
 
 def serve(run: Run, ready: str, clock: Callable[[], float] = time.perf_counter) -> None:
-    """What such a process does: say `ready`; for each line with a number n `run(n)`, and say the seconds for one."""
+    """What such a process does.
+
+    It says `ready`. Then, for each line with a number n, it does `run(n)` and says the
+    seconds per step.
+    """
     print(ready, flush=True)
     for line in sys.stdin:
         n, start = int(line), clock()
@@ -252,7 +263,7 @@ def environment() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """How many processes had something to do, in the mean of the last minute."""
+    """How many processes had work to do, on average over the last minute."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 

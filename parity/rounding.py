@@ -82,7 +82,9 @@ class Rounding(TorchDispatchMode):
         return tuple(map(self.round, result)) if isinstance(result, tuple) else self.round(result)
 
     def round(self, a: Any, least: float = 0.0) -> Any:
-        """`a` with an error of up to u in each number, and of up to u · `least` in smaller ones."""
+        """`a` with an error of up to u in each number, and up to u · `least` in smaller
+        ones.
+        """
         if not isinstance(a, torch.Tensor) or not a.is_floating_point():
             return a
         random = torch.rand(a.shape, generator=self.generator, dtype=a.dtype).to(a.device)
@@ -105,8 +107,8 @@ class Rounding(TorchDispatchMode):
 
 
 CHOOSES = {torch.ops.aten.median.dim}  # it returns one of its numbers, and MedianPool2d asks which
-#: The σ of gates, which may be made of a tanh: ½ tanh(½ z) + ½ has an error of u times ½
-#: where σ(z) is small.
+#: The σ of gates, which may be computed by a tanh: ½ tanh(½ z) + ½ has an error of u
+#: times ½ where σ(z) is small.
 GATES = {torch.ops.aten.sigmoid_.default}
 
 

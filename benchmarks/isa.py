@@ -17,9 +17,7 @@ AVX2 = {
 
 
 def environment(isa: str) -> dict[str, str]:
-    """The environment variables that hold a process's libraries to `isa`: native or
-    avx2.
-    """
+    """The variables that hold a process's libraries to `isa`, native or avx2."""
     if isa == "native":
         return dict(os.environ)
     from numpy._core._multiarray_umath import __cpu_dispatch__

@@ -82,9 +82,7 @@ class Rounding(TorchDispatchMode):
         return tuple(map(self.round, result)) if isinstance(result, tuple) else self.round(result)
 
     def round(self, a: Any, least: float = 0.0) -> Any:
-        """`a` with an error of up to u in each number, and up to u · `least` in smaller
-        ones.
-        """
+        """`a` with errors of up to u, and in small numbers of up to u · `least`."""
         if not isinstance(a, torch.Tensor) or not a.is_floating_point():
             return a
         random = torch.rand(a.shape, generator=self.generator, dtype=a.dtype).to(a.device)

@@ -116,7 +116,7 @@ def idle_cores(n: int) -> list[int]:
 
 
 def keep_to(chosen: Sequence[int], threads: int) -> None:
-    """Limit this process, and all libraries it will load, to these cores and threads."""
+    """Limit this process and the libraries it will load to these cores and threads."""
     if "numpy" in sys.modules:
         raise RuntimeError("NumPy was imported before the number of threads was set: its BLAS has started its own")
     if chosen:

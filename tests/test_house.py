@@ -12,7 +12,19 @@ import scratchnet
 
 ROOT = Path(scratchnet.__file__).parent
 #: From the ground up: a room may use those before it, and itself
-FLOORS = ("ground", "backend", "files", "engine", "models", "data", "plots", "runs", "studies", "commands")
+FLOORS = (
+    "ground",
+    "backend",
+    "files",
+    "engine",
+    "explaining",
+    "models",
+    "data",
+    "plots",
+    "runs",
+    "studies",
+    "commands",
+)
 GROUND = ("__init__", "errors", "cli")  # what every room may use
 
 

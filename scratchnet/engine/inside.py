@@ -3,7 +3,7 @@
 Letters as in layers/conv.py and layers/recurrent.py. What is given out has PyTorch's shapes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -54,31 +54,26 @@ class CellWindow:
         return float(self.products.sum() + self.bias)
 
 
-def window_of(layer: Convolution, image: np.ndarray, channel: int, row: int, column: int) -> CellWindow:
+def window_of(
+    layer: Convolution, parameters: Mapping[str, np.ndarray], image: np.ndarray, channel: int, row: int, column: int
+) -> CellWindow:
     """The window behind output[channel, row, column] for one example, `image` (C, H, W).
 
     Raises SettingError for a cell that the output does not have.
     """
-    P = layer.output_shape(image.shape)
-    for k, (name, value) in enumerate({"channel": channel, "row": row, "column": column}.items()):
-        checks.whole("window", name, value, 0, P[k] - 1)
-    forward = isinstance(layer, Conv2d)
-    lines = []
-    for w, place, size in zip(layer.window, (row, column), image.shape[1:]):
-        taps = w.d * np.arange(w.k)
-        if forward:  # tap i of the window at place o meets cell o·s − p + i·d
-            cells, whole = place * w.s - w.p + taps, True
-        else:  # and, the other way, this is the cell: o = (cell + p − i·d)/s, where that is a whole number
-            cells, rest = np.divmod(place + w.p - taps, w.s)
-            whole = rest == 0
-        lines.append(np.where(whole & (cells >= 0) & (cells < size), cells, -1))
-    rows, columns = lines
+    sizes = layer.output_shape(image.shape)
+    for size, (name, value) in zip(sizes, {"channel": channel, "row": row, "column": column}.items(), strict=True):
+        checks.whole("window", name, value, 0, size - 1)
+    forward, W = isinstance(layer, Conv2d), parameters["weight"]
+    rows, columns = (
+        w.cells_at(place, size) if forward else w.places_over(place, size)
+        for w, place, size in zip(layer.window, (row, column), image.shape[1:], strict=True)
+    )
     met = (rows >= 0)[:, None] & (columns >= 0)
-    W = to_numpy(layer.W.value)
     return CellWindow(
         np.where(met, image[:, rows][:, :, columns], 0),
-        (W[channel] if forward else W[:, channel]).copy(),
-        0.0 if layer.b is None else float(layer.b.value[channel]),
+        W[channel] if forward else W[:, channel],
+        float(parameters["bias"][channel]) if layer.b is not None else 0.0,
         rows,
         columns,
     )

@@ -60,9 +60,9 @@ class LayerTrace:
 
     `name` is its number and its text, "2 Linear(30, 10)". `input` and `output` are what went
     in and came out, `delta` is ∂C/∂output, `gradients` has ∂C/∂ each parameter, under
-    "weight", "bias" and so on. A recurrent layer has `times`, one `Time` for every t with its
-    gates and states; where it is a stack, `stack[k]` are those of its k-th layer, and
-    `times` those of the last.
+    "weight", "bias" and so on, and `parameters` their values. A recurrent layer has `times`,
+    one `Time` for every t with its gates and states; where it is a stack, `stack[k]` are
+    those of its k-th layer, and `times` those of the last.
     """
 
     index: int
@@ -71,6 +71,7 @@ class LayerTrace:
     output: np.ndarray
     delta: np.ndarray
     gradients: Gradients
+    parameters: dict[str, np.ndarray]
     stack: list[list[Time]] = field(default_factory=list)
 
     @property
@@ -89,7 +90,7 @@ class LayerTrace:
         if not isinstance(self.layer, Convolution):
             raise SettingError(f"window: layer {self.name} is no convolution, so its cells have no window")
         example = checks.whole("window", "example", example, 0, len(self.input) - 1)
-        return window_of(self.layer, self.input[example], channel, row, column)
+        return window_of(self.layer, self.parameters, self.input[example], channel, row, column)
 
     def row(self) -> dict[str, Any]:
         """This layer's line of the table."""
@@ -112,8 +113,9 @@ class LayerTrace:
 class Trace:
     """What `net.trace(x, target, loss)` returns: everything that one pass forward and back computes.
 
-    `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a `LayerTrace`.
-    All arrays are copies, in PyTorch's shapes. Printing it gives a table of the sizes of all
+    `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a `LayerTrace`;
+    `target` and `loss_function` are what was given, and `training` whether it was a pass as
+    in training. All arrays are copies, in PyTorch's shapes. Printing it gives a table of the sizes of all
     outputs, deltas and gradients, as root mean squares: where delta fades from the last
     layer to the first, the gradient vanishes.
     """
@@ -122,6 +124,9 @@ class Trace:
     output: np.ndarray
     dx: np.ndarray
     layers: list[LayerTrace]
+    target: np.ndarray
+    loss_function: Loss
+    training: bool = True
 
     @property
     def gradients(self) -> dict[str, np.ndarray]:
@@ -186,8 +191,11 @@ def trace(net: "Sequential", x: Any, target: Any, loss: Loss, training: bool = T
             gradients = Gradients(i, learn.gradients(layer))
             again = _Keeper(net.seed, training)  # with buffers of its own
             stack = through_time(layer, caches[i], given, again) if isinstance(layer, Recurrent) else []
-            layers.insert(0, LayerTrace(i, layer, outputs[i], outputs[i + 1], rows_of(given), gradients, stack))
-    return Trace(float(value), outputs[-1], rows_of(delta), layers)
+            parameters = {p.name: np.array(to_numpy(p.value)) for p in layer.params()}
+            part = LayerTrace(i, layer, outputs[i], outputs[i + 1], rows_of(given), gradients, parameters, stack)
+            layers.insert(0, part)
+    target = np.array(to_numpy(checks.array("trace", "the target", target)))
+    return Trace(float(value), outputs[-1], rows_of(delta), layers, target, loss, training)
 
 
 def _rms(*arrays: np.ndarray) -> float:

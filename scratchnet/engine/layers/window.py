@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from scratchnet.backend.arrays import Array
 from scratchnet.engine import checks
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
@@ -39,6 +41,16 @@ class Window:
     def covered(self, places: int, more: int = 0) -> int:
         """The other way: the size of the axis that `places` places cover, with `more` cells at the end."""
         return (places - 1) * self.s - 2 * self.p + self.span + more
+
+    def cells_at(self, place: int, size: int) -> np.ndarray:
+        """For every tap the cell that it meets when the window stands at `place`; −1 where that is none."""
+        cells = place * self.s - self.p + self.d * np.arange(self.k)
+        return np.where((cells >= 0) & (cells < size), cells, -1)
+
+    def places_over(self, cell: int, places: int) -> np.ndarray:
+        """For every tap the place of the window at which it meets `cell`; −1 where there is none."""
+        found, rest = np.divmod(cell + self.p - self.d * np.arange(self.k), self.s)
+        return np.where((rest == 0) & (found >= 0) & (found < places), found, -1)
 
     def places_text(self, size: int) -> str:
         """The formula of `places` with its numbers."""

@@ -23,6 +23,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.stopping import EarlyStopping
 from scratchnet.engine.tables import html_table
 from scratchnet.engine.tuned import best
 from scratchnet.errors import DataError, NonFiniteError, SettingError
@@ -227,7 +228,7 @@ class Training:
     def run(
         self, *, valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True,
         seed: int = 0, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None, steps_per_callback: int = 1,
-        history: History | None = None,
+        history: History | None = None, patience: int | None = None,
     ) -> History:  # fmt: skip
         """Train for all epochs; the arguments are those of `fit`."""
         check_callbacks("fit", schedule, on_step, on_epoch)
@@ -235,6 +236,7 @@ class Training:
         seed, shuffle = checks.whole("fit", "seed", seed), checks.flag("fit", "shuffle", shuffle)
         steps_per_callback = checks.whole("fit", "steps_per_callback", steps_per_callback, 1)
         valid = None if valid is None else pair("fit", "valid", valid)
+        stopping = None if patience is None else EarlyStopping("fit", self.net, patience, valid is not None)
         history = history or History()
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
         self.steps.agree(
@@ -256,6 +258,10 @@ class Training:
                 history.epochs.append(row)
                 if on_epoch is not None:
                     on_epoch(row)
+                if stopping is not None and stopping.is_over(row):
+                    break
+            if stopping is not None:
+                stopping.restore()
         return history
 
     def _epoch(
@@ -309,6 +315,7 @@ def fit(
     on_epoch: OnEpoch | None = None,
     steps_per_callback: int = 1,
     history: History | None = None,
+    patience: int | None = None,
 ) -> History:
     """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
 
@@ -319,7 +326,9 @@ def fit(
     `steps` is a kind of `Steps`, by default the fastest. `steps_per_callback` is how many
     steps may be made between two calls of `on_step`, which then sees those whose number is
     a multiple. With `history`, that training is continued where it stopped, in the middle
-    of an epoch too. Raises NonFiniteError, ShapeError, DataError, SettingError.
+    of an epoch too. With `patience`, the training ends once valid_loss has not fallen for
+    so many epochs, and the network gets the weights of the best epoch back. Raises
+    NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. Whatever leaves `fit` in that
     way, and every other error of the training, has the attribute `history`: the epochs and
@@ -335,7 +344,7 @@ def fit(
     )
     return training.run(
         valid=valid, schedule=schedule, shuffle=shuffle, seed=seed, on_step=on_step, on_epoch=on_epoch,
-        steps_per_callback=steps_per_callback, history=history,
+        steps_per_callback=steps_per_callback, history=history, patience=patience,
     )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""What callers pass, checked in one place: every message says what was expected and what came.
+"""Arguments are checked in one place; every message says what was expected and what
+came.
 
-Numbers may be Python's or NumPy's, or an array or tensor of no axes. Arrays may be NumPy's
-(any number type, any byte order), lists, tuples, pandas tables and columns, or PyTorch
-tensors. Everything else is refused by name, where NumPy alone would convert it without a
-word: a complex number loses its imaginary part, a date becomes a count of days, a masked
-value reappears, None becomes NaN.
+A number may be Python's or NumPy's, or an array or tensor without axes. An array may be
+NumPy's (of any type of number and any byte order), a list or tuple, a pandas table or
+column, or a PyTorch tensor. Everything else is refused by name, where NumPy alone would
+convert it silently: a complex number would lose its imaginary part, a date would become
+a count of days, a masked value would reappear and None would become NaN.
 """
 
 import inspect
@@ -23,12 +24,24 @@ T = TypeVar("T")
 
 MOST = 2**63 - 1  # what NumPy's whole numbers can hold
 
+#: What arrays of other kinds than numbers hold, by NumPy's letter for the kind
+NOT_NUMBERS = {
+    "c": "complex numbers",
+    "M": "dates",
+    "m": "spans of time",
+    "U": "text",
+    "T": "text",
+    "S": "bytes",
+    "V": "a structured array",
+}
+
 
 def shown(value: Any) -> str:
     """A value as messages show it: its repr, cut short."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # a repr of somebody else's that fails must not hide the mistake
+    # someone else's repr may fail; that must not hide the mistake
+    except Exception:
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -37,7 +50,7 @@ def shown(value: Any) -> str:
 
 
 def whole(who: str, name: str, value: Any, least: int = 0, most: int = MOST) -> int:
-    """A whole number in this range as Python's int. Raises SettingError."""
+    """A whole number in this range, as Python's int. Raises SettingError."""
     scalar = _scalar(value)
     n = int(scalar) if isinstance(scalar, numbers.Integral) else None
     if n is None or not least <= n <= most:
@@ -47,9 +60,10 @@ def whole(who: str, name: str, value: Any, least: int = 0, most: int = MOST) -> 
 
 
 def number(who: str, name: str, value: Any, least: float = 0.0, most: float = math.inf, below: bool = False) -> float:
-    """A finite number from `least` to `most` (or below it) as Python's float. Raises SettingError.
+    """A finite number from `least` to `most` (or below it), as Python's float.
 
-    A NumPy float64 would turn float32 parameters into float64 (NEP 50).
+    Raises SettingError. A NumPy float64 would turn float32 parameters into float64 (NEP
+    50).
     """
     try:
         scalar = _scalar(value)
@@ -64,7 +78,9 @@ def number(who: str, name: str, value: Any, least: float = 0.0, most: float = ma
 
 
 def _scalar(value: Any) -> Any:
-    """Python's number of a NumPy number or of an array or tensor without axes; None for True and False."""
+    """A number as Python's, from NumPy's or an array without axes; None for True and
+    False.
+    """
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, bool) else value
@@ -88,7 +104,10 @@ def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
 
 
 def function(who: str, name: str, value: Any, arguments: int, what: str) -> None:
-    """Raises SettingError unless `value` can be called with so many arguments; `what` says which. A class is none."""
+    """Raise SettingError unless `value` can be called with this number of arguments.
+
+    `what` says in words what was expected. A class does not count as a function.
+    """
     fits = callable(value) and not isinstance(value, type)
     if fits:
         try:
@@ -96,13 +115,17 @@ def function(who: str, name: str, value: Any, arguments: int, what: str) -> None
         except TypeError:
             fits = False
         except ValueError:
-            pass  # some functions in C do not tell their arguments
+            # some functions written in C do not reveal their arguments
+            pass
     if not fits:
         raise SettingError(f"{who}: {name} must be {what}, not {shown(value)}")
 
 
 def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
-    """An object of this class. Raises SettingError, also for the class itself; `example` shows one."""
+    """An object of this class; `example` shows one.
+
+    Raises SettingError for anything else, also for the class itself.
+    """
     if isinstance(value, kind):
         return value
     if isinstance(value, type) and issubclass(value, kind):
@@ -114,10 +137,15 @@ def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
 
 
 def network(who: str, net: Any) -> None:
-    """Raises SettingError for what has no parameters to change; known by its store, so that nothing is imported."""
+    """Raise SettingError unless `net` is a network.
+
+    It is recognised by its store of parameters, so that nothing needs to be imported.
+    """
     if isinstance(net, type):
-        raise SettingError(f"{who}: net must be an object such as Sequential(Linear(784, 10)), not the class "
-                           f"{net.__name__}: make one of it")  # fmt: skip
+        raise SettingError(
+            f"{who}: net must be an object such as Sequential(Linear(784, 10)), not the class {net.__name__}: "
+            "make one of it"
+        )
     if not hasattr(net, "store"):
         raise SettingError(f"{who}: net must be a Sequential such as Sequential(Linear(784, 10)), not {shown(net)}")
 
@@ -133,9 +161,9 @@ def shape(who: str, name: str, value: Any) -> tuple[int, ...]:
 
 
 def array(who: str, name: str, value: Any, xp: Any = None) -> Array:
-    """`value` as an array of numbers, bools among them, without a copy where it is one. Raises DataError.
+    """`value` as an array of numbers or bools, without a copy if it is one already.
 
-    It goes to the device of `xp` where that is given, and stays where it is otherwise.
+    It is moved to the device of `xp` if that is given. Raises DataError.
     """
     if xp is None:
         xp = xp_of(value) if is_on_gpu(value) else np
@@ -147,32 +175,37 @@ def array(who: str, name: str, value: Any, xp: Any = None) -> Array:
             found = _numbers_of(found)
     except DataError as e:
         raise DataError(f"{who}: {name} must be an array of numbers, not {e}") from None
-    except Exception as e:  # the array protocols of other libraries raise whatever they like
+    # other libraries raise whatever they like
+    except Exception as e:
         raise DataError(
             f"{who}: {name} must be an array of numbers, but {_kind(value)} cannot be made one "
             f"({' '.join(str(e).split())[:120]})"
         ) from None
     kind = found.dtype.kind
     if kind not in "biuf":
-        words = {"c": "complex numbers", "M": "dates", "m": "spans of time", "U": "text", "T": "text", "S": "bytes",
-                 "V": "a structured array"}  # fmt: skip
-        raise DataError(f"{who}: {name} must be an array of numbers, not {words.get(kind, 'objects')} ({found.dtype})")
+        words = NOT_NUMBERS.get(kind, "objects")
+        raise DataError(f"{who}: {name} must be an array of numbers, not {words} ({found.dtype})")
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
     return xp.asarray(found)
 
 
 def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = None) -> Array:
-    """`value` as an array of `dtype` on the device of `xp`, without a copy where it is one. Raises DataError."""
+    """`value` as an array of `dtype` on the device of `xp`; not copied if it is one
+    already.
+
+    Raises DataError.
+    """
     found = array(who, name, value, xp)
     if found.dtype == dtype:
         return found
-    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, as in PyTorch
+    # too large for float32 becomes infinite, as in PyTorch
+    with np.errstate(over="ignore"):
         return found.astype(dtype)
 
 
 def same_number(who: str, x: Array, target: Array) -> None:
-    """Raises ShapeError unless there is a target for every example, and at least one."""
+    """Raise ShapeError unless every example has a target, and there is at least one."""
     if x.ndim == 0 or target.ndim == 0 or not x.shape[0] == target.shape[0] > 0:
         raise ShapeError(
             f"{who}: there must be as many targets as examples, and at least one, but x has shape {tuple(x.shape)} "
@@ -185,7 +218,10 @@ def _kind(value: Any) -> str:
 
 
 def _to_numpy(value: Any) -> np.ndarray:
-    """Any array, table or nested list as a NumPy array; raises DataError with the kind of what is none."""
+    """Any array, table or nested list as a NumPy array.
+
+    Raises DataError, whose text says what the value is instead.
+    """
     if isinstance(value, np.ma.MaskedArray):
         raise DataError("a masked array: give .filled(value) or only the rows without masked values")
     if isinstance(value, (str, bytes, dict, set, frozenset, type)) or value is None or callable(value):
@@ -206,7 +242,10 @@ def _to_numpy(value: Any) -> np.ndarray:
 
 
 def _of_list(value: Any) -> np.ndarray:
-    """A nested list as an array. Its tensors are converted first: NumPy would ask each for its elements."""
+    """A nested list as an array.
+
+    Its tensors are converted first, because NumPy would ask each for its elements.
+    """
     if "torch" in sys.modules or "cupy" in sys.modules:
         value = [_to_numpy(v) if hasattr(v, "detach") or hasattr(v, "get") else v for v in value]
     if any(isinstance(v, np.ma.MaskedArray) for v in value):
@@ -220,7 +259,9 @@ def _of_list(value: Any) -> np.ndarray:
 
 
 def _numbers_of(found: np.ndarray) -> np.ndarray:
-    """An array of Python objects that all are numbers, such as a table of bools and floats, as one of numbers."""
+    """Python objects that are all numbers, such as a table of bools and floats, as an
+    array.
+    """
     for place, value in np.ndenumerate(found):
         if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
             at = f"[{', '.join(map(str, place))}]"

@@ -1,4 +1,8 @@
-"""The time that Numba takes to compile, which happens once on a machine and says nothing about a training."""
+"""The time that Numba spends compiling.
+
+It compiles once on each machine, so this time says nothing about how long a training
+takes, and clocks leave it out.
+"""
 
 import contextlib
 import time
@@ -6,11 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _spent = 0.0  # seconds of this process in which Numba compiled
-_tell: list[Callable[[], None]] = []  # whom to tell when it begins
+_tell: list[Callable[[], None]] = []  # called when compiling begins
 
 
 def clock() -> float:
-    """Seconds, as `time.perf_counter`, that stand still while Numba compiles."""
+    """Seconds, as `time.perf_counter` counts them, but standing still while Numba
+    compiles.
+    """
     return time.perf_counter() - _spent
 
 
@@ -25,11 +31,16 @@ def told(say: Callable[[], None]) -> Iterator[None]:
 
 
 def watch() -> None:
-    """From now on, take the time of what Numba compiles. What it finds in its folder of kept code is not compiled."""
+    """From now on, measure the time that Numba spends compiling.
+
+    Code that it finds in its folder of compiled functions needs no compiling.
+    """
     from numba.core import event
 
     class Watch(event.Listener):
-        """Compiling a function compiles those that it calls: the time is that of the outermost."""
+        """Compiling a function also compiles those that it calls: measure the
+        outermost.
+        """
 
         depth, begun = 0, 0.0
 

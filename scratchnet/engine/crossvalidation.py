@@ -1,7 +1,8 @@
 """Cross-validation: every example is judged once, by a network that has not seen it.
 
-Letters: N examples, K classes, k folds. On a small data set one split into training and validation is a matter of luck;
-the mean over k folds, and its spread, is what a choice of settings may rest on.
+Letters: N examples, K classes, k folds. On a small data set, one split into training
+and validation is a matter of luck; the mean over k folds, and their spread, can support
+a choice of settings.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,29 +22,33 @@ from scratchnet.engine.schedules import Schedule
 from scratchnet.engine.training import fit
 from scratchnet.errors import DataError, SettingError, ShapeError
 
-MOST_CLASSES = 1_000_000  # labels above that are no class numbers
+MOST_CLASSES = 1_000_000  # larger labels are not class numbers
 
-#: build(x, seed): a new network, its loss and its optimiser, for training examples x as `prepare` leaves them
+#: build(x, seed): a new network, its loss and its optimiser, for training examples x
+#: that `prepare` has processed
 Build = Callable[[Any, int], tuple[Sequential, Loss, Optimiser]]
-#: prepare(x): looks at the training examples x alone, and returns what turns any examples into input
+#: prepare(x): looks only at the training examples x, and returns a function that turns
+#: any examples into input
 Prepare = Callable[[Any], Callable[[Any], Any]]
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """A row of metrics per fold, and the output for every example of the network that had not seen it."""
+    """The metrics of every fold, and for every example the output of the network that
+    had not seen it.
+    """
 
     folds: list[dict[str, float]]
     outputs: np.ndarray
 
     @property
     def accuracy(self) -> float:
-        """Mean over the folds."""
+        """The mean over the folds."""
         return float(np.mean([fold["accuracy"] for fold in self.folds]))
 
     @property
     def std(self) -> float:
-        """Standard deviation of the folds' accuracies, with k − 1."""
+        """The standard deviation of the folds' accuracies, with the divisor k − 1."""
         return float(np.std([fold["accuracy"] for fold in self.folds], ddof=1))
 
 
@@ -62,25 +67,32 @@ def crossval(
     on_fold: Callable[[dict[str, float]], None] | None = None,
     mapped: Callable[..., Iterable[Any]] = map,
 ) -> CrossValidation:
-    """k-fold cross-validation: k networks, each trained on k − 1 parts of the examples and judged on the part left.
+    """k-fold cross-validation: k networks, each judged on the part that it was not
+    trained on.
 
-    `build(x, seed)` returns (net, loss, optimiser), new ones for every fold; `x` is the training part, for the sizes.
-    `x` are the examples: an array (N, ...), a SciPy sparse array, or a list of anything that `prepare` understands.
-    `target` are labels (N,), whole numbers from 0: then the folds are stratified, every class is spread over
-    them evenly; or values (N, ...). Labels become rows of 0 and 1 for a loss that takes values.
-    `prepare(x)` gets the training part alone and returns a function that makes input of any examples: means,
-    vocabularies and whatever else is learnt from data must be learnt there, or the folds know each other. `seed`
-    decides the folds, the initial weights and the order of the examples; `epochs`, `batch_size`, `schedule`, `threads`
-    are those of `fit`; `on_fold` is called with the row of every fold. The folds are done one after the other, or
-    wherever `mapped`, which is used as Python's `map`, does them.
+    `build(x, seed)` returns (net, loss, optimiser), new ones for every fold; `x` is the
+    training part, which tells the sizes. `x` holds the examples: an array (N, ...), a
+    SciPy sparse array, or a list of anything that `prepare` understands. `target` holds
+    either labels (N,), whole numbers from 0, or values (N, ...). With labels the folds
+    are stratified: every class is spread evenly over them. For a loss that takes
+    values, labels become rows of 0 and 1.
 
-    The rows of `folds` have fold (from 1), train_examples, valid_examples, train_loss (of the last epoch), valid_loss,
-    and with labels accuracy. Raises SettingError unless 2 ≤ k ≤ N, DataError if a class has fewer than k examples.
+    `prepare(x)` is given the training part alone and returns a function that turns any
+    examples into input. Means, vocabularies and everything else that is learnt from
+    data must be learnt there, because otherwise the folds would know each other. `seed`
+    decides the folds, the initial weights and the order of the examples; `epochs`,
+    `batch_size`, `schedule` and `threads` are those of `fit`; `on_fold` is called with
+    the row of every fold. The folds are computed one after the other, or wherever
+    `mapped` runs them, which is used like Python's `map`.
+
+    Each row of `folds` has fold (from 1), train_examples, valid_examples, train_loss
+    (of the last epoch) and valid_loss, and with labels also accuracy. Raises
+    SettingError unless 2 ≤ k ≤ N, and DataError if a class has fewer than k examples.
 
     >>> def build(x, seed):
-    ...     net = Sequential(Linear(x.shape[1], 10), Sigmoid(), Linear(10, 3), seed=seed)
+    ...     net = Sequential(Linear(x.shape[1], 8), Sigmoid(), Linear(8, 3), seed=seed)
     ...     return net, CrossEntropyLoss(), Adam(net, 0.01)
-    >>> result = crossval(build, x, labels, folds=5, prepare=standardiser, epochs=100, batch_size=10)
+    >>> result = crossval(build, x, labels, prepare=Standardiser, epochs=100)
     >>> result.accuracy, result.std
     """
     checks.function("crossval", "build", build, 2, "a function (x, seed) that returns (net, loss, optimiser)")
@@ -149,32 +161,38 @@ def crossval(
 
 
 def take(x: Any, which: np.ndarray) -> Any:
-    """The examples of these numbers, from an array, a sparse array or a list."""
+    """The examples with these numbers, from an array, a sparse array or a list."""
     return x[which] if is_sparse(x) or isinstance(x, np.ndarray) else [x[i] for i in which]
 
 
 def plain_folds(target: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    """The numbers of the examples, shuffled and in k parts whose sizes differ by one at most."""
+    """The numbers of the examples, shuffled, in k parts of nearly equal size."""
     _check(folds, len(target))
     return [np.sort(part) for part in np.array_split(np.random.default_rng(seed).permutation(len(target)), folds)]
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    """The same, with every class spread evenly: its shares in two folds differ by one at most, and so do the folds."""
+    """The same, with every class spread evenly over the folds.
+
+    The numbers of a class in two folds differ by one at most, and so do the sizes of
+    folds.
+    """
     _check(folds, len(labels))
     few = [f"class {c} has {n}" for c, n in zip(*np.unique(labels, return_counts=True), strict=True) if n < folds]
     if few:
         raise DataError(f"with {folds} folds every class needs at least {folds} examples, but {', '.join(few)}")
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]  # dealt out like cards, class after class
+    # dealt out like cards, one class after another
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return [np.sort(by_class[k::folds]) for k in range(folds)]
 
 
 def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(numbers of the training examples, of the test examples), with `share` of every class, rounded, in the test.
+    """The numbers of the training examples and those of the test examples.
 
-    Raises DataError for a class of fewer than two examples: one must be left on each side.
+    The test part gets `share` of every class, rounded. Raises DataError for a class
+    with only one example, since each side needs one.
     """
     rng = np.random.default_rng(seed)
     test = []
@@ -188,13 +206,15 @@ def stratified_split(labels: np.ndarray, share: float, seed: int) -> tuple[np.nd
 
 
 def _check(folds: int, n: int) -> None:
-    checks.whole("crossval", "folds", folds, 2, n)  # every part has at least one example
+    # at most n, so that every part has at least one example
+    checks.whole("crossval", "folds", folds, 2, n)
 
 
 class Standardiser:
-    """x ↦ (x − mean) / standard deviation of each feature over the training examples; a `prepare` for `crossval`.
+    """x ↦ (x − mean) / standard deviation, for each feature; a `prepare` for
+    `crossval`.
 
-    A feature that never changes stays 0.
+    Both are those of the training examples. A feature that never changes stays 0.
     """
 
     def __init__(self, x: np.ndarray) -> None:

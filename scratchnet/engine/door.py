@@ -1,4 +1,7 @@
-"""The door of a training: what `fit`, `step` and the others are given, checked before anything is computed."""
+"""The door of a training: checks the arguments of `fit`, `step` and the others.
+
+All of them are checked before anything is computed.
+"""
 
 import inspect
 import warnings
@@ -17,7 +20,11 @@ from scratchnet.errors import ScratchnetWarning, SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
-    """Raises SettingError unless these are a network, a loss and an optimiser of that network, in this order."""
+    """Raise SettingError unless these are a network, a loss and an optimiser, in this
+    order.
+
+    The optimiser must have been made for this network.
+    """
     if isinstance(net, Sequential) and isinstance(loss, Loss) and isinstance(optimiser, Optimiser):
         optimiser.must_belong_to(net)
         return
@@ -37,7 +44,7 @@ def check_loss(who: str, loss: Any) -> None:
 
 
 def check_callbacks(who: str, schedule: Any, on_step: Any = None, on_epoch: Any = None) -> None:
-    """Raises SettingError for what is given and is no function."""
+    """Raise SettingError for a callback that is not a function."""
     for name, function, arguments, what in (
         ("schedule", schedule, 1, "a function of the epoch, such as Cosine(0.1, epochs=10)"),
         ("on_step", on_step, 4, "a function of (epoch, step, steps per epoch, loss)"),
@@ -48,12 +55,14 @@ def check_callbacks(who: str, schedule: Any, on_step: Any = None, on_epoch: Any 
 
 
 def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> None:
-    """Raises SettingError for a history whose epochs had another number of steps."""
+    """Raise SettingError for a history whose epochs had another number of steps."""
     if history is None:
         return
     checks.instance(who, "history", history, kind, "the one that an earlier fit returned")
     begun = len(history.step_losses) - len(history.epochs) * steps_per_epoch
-    if not 0 <= begun <= steps_per_epoch:  # all of them: stopped after the last step, before the epoch was told
+    # equal to steps_per_epoch: stopped after the last step, before the epoch was
+    # recorded
+    if not 0 <= begun <= steps_per_epoch:
         raise SettingError(
             f"{who}: the history, {len(history.epochs)} epochs and {len(history.step_losses)} steps, is that of a "
             f"training with another number of examples or batch_size: here an epoch has {steps_per_epoch} steps"
@@ -61,7 +70,10 @@ def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> N
 
 
 def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
-    """(x, target), such as `valid`, as arrays; a sparse x stays so. Raises SettingError, DataError, ShapeError."""
+    """(x, target), such as `valid`, as arrays; a sparse x stays sparse.
+
+    Raises SettingError, DataError, ShapeError.
+    """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise SettingError(f"{who}: {name} must be a pair (x, target), not {checks.shown(value)}")
     x, target = value
@@ -72,11 +84,12 @@ def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
 
 
 def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
-    """What a network's end and its loss tell of a mistake, for examples x (N, ...).
+    """Check that the end of a network suits its loss, for examples x (N, ...).
 
-    Raises ShapeError where the output is a sequence (N, T, K) and the loss looks for its
-    classes on axis 1. Warns, with a ScratchnetWarning, of a softmax that is taken twice
-    and of probabilities where logarithms are meant: such a training runs, and learns badly.
+    Raises ShapeError where the output is a sequence (N, T, K) and the loss expects its
+    classes on axis 1. Warns, with a ScratchnetWarning, if softmax is applied twice or
+    if the loss expects logarithms and gets probabilities: such a training runs, but
+    learns badly.
     """
     output = net.shapes_from(tuple(x.shape[1:]))[-1]
     if isinstance(loss, ClassLoss) and loss.classes == "first" and len(output) == 2 and _gives_sequences(net):
@@ -87,26 +100,36 @@ def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
         )
     last = _last_that_acts(net)
     if isinstance(loss, CrossEntropyLoss) and isinstance(last, Softmax):
-        _warn("CrossEntropyLoss takes the softmax itself: after a Softmax layer it is taken twice, and the network "
-              "learns slowly. Leave the Softmax out")  # fmt: skip
-    ours = type(last).__module__.startswith("scratchnet.")  # what a layer of one's own gives we cannot know
+        _warn(
+            "CrossEntropyLoss takes the softmax itself: after a Softmax layer it is taken twice, and the network "
+            "learns slowly. Leave the Softmax out"
+        )
+    # we cannot know what a layer of the user's own returns
+    ours = type(last).__module__.startswith("scratchnet.")
     if isinstance(loss, NLLLoss) and ours and not isinstance(last, LogSoftmax):
-        _warn(f"NLLLoss takes logarithms of probabilities, but the network ends in {last}: let a LogSoftmax follow, "
-              "or take CrossEntropyLoss, which is both in one")  # fmt: skip
+        _warn(
+            f"NLLLoss takes logarithms of probabilities, but the network ends in {last}: let a LogSoftmax follow, "
+            "or take CrossEntropyLoss, which is both in one"
+        )
 
 
 def _gives_sequences(net: Sequential) -> bool:
-    """Whether the output (T, K) of an example is a sequence: of networks that only take sequences."""
+    """Whether the output (T, K) of an example is a sequence, because a layer needs
+    one.
+    """
     return any(layer.over_time for layer in net.layers)
 
 
 def _last_that_acts(net: Sequential) -> Layer:
-    """The last layer, looking through those that act only in training."""
+    """The last layer, not counting those that act only in training."""
     return next((layer for layer in reversed(net.layers) if not isinstance(layer, Dropout)), net.layers[-1])
 
 
 def _warn(text: str) -> None:
-    """Warn of the line outside the library that led here: Python shows a warning once for each such line."""
+    """Warn at the line outside the library that led here.
+
+    Python shows a warning once for each such line.
+    """
     frame, level = inspect.currentframe(), 1
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("scratchnet."):
         frame, level = frame.f_back, level + 1

@@ -1,17 +1,20 @@
 """The four equations of backpropagation, by name. Every layer that learns calls them.
 
-Letters: z weighted input, a activation, delta = ∂C/∂z, W weights (out, in), b biases (out,).
-Examples are columns: a is (in, N), z and delta are (out, N), with N examples in the batch.
+Letters: z weighted input, a activation, delta = ∂C/∂z, W weights (out, in), b biases
+(out,). Examples are columns: a is (in, N), and z and delta are (out, N), with N
+examples in the batch.
 
-    BP1   δᴸ = ∇ₐC ⊙ σ′(zᴸ)                    the error of the output layer
-    BP2   δˡ = (Wˡ⁺¹ᵀ δˡ⁺¹) ⊙ σ′(zˡ)            the error of a layer, from the one after it
-    BP3   ∂C/∂b = δ                            summed over the examples
-    BP4   ∂C/∂W = δ aᵀ                         summed over the examples by the product
+    BP1   δᴸ = ∇ₐC ⊙ σ′(zᴸ)             the error of the output layer
+    BP2   δˡ = (Wˡ⁺¹ᵀ δˡ⁺¹) ⊙ σ′(zˡ)     the error of a layer, from the one after it
+    BP3   ∂C/∂b = δ                     summed over the examples
+    BP4   ∂C/∂W = δ aᵀ                  summed over the examples by the product
 
-The losses of this engine give ∇ₐC for the mean over the batch, so the textbook's 1/m is already in δ.
+The losses of this engine give ∇ₐC for the mean over the batch, so the textbook's factor
+1/m is already part of δ.
 
-Source: M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2; D. Rumelhart, G. Hinton and
-R. Williams, Learning representations by back-propagating errors, Nature 323 (1986).
+Source: M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2; D. Rumelhart,
+G. Hinton and R. Williams, Learning representations by back-propagating errors, Nature
+323 (1986).
 """
 
 from scratchnet.backend.arrays import Array
@@ -19,17 +22,21 @@ from scratchnet.backend.products import dot, dot_transposed, row_sums
 
 
 def bp1_error(grad_a: Array, sigma_prime: Array) -> Array:
-    """BP1, δ = ∇ₐC ⊙ σ′(z): every activation layer's backward. Overwrites and returns `grad_a`.
+    """BP1, δ = ∇ₐC ⊙ σ′(z): the backward pass of every activation layer.
 
-    For the last layer `grad_a` is the ∇ₐC of the loss; for any other it is what `bp2_propagate` sent
-    back, and the product of the two is then BP2. Both arguments have the shape of z.
+    Overwrites and returns `grad_a`. For the last layer `grad_a` is the ∇ₐC of the loss.
+    For any other layer it is what `bp2_propagate` sent back, and the product of the two
+    is then BP2. Both arguments have the shape of z.
     """
     grad_a *= sigma_prime
     return grad_a
 
 
 def bp2_propagate(W: Array, delta: Array, out: Array | None = None) -> Array:
-    """BP2 up to the ⊙ σ′: Wᵀ δ, that is ∂C/∂a of the layer before. (out, in), (out, N) → (in, N), `out` if given."""
+    """BP2 without its ⊙ σ′: Wᵀ δ, which is ∂C/∂a of the layer before.
+
+    (out, in), (out, N) → (in, N), written to `out` if given.
+    """
     return dot(W.T, delta, out=out)
 
 

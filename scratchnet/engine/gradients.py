@@ -1,6 +1,8 @@
-"""Is a backward pass right? Every gradient against differences of the loss itself, in float64.
+"""Is a backward pass right? Compares every gradient with differences of the loss, in
+float64.
 
-Letters: C loss, w any parameter or the input, g = ∂C/∂w as backward gives it, h step of a difference, u a direction.
+Letters: C loss, w any parameter or the input, g = ∂C/∂w as backward computes it, h step
+of a difference, u a direction.
 """
 
 import copy
@@ -24,16 +26,19 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.tables import html_table
 from scratchnet.errors import NonFiniteError, ShapeError
 
-H = 1e-5  # of central differences; their error is of the order h², and of rounding ε|C|/h
-TINY = 1e-30  # of complex step, which subtracts nothing and so has no rounding
-CENTRAL, COMPLEX = 1e-7, 1e-11  # tolerances, relative to the largest element of a gradient
+# step of central differences: the error is of order h², plus ε|C|/h from rounding
+H = 1e-5
+# step of the complex step, which subtracts nothing and so is not rounded
+TINY = 1e-30
+# tolerances, relative to the largest element of a gradient
+CENTRAL, COMPLEX = 1e-7, 1e-11
 
 Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An element of a gradient, as backward gives it and as differences of C do, which is not the same."""
+    """An element of a gradient for which backward and differences of C disagree."""
 
     parameter: str  # a name of `state_dict`, or "input"
     index: Index
@@ -52,11 +57,14 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `gradcheck` found. It is true if all agrees, and printing it tells the rest.
+    """What `gradcheck` found: true if all gradients agree; printing it shows the
+    details.
 
-    `disagreements` are wrong gradients; `at_kinks` are points where C has no derivative, backward gives a slope between
-    those of the two sides, and differences can say no more. `checked` is, for every parameter and the input, how many
-    elements were checked one by one, and of how many; the others were checked together, along a random direction.
+    `disagreements` are wrong gradients. `at_kinks` are points where C has no
+    derivative: backward gives a slope between those of the two sides, and differences
+    cannot say more. `checked` says, for every parameter and the input, how many of how
+    many elements were checked one by one; the others were checked together, along a
+    random direction.
     """
 
     disagreements: list[Disagreement] = field(default_factory=list)
@@ -87,7 +95,9 @@ class GradientReport:
         return "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
 
     def _repr_html_(self) -> str:
-        """The table that a notebook shows: a row for every parameter and the input."""
+        """The table that a notebook shows: one row for every parameter and one for the
+        input.
+        """
         rows = []
         for name, (some, size) in self.checked.items():
             wrong = [d for d in self.disagreements if d.parameter == name]
@@ -98,16 +108,21 @@ class GradientReport:
 
 
 def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int = 100, seed: int = 0) -> GradientReport:
-    """Compare every gradient of C(net(x), target) with central differences and complex step; changes nothing.
+    """Compare every gradient of C(net(x), target) with central differences and complex
+    step.
 
-        central difference   (C(w + h) − C(w − h)) / 2h        h = 10⁻⁵, within 10⁻⁷
-        complex step         Im C(w + ih) / h                  h = 10⁻³⁰, within 10⁻¹¹, where the code is analytic
+        central difference   (C(w + h) − C(w − h)) / 2h     h = 10⁻⁵, within 10⁻⁷
+        complex step         Im C(w + ih) / h               h = 10⁻³⁰, within 10⁻¹¹
 
-    Works on a copy in float64 on the CPU; layers act as in training. Of each parameter, and of the input, `samples`
-    elements drawn from `seed` are checked one by one (all, if there are no more), and all together along a random
-    direction; where only that disagrees, the element is found by halving. Raises ShapeError if a backward returns a
-    wrong shape, NonFiniteError if C is not finite.
-    Sources: W. Squire and G. Trapp, SIAM Review 40 (1998), for complex step; Nielsen, chapter 2, for the rest.
+    Complex step needs code that is analytic, and is left out elsewhere. Nothing is
+    changed: the check works on a copy in float64 on the CPU, whose layers act as in
+    training. Of each parameter, and of the input, `samples` elements drawn from `seed`
+    are checked one by one (all, if there are no more), and all elements together along
+    a random direction. If only that direction disagrees, the wrong element is found by
+    halving. Raises ShapeError if backward returns a wrong shape, and NonFiniteError if
+    C is not finite.
+    Sources: W. Squire and G. Trapp, SIAM Review 40 (1998), for complex step; Nielsen,
+    chapter 2, for the rest.
     """
     check_network("gradcheck", net)
     check_loss("gradcheck", loss)
@@ -139,7 +154,7 @@ def _index(k: int, g: np.ndarray) -> Index:
 
 
 class _Check:
-    """A float64 copy of a network and its batch: C as a function of one variable at a time."""
+    """A float64 copy of a network, with its batch: C as a function of one variable."""
 
     def __init__(self, net: Sequential, x: np.ndarray, target: Any, loss: Loss) -> None:
         self.net, self.target, self.loss, self.learn = _copy(net), target, loss, Learner(net.seed)
@@ -156,20 +171,23 @@ class _Check:
         self.no_complex_step = self._why_not_complex()
 
     def _forward(self, net: Sequential | None = None, x: np.ndarray | None = None) -> tuple[Any, list[Any], list[Any]]:
-        """(C, the input of every layer and the output, everything that backward needs)."""
+        """(C, the input of every layer and the output, everything that backward
+        needs).
+        """
         net, a = net or self.net, self.x if x is None else x
         seen = [to_columns(a).copy()]
 
         def visit(i: int, layer: Layer, x: Array, learn: Learner | None) -> tuple[Array, Any]:
             y, cache = layer.forward(x, learn)
-            seen.append(y.copy())  # the loss may write over it
+            seen.append(y.copy())  # the loss may overwrite it
             return y, cache
 
         value, delta, _, caches = net.cost(a, self.target, self.loss, self.learn, visit)
         return value, seen, [delta, caches]
 
     def _backward(self) -> dict[str, np.ndarray]:
-        self.net.store.grads.fill(np.nan)  # a gradient that is never written is found
+        # so that a gradient that is never written is found
+        self.net.store.grads.fill(np.nan)
         _, seen, (delta, caches) = self._forward()
         for i in range(len(caches) - 1, -1, -1):
             delta = self.net.layers[i].backward(delta, caches[i], self.learn, True)
@@ -184,10 +202,10 @@ class _Check:
             gradients["input"] = np.array(to_rows(delta))
         return gradients
 
-    # ------------------------------------------------------------------------------ differences
+    # ---------------------------------------------------------------------- differences
 
     def at(self, name: str, u: np.ndarray | Index, h: float, read: Callable[[], Any]) -> Any:
-        """`read()` with w + h u instead of w, where u is a direction or the index of one element."""
+        """`read()` with w + h u in place of w; u is a direction, or an element's index."""
         w = self.values[name]
         kept = w.copy()
         if isinstance(u, tuple):
@@ -219,7 +237,10 @@ class _Check:
             w[...] = kept
 
     def _why_not_complex(self) -> str:
-        """Why the forward code cannot be run on complex numbers, or is not analytic there; "" if it can and is."""
+        """Why complex step cannot be used, or "" if it can.
+
+        The forward code may not run on complex numbers, or may not be analytic there.
+        """
         rng = np.random.default_rng(0)
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -237,12 +258,14 @@ class _Check:
         return ""
 
     def right(self, g: float, central: float, complex_step: float | None, size: float) -> bool:
-        """Whether g agrees with both, `size` being that of the gradient's largest element."""
+        """Whether g agrees with both; `size` is that of the gradient's largest
+        element.
+        """
         exact = complex_step is None or abs(g - complex_step) <= COMPLEX * size + 1e-14 * self.size
         return exact and abs(g - central) <= CENTRAL * size + 1e-9 * self.size
 
     def element(self, name: str, k: Index) -> Disagreement:
-        """One element, as backward gives it and as differences do."""
+        """One element, as backward and as differences give it."""
         return Disagreement(name, k, float(self.gradients[name][k]), self.central(name, k), self.complex_step(name, k))
 
     def agrees(self, d: Disagreement) -> bool:
@@ -250,7 +273,10 @@ class _Check:
         return self.right(d.backward, d.central, d.complex_step, size)
 
     def halve(self, name: str, u: np.ndarray) -> Index | None:
-        """An element in which g is wrong, if g · u is not the derivative along u: keep the half that disagrees."""
+        """The index of a wrong element, if g · u is not the derivative along u.
+
+        It is found by always keeping the half that disagrees.
+        """
         gradient = self.gradients[name]
 
         def wrong(part: np.ndarray) -> bool:
@@ -269,10 +295,13 @@ class _Check:
             part = halves[0] if wrong(halves[0]) else halves[1]
         return _index(int(part[0]), gradient)
 
-    # ------------------------------------------------------------------------------ kinks
+    # ---------------------------------------------------------------------- kinks
 
     def kink(self, name: str, k: Index) -> str:
-        """The first layer that is not smooth between w − h and w + h: a ReLU through 0, a maximum that changes."""
+        """The first layer that is not smooth between w − h and w + h, in words.
+
+        For instance, a ReLU whose input passes through 0, or a maximum that changes.
+        """
         below, here, above = (self.at(name, k, h, lambda: self._forward()[1]) for h in (-H, 0.0, H))
         for i, layer in enumerate(self.net.layers):
             y = here[i + 1]
@@ -287,7 +316,10 @@ class _Check:
         return ""
 
     def between_slopes(self, d: Disagreement) -> bool:
-        """Whether backward's value lies between the slopes of the two sides: all that can be asked at a kink."""
+        """Whether backward's value lies between the slopes of the two sides.
+
+        At a kink, nothing more can be required.
+        """
         middle = self.cost
         slopes = [(self.at(d.parameter, d.index, h, self.C) - middle) / h for h in (-H, H, -H / 100, H / 100)]
         slack = 1e-3 * max(map(abs, slopes)) + 1e-7 * self.size
@@ -295,8 +327,11 @@ class _Check:
 
 
 def _copy(net: Sequential, kind: type = float) -> Sequential:
-    """The same network with parameters of its own, in float64 or complex, on the CPU."""
-    # a layer's arrays belong to the network that it is packed in: its copy starts without
+    """The same network with parameters of its own, in float64 or complex, on the
+    CPU.
+    """
+    # A layer's arrays belong to the network it is packed in: its copy starts without
+    # them.
     arrays = {id(a): None for p in net.params.values() for a in (p.value, p.grad)}
     twin = Sequential(*copy.deepcopy(net.layers, arrays), seed=net.seed, dtype="float64")
     twin.load_state_dict({name: np.real(a) for name, a in net.state_dict().items()})

@@ -1,8 +1,9 @@
-"""What a layer talks to during a training step: it is told the factors of every gradient.
+"""What a layer talks to during a training step: the learner receives its gradients.
 
-In every layer the gradient of a weight is one product of two things that backward has in hand, δ and a. So
-backward does not return gradients. It says `learn.weight(W, delta, a)`, and the learner decides: this
-one writes δ aᵀ to the gradient vector; plain SGD adds it to the weights without ever building it.
+In every layer the gradient of a weight is one product of two arrays that backward has
+computed, δ and a. So backward does not return gradients. It calls `learn.weight(W,
+delta, a)`, and the learner decides what to do with the two factors: this one writes δ
+aᵀ to the gradient vector; plain SGD adds it to the weights without ever building it.
 """
 
 import numpy as np
@@ -13,18 +14,21 @@ from scratchnet.engine.params import Param
 
 
 class Learner:
-    """Collects gradients into `Param.grad`. Gradients are written, never accumulated: no zero_grad.
+    """Collects gradients in `Param.grad`. Each step overwrites them, so there is no
+    zero_grad.
 
-    Also lends a layer what a training step needs besides: random numbers, and large buffers that are
-    kept from step to step. With `training` false the layers act as at inference, and can still be
-    walked back: their caches are kept, and gradients are those of the network as it is used.
+    A learner also lends a layer what else it needs in a training step: random numbers,
+    and large buffers that are kept from step to step. With `training` false the layers
+    act as at inference, but keep their caches, so that backward gives the gradients of
+    the network as it is used.
     """
 
     def __init__(self, seed: int = 0, training: bool = True) -> None:
         self.seed, self.training = seed, training
         self.steps = 0  # training steps done so far
-        self.compiled = False  # whether loops compiled by Numba are to stand in for NumPy's passes where there are some
-        self.first_example = 0  # position of this batch's first column in the global batch
+        # whether loops compiled by Numba replace NumPy's passes where such loops exist
+        self.compiled = False
+        self.first_example = 0  # of this batch in the global batch
         self._draws = 0
         self._buffers: dict[object, Array] = {}
 
@@ -37,27 +41,39 @@ class Learner:
         bp4_weight(delta, a, out=W.grad)
 
     def running(self, p: Param, value: Array) -> None:
-        """A new value for a parameter that is not trained, such as a running mean. Ignored here."""
+        """A new value for a parameter that is not trained, such as a running mean.
+
+        This learner ignores it.
+        """
 
     def total(self, x: Array) -> Array:
-        """`x` summed over all machines that share the batch, in place; here there is one."""
+        """`x` summed over all machines that share the batch, in place; here there is
+        only one.
+        """
         return x
 
     def begin(self, examples: int = 0) -> None:
-        """Called before every forward pass, with the size of the batch: the same step draws the same numbers."""
+        """Called before every forward pass, with the size of the batch.
+
+        It restarts the random numbers, so that the same step always draws the same
+        ones.
+        """
         self._draws = 0
 
     def uniform(self, like: Array) -> Array:
-        """Random numbers in [0, 1) in the shape and dtype of `like`, whose last axis is the examples.
+        """Random numbers in [0, 1), with the shape and dtype of `like`; its last axis
+        is the examples.
 
-        They depend on the seed, the step, the layer (by the order of asking) and the example's place in the
-        global batch alone, so a resumed run, a GPU and any number of machines draw the same ones.
+        They depend only on the seed, the step, the layer (counted in the order in which
+        layers draw) and the example's place in the global batch. A resumed run, a GPU
+        and any number of machines therefore draw the same numbers.
         """
         self._draws += 1
         n = like.shape[-1]
         per_example = like.size // n if n else 0
         bits = np.random.Philox(key=[self.seed, self._draws], counter=[0, 0, 0, self.steps])
-        # Philox gives four 64-bit numbers per count of its counter; every example starts on a fresh count
+        # Philox gives four 64-bit numbers for each value of its counter, and every
+        # example starts at a new value
         counts = -(-per_example // 8)
         bits.advance(self.first_example * counts)
         raw = bits.random_raw(n * counts * 4).view(np.uint32).reshape(n, counts * 8)[:, :per_example]
@@ -66,9 +82,11 @@ class Learner:
         return xp.asarray(numbers.astype(like.dtype).T.reshape(like.shape))
 
     def buffer(self, key: object, shape: tuple[int, ...], dtype: np.dtype, xp: object) -> Array:
-        """An uninitialised array that is kept for the next step: fresh large arrays cost page faults.
+        """An uninitialised array that is kept for the next step.
 
-        `key` names its use, for instance (id(layer), "columns"); one key is one array within a step.
+        Allocating a large array anew in every step would cost page faults. `key` names
+        its use, for instance (id(layer), "columns"); within a step each key stands for
+        one array.
         """
         kept = self._buffers.get(key)
         if kept is None or kept.shape != shape or kept.dtype != dtype:

@@ -1,7 +1,8 @@
-"""Losses. Each returns the value C and δ = ∂C/∂y together: the loss owns the ∇ₐC that BP1 starts from.
+"""Losses. Each returns C and δ = ∂C/∂y together: δ is the ∇ₐC that BP1 starts from.
 
-Letters: y output of the network (K, N), t target (K, N) or labels (N,), K classes, N examples. Inside, examples are
-columns; `loss(output, target)` takes and gives PyTorch's shapes, batch first.
+Letters: y output of the network (K, N), t target (K, N) or labels (N,), K classes, N
+examples. Inside, examples are columns; `loss(output, target)` takes and returns
+PyTorch's shapes, batch first.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from scratchnet.errors import DataError, ShapeError
 
 #: The precisions that the engine computes in
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-#: The unsigned type of the same size, by type of label, in the machine's byte order
+#: The unsigned type of the same size for each type of label, in native byte order
 UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" for size in (1, 2, 4, 8)}
 
 
@@ -27,13 +28,15 @@ class Loss:
 
     @property
     def averages(self) -> bool:
-        """Whether C is a mean over the examples, so that the losses of parts combine by their shares."""
+        """Whether C is a mean over the examples; a batch is then the weighted mean of
+        its parts.
+        """
         return True
 
     def __call__(self, output: Any, target: Any) -> tuple[Array, Array]:
         """(C, ∂C/∂output) for an output and a target with the batch first.
 
-        Raises ShapeError or DataError for an output or a target that cannot be right.
+        Raises ShapeError or DataError if the output or the target cannot be right.
         """
         y = to_columns(self._as_output(output))
         value, delta = self.forward(y, to_columns(self.as_target(target, y)))
@@ -43,14 +46,19 @@ class Loss:
         raise NotImplementedError
 
     def _as_output(self, output: Any) -> Array:
-        """The output as an array of float32, or of float64 where float32 does not hold its type of number."""
+        """The output as float32, or as float64 if float32 cannot hold its numbers
+        exactly.
+        """
         if type(output) is np.ndarray and output.dtype in FLOATS:
             return output
         y = checks.array(type(self).__name__, "the output", output)
         return y if y.dtype in FLOATS else y.astype("f4" if np.can_cast(y.dtype, "f4") else "f8")
 
     def as_target(self, target: Any, y: Array) -> Array:
-        """The target as an array beside y (columns); raises ShapeError or DataError if it cannot belong to it."""
+        """The target as an array to compare with y (columns).
+
+        Raises ShapeError or DataError if it does not fit y.
+        """
         xp = xp_of(y)
         if y.ndim == 0 or y.size == 0:
             raise ShapeError(f"{type(self).__name__}: a batch needs at least one example and one output")
@@ -78,14 +86,17 @@ class Loss:
         axis = self.axis(y)
         if t.dtype.kind not in "iu" or t.shape != (y.shape[-1], *y.shape[:axis], *y.shape[axis + 1 : -1]):
             raise self._unfit(t, y)
-        # seen as unsigned, a negative label is a huge one: one comparison instead of two
+        # read as unsigned, a negative label is a huge one: one comparison instead of
+        # two
         if xp is np and t.view(UNSIGNED[t.dtype]).max() >= y.shape[axis]:
             wrong = t[(t < 0) | (t >= y.shape[axis])].flat[0]
             raise DataError(f"label {wrong} is out of range: the network has {y.shape[axis]} outputs")
         return t
 
     def _unfit(self, t: Array, y: Array) -> ShapeError:
-        """The error for labels that do not belong to y: of another shape, or no whole numbers."""
+        """The error for labels that do not fit y: of another shape, or not whole
+        numbers.
+        """
         name, shape = type(self).__name__, (y.shape[-1], *y.shape[:-1])
         axis = 1 + self.axis(y)
         expected = shape[:axis] + shape[axis + 1 :]
@@ -99,14 +110,21 @@ class Loss:
 
 
 def _square(delta: Array) -> Array:
-    """Σ δ² in one pass. Not vdot, which conjugates: a gradient check by complex step needs C to be analytic."""
+    """Σ δ² in one pass.
+
+    Not `vdot`, which conjugates: a gradient check by complex step needs C to be
+    analytic.
+    """
     flat = delta.reshape(-1)
     return flat.dot(flat)
 
 
 @dataclass(frozen=True)
 class MSELoss(Loss):
-    """C = mean over all elements of (y − t)², ∂C/∂y = 2 (y − t)/(K N); with reduction "sum", neither is divided."""
+    """C = mean over all elements of (y − t)², with ∂C/∂y = 2 (y − t)/(K N).
+
+    With reduction "sum", neither of the two is divided by K N.
+    """
 
     reduction: Literal["mean", "sum"] = "mean"
 
@@ -127,7 +145,10 @@ class MSELoss(Loss):
 
 @dataclass(frozen=True)
 class QuadraticCost(Loss):
-    """C = 1/(2n) Σ ‖t − a‖², ∇ₐC = (a − t)/n, with n the number of examples. Source: Nielsen, chapter 1, eq. 6."""
+    """C = 1/(2n) Σ ‖t − a‖², ∇ₐC = (a − t)/n, where n is the number of examples.
+
+    Source: Nielsen, chapter 1, eq. 6.
+    """
 
     def forward(self, a: Array, t: Array) -> tuple[Array, Array]:
         n = a.shape[-1]
@@ -139,11 +160,14 @@ class QuadraticCost(Loss):
 
 @dataclass(frozen=True)
 class ClassLoss(Loss):
-    """A loss of classes: of every example, or of every place of it, the target is the number of its class.
+    """A loss over classes: the target is the number of the right class.
 
-    The classes are on axis 1 of the output, as in PyTorch: (N, K) with labels (N,), images (N, K, H, W) with labels
-    (N, H, W). With classes="last" they are on the last axis: sequences (N, T, K), as recurrent layers and a Linear
-    give them, with labels (N, T). The only reduction is "mean". Raises SettingError for another word.
+    There is one target for every example, or one for every position within it. The
+    classes are on axis 1 of the output, as in PyTorch: (N, K) with labels (N,), or
+    images (N, K, H, W) with labels (N, H, W). With classes="last" they are on the last
+    axis: sequences (N, T, K), as a Linear after a recurrent layer returns them, with
+    labels (N, T). The only reduction is "mean". Raises SettingError for any other
+    value.
     """
 
     classes: Literal["first", "last"] = field(default="first", kw_only=True)
@@ -159,7 +183,7 @@ class ClassLoss(Loss):
         return 0 if self.classes == "first" else y.ndim - 2
 
     def own(self, y: Array, t: Array) -> tuple[Any, ...]:
-        """The index of the true classes in y (columns): of each example, and of each place, its own."""
+        """The index into y (columns) of every true class."""
         xp, n = xp_of(y), t.ndim
         if n == 1:
             return t, xp.arange(t.shape[0])
@@ -170,9 +194,9 @@ class ClassLoss(Loss):
 
 @dataclass(frozen=True)
 class NLLLoss(ClassLoss):
-    """C = −mean of y[t], the negative log likelihood, for log-probabilities y; ∂C/∂y = −1/N at the true class.
+    """C = −mean of y[t], the negative log likelihood; ∂C/∂y = −1/N at the true class.
 
-    Where the classes are is said in `ClassLoss`.
+    y holds log-probabilities. `ClassLoss` says on which axis the classes are.
     """
 
     def forward(self, y: Array, t: Array) -> tuple[Array, Array]:
@@ -185,9 +209,10 @@ class NLLLoss(ClassLoss):
 
 @dataclass(frozen=True)
 class CrossEntropyLoss(ClassLoss):
-    """C = −mean of ln softmax(z)[t], for logits z; ∂C/∂z = (softmax(z) − onehot(t))/N. The σ′ has cancelled.
+    """C = −mean of ln softmax(z)[t], for logits z; ∂C/∂z = (softmax(z) − onehot(t))/N.
 
-    Equal to NLLLoss of LogSoftmax. Where the classes are is said in `ClassLoss`.
+    The σ′ of BP1 has cancelled. Equal to NLLLoss after LogSoftmax. `ClassLoss` says on
+    which axis the classes are.
     Source: C. Bishop, Pattern Recognition and Machine Learning (2006), eq. 4.109.
     """
 
@@ -198,7 +223,8 @@ class CrossEntropyLoss(ClassLoss):
         total = delta.sum(axis=axis, keepdims=True)
         mean = 1.0 / t.size
         value = (xp.log(total).sum() - shifted[own].sum()) * mean
-        total /= mean  # rounded as below, so that what softmax(z) and onehot(t) have in common cancels in sums of δ
+        # rounded as `mean` is below, so that the two cancel exactly in sums of δ
+        total /= mean
         delta /= total
         delta[own] -= mean
         return value, delta

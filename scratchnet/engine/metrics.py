@@ -1,4 +1,4 @@
-"""How good a network is: loss and accuracy over a set of examples, in pieces that fit into memory."""
+"""How good a network is: loss and accuracy over many examples, a chunk at a time."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from scratchnet.engine.losses import Loss
 
 CHUNK = 1000  # examples at a time
 
-SAMPLE = 2_000  # training examples, at most, by which a run follows its training accuracy
+# the training accuracy is followed on at most this number of examples
+SAMPLE = 2_000
 
 
 def outputs(net: Sequential, x: Array) -> np.ndarray:
@@ -21,9 +22,11 @@ def outputs(net: Sequential, x: Array) -> np.ndarray:
 
 
 def names_classes(target: Array) -> bool:
-    """Whether targets are classes: whole-number labels (N,), or rows (N, K) with one high value, all others low.
+    """Whether targets are classes.
 
-    Rows of other values, as a regression with several outputs has them, have no right class.
+    They are if they are whole-number labels (N,), or rows (N, K) with one high value
+    each and all others low. Rows of other values, as in a regression with several
+    outputs, have no right class.
     """
     t = to_numpy(target)
     if t.ndim != 2:
@@ -35,13 +38,15 @@ def names_classes(target: Array) -> bool:
 
 
 def labels_of(target: Array) -> np.ndarray:
-    """Class numbers from labels (N,) or from one row of class values per example (N, K)."""
+    """Class numbers from labels (N,), or from one row of class values per example (N,
+    K).
+    """
     t = to_numpy(target)
     return t.argmax(-1) if t.dtype.kind == "f" or (t.ndim > 1 and names_classes(t)) else t
 
 
 def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
-    """(loss per example, outputs) over all examples, in inference."""
+    """(loss per example, outputs) over all examples, at inference."""
     total, parts = 0.0, []
     for k in range(0, length(x), CHUNK):
         piece = net.as_input(x[k : k + CHUNK])
@@ -54,12 +59,12 @@ def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float,
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """The share of examples whose largest output is their class."""
+    """The share of examples whose largest output is that of their class."""
     return float((predicted.argmax(-1) == labels).mean())
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """How often class i (row) was taken for class j (column); predicted and labels are class numbers."""
+    """How often class i (row) was taken for class j (column), from class numbers."""
     table = np.zeros((classes, classes), int)
     np.add.at(table, (labels, predicted), 1)
     return table

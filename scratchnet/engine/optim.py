@@ -1,6 +1,7 @@
-"""Optimisers, with PyTorch's semantics to the letter, over one flat vector of parameters.
+"""Optimisers with exactly PyTorch's semantics, over one flat vector of parameters.
 
-Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t number of the step.
+Letters: w parameters, g gradient, v velocity, lr learning rate, mu momentum, t number
+of the step.
 """
 
 import inspect
@@ -20,7 +21,8 @@ from scratchnet.errors import SettingError
 if TYPE_CHECKING:
     from scratchnet.engine.layers.sequential import Sequential
 
-PIECE = 65_536  # elements of a vector that are worked on at a time, so that they stay in the processor's cache
+# elements: long vectors are worked on in pieces that stay in the processor's cache
+PIECE = 65_536
 
 
 #: Changes the gradient vector of an optimiser, before the weights change
@@ -28,7 +30,10 @@ Hook = Callable[["Optimiser"], None]
 
 
 def clip_gradient(o: "Optimiser") -> None:
-    """g ← g · min(1, limit / (‖g‖ + 10⁻⁶)), over all parameters together, as torch's clip_grad_norm_."""
+    """g ← g · min(1, limit / (‖g‖ + 10⁻⁶)), with ‖g‖ over all parameters together.
+
+    The same as torch's clip_grad_norm_.
+    """
     xp = xp_of(o.g)
     norm = xp.sqrt(xp.dot(o.g, o.g))
     o.g *= xp.minimum((o.clip_norm or 0.0) / (norm + 1e-6), 1.0)
@@ -41,11 +46,12 @@ def decay_weights(o: "Optimiser") -> None:
 
 
 class Optimiser(Learner):
-    """A learner that also changes the weights: `update` is called once per step, after backward.
+    """A learner that also changes the weights: `update` is called once per step, after
+    backward.
 
-    `lr` may be set at any time (a schedule does). `hooks` change the gradient g, in their
-    order, before the weights change: clipping and weight decay are two of them, and
-    anything that takes an optimiser may be added. Raises SettingError.
+    `lr` may be set at any time, as a schedule does. `hooks` change the gradient g, one
+    after another, before the weights change: clipping and weight decay are two of them,
+    and any function of an optimiser may be added. Raises SettingError.
     """
 
     def __init__(self, net: "Sequential", lr: float, weight_decay: float = 0.0, clip_norm: float | None = None) -> None:
@@ -59,7 +65,7 @@ class Optimiser(Learner):
         self.hooks: list[Hook] = []
         if clip_norm is not None:
             self.hooks.append(clip_gradient)
-        # On the CPU the vectors are walked in pieces that stay in the cache, 16 bytes for each element.
+        # On the CPU, long vectors are worked on in pieces that stay in the cache.
         size = PIECE if xp_of(self.w) is np else max(1, self.w.size)
         self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
         #: x ↦ Σ x over all processes that share the batch, where there are several
@@ -74,7 +80,9 @@ class Optimiser(Learner):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How `copy.deepcopy` and `pickle` make an optimiser anew: for the copy of its network, with its vectors."""
+        """How `copy.deepcopy` and `pickle` rebuild an optimiser: for the copy of its
+        network.
+        """
         return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state())
 
     def options(self) -> dict[str, Any]:
@@ -83,7 +91,10 @@ class Optimiser(Learner):
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def must_belong_to(self, net: "Sequential") -> None:
-        """Raise SettingError if this optimiser was made for another network, whose weights it would change."""
+        """Raise SettingError if this optimiser was made for another network.
+
+        It would change the weights of that one.
+        """
         if self.w is not net.store.values:
             raise SettingError(f"this {type(self).__name__} was made for another network: make one for this network")
 
@@ -91,7 +102,9 @@ class Optimiser(Learner):
         return x if self.sum_of_all is None else self.sum_of_all(x)
 
     def state(self) -> dict[str, Array]:
-        """The flat vectors that the next step depends on, besides weights, `lr` and `steps`."""
+        """The flat vectors that the next step depends on, besides weights, `lr` and
+        `steps`.
+        """
         return {}
 
     def running(self, p: Param, value: Array) -> None:
@@ -105,16 +118,20 @@ class Optimiser(Learner):
         self.count(1)
 
     def count(self, n: int) -> None:
-        """n steps more have been made, one or up to a multiple of a hundred."""
+        """Count n steps that were made. Several at once must not pass a multiple of a
+        hundred.
+        """
         self.steps += n
         if self.steps % 100 == 0 and type(self.w) is np.ndarray:
             self._forget_the_tiny()
 
     def _forget_the_tiny(self) -> None:
-        """Set to 0 what is left in the state of gradients that ended long ago, before it becomes denormal.
+        """Set entries of the state that have decayed almost to nothing to exactly 0.
 
-        A processor is many times slower on denormal numbers (Adam over 80,000 parameters: 1270 µs instead of 110).
-        What is dropped is below a million times the smallest normal number, and changes no weight.
+        They belong to gradients that ended long ago. Without this they would become
+        denormal numbers, on which a processor is many times slower (Adam over 80,000
+        parameters: 1270 µs instead of 110). What is dropped is below a million times
+        the smallest normal number, and changes no weight.
         """
         least = 1e6 * np.finfo(self.w.dtype).tiny
         for sums in self.state().values():
@@ -135,12 +152,17 @@ def _rebuild(
 
 
 class SGD(Optimiser):
-    """w ← w − lr g; with momentum v ← mu v + g, w ← w − lr v (Nesterov: w ← w − lr (g + mu v)).
+    """w ← w − lr g, or with momentum v ← mu v + g and w ← w − lr v.
 
-    Weight decay adds weight_decay · w to g. There are two ways. Plain descent on one example
-    never builds the gradient: w ← w − lr δ aᵀ is one BLAS call in place (`ger`), made while
-    backward passes by. Everything else builds g, and then one rule serves all of it.
-    Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization and momentum, ICML 2013.
+    With Nesterov's momentum, w ← w − lr (g + mu v). Weight decay adds weight_decay · w
+    to g.
+
+    A step is made in one of two ways. Plain descent on one example never builds the
+    gradient: w ← w − lr δ aᵀ is one BLAS call in place (`ger`), made while backward is
+    still running. In all other cases g is built first, and one rule then covers them
+    all.
+    Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization
+    and momentum, ICML 2013.
     """
 
     def __init__(self, net: "Sequential", lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
@@ -151,7 +173,8 @@ class SGD(Optimiser):
         if nesterov and self.momentum == 0:
             raise SettingError("SGD: nesterov needs a momentum above 0")
         self.v = xp_of(self.w).zeros_like(self.w) if self.momentum else None
-        self.at_once = False  # whether this step changes every weight as soon as backward reports it
+        # whether this step changes each weight as soon as backward reports its gradient
+        self.at_once = False
         if self.weight_decay:
             self.hooks.append(decay_weights)
 
@@ -194,17 +217,23 @@ def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, eps: float) 
     v *= beta2
     g *= g
     v += g
-    xp.sqrt(v, out=g)  # g has served: it becomes the direction of the change
+    xp.sqrt(v, out=g)  # g is no longer needed: it becomes the direction of the change
     g += eps
     xp.divide(m, g, out=g)
 
 
 class Adam(Optimiser):
-    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr · m̂ / (√v̂ + eps), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+    """w ← w − lr · m̂ / (√v̂ + eps), with running means m of g and v of g².
 
-    Weight decay adds weight_decay · w to g, as in PyTorch's Adam; AdamW decays w itself. The sums are kept without
-    their factors, m/(1 − β₁) and v/(1 − β₂): constants then multiply outside the vectors, 9 passes instead of 13.
-    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+        m ← β₁ m + (1 − β₁) g        m̂ = m / (1 − β₁ᵗ)
+        v ← β₂ v + (1 − β₂) g²       v̂ = v / (1 − β₂ᵗ)
+
+    Weight decay adds weight_decay · w to g, as in PyTorch's Adam; AdamW decays w
+    itself. The sums are kept without their factors, as m/(1 − β₁) and v/(1 − β₂): the
+    constants are then multiplied once, not element by element, which takes 9 passes
+    over the vectors instead of 13.
+    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015,
+    algorithm 1.
     """
 
     decoupled = False
@@ -219,7 +248,7 @@ class Adam(Optimiser):
         self.betas, self.eps = (beta1, beta2), checks.number(who, "eps", eps)
         xp = xp_of(self.w)
         self.m, self.v = xp.zeros_like(self.w), xp.zeros_like(self.w)
-        self.direction = _adam  # kernels/ may hand in a compiled one
+        self.direction = _adam  # kernels/ may replace it by a compiled one
         if weight_decay and not self.decoupled:
             self.hooks.append(decay_weights)
 
@@ -230,7 +259,8 @@ class Adam(Optimiser):
         (beta1, beta2), t = self.betas, self.steps + 1
         if self.weight_decay and self.decoupled:
             self.w *= 1 - self.lr * self.weight_decay
-        # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale for the sums m, v as they are kept
+        # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale, for the sums m and v as they
+        # are kept
         scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
         c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
         for k in self.pieces:
@@ -241,7 +271,8 @@ class Adam(Optimiser):
 class AdamW(Adam):
     """Adam with decoupled weight decay: w ← (1 − lr · weight_decay) w before the step.
 
-    Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR
+    2019, algorithm 2.
     """
 
     decoupled = True

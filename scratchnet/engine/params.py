@@ -1,7 +1,8 @@
-"""Parameters: named views into one flat vector of values and one of gradients per network.
+"""Parameters: named views into one flat vector of values and one of gradients per
+network.
 
-Because all values lie in one vector, an optimiser step, the gradient norm, an all-reduce and a
-checkpoint are each one or two calls, however deep the network is.
+Because all values lie in one vector, an optimiser step, the norm of the gradient, an
+all-reduce and a checkpoint each take one or two calls, however deep the network is.
 """
 
 import math
@@ -16,8 +17,9 @@ from scratchnet.engine import checks
 from scratchnet.errors import CheckpointError, SettingError
 from scratchnet.files.tensorfile import short
 
-MOST = 2**45  # parameters; no machine holds more
-ALIGN = 64  # elements; 64 float32 are four cache lines, so every parameter starts on a fresh one
+MOST = 2**45  # parameters: more than any machine holds
+# elements: 64 float32 fill four cache lines, so each parameter starts on a new one
+ALIGN = 64
 
 Init = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -28,7 +30,7 @@ def uniform(bound: float) -> Init:
 
 
 def constant(value: float) -> Init:
-    """Every initial value the same."""
+    """The same initial value everywhere."""
     return lambda rng, shape: np.full(shape, value)
 
 
@@ -76,10 +78,12 @@ def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init
 
 
 class Param:
-    """One parameter of a layer: a shape and a way to initialise it, then, once packed, two views.
+    """One parameter of a layer: a shape, a way to initialise it and, once packed, two
+    views.
 
-    `value` and `grad` are views into the network's flat vectors. They are never rebound: write
-    `p.value[...] = v`. A parameter that is not `trained` (a running mean) has a value but no gradient.
+    `value` and `grad` are views into the network's flat vectors. They are never
+    rebound: write `p.value[...] = v`. A parameter that is not `trained`, such as a
+    running mean, has a value but no gradient.
     """
 
     def __init__(self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True) -> None:
@@ -87,7 +91,7 @@ class Param:
         self.size = math.prod(shape)
         self.value: Array = None
         self.grad: Array = None
-        self.start = 0  # of this parameter in the flat vector
+        self.start = 0  # where its values begin in the flat vector
 
     def __repr__(self) -> str:
         kind = "" if self.trained else ", trained=False"
@@ -99,10 +103,11 @@ class Param:
 
 
 class Store:
-    """The flat vectors of a network: `values` and `grads` of all trained parameters, in order.
+    """The flat vectors of a network: `values` and `grads` of all trained parameters, in
+    order.
 
-    Padding between parameters is zero in both and stays zero. Parameters that are not trained have a flat
-    vector of their own, `fixed`, which no optimiser touches.
+    The padding between parameters is zero in both and stays zero. Parameters that are
+    not trained have a flat vector of their own, `fixed`, which no optimiser touches.
     """
 
     def __init__(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
@@ -114,7 +119,7 @@ class Store:
         too_large = SettingError(
             f"{total:,} parameters need {total * dtype.itemsize / 2**30:,.1f} GiB, more memory than there is"
         )
-        if total > MOST:  # NumPy would speak of dimensions
+        if total > MOST:  # NumPy's message would be about dimensions
             raise too_large
         try:
             self._fill(params, trained, fixed, rng, dtype, xp)
@@ -131,13 +136,15 @@ class Store:
         xp: ModuleType,
     ) -> None:
         self.values, self.fixed = (aligned_zeros(self._place(group), dtype, xp) for group in (trained, fixed))
-        # zeros of this size take no memory until written; the last places are for what travels with the gradients
+        # Zeros of this size take no memory until they are written. The last places are
+        # for numbers that are sent along with the gradients.
         self.message = aligned_zeros(self.values.size + ALIGN, dtype, xp)
         self.grads = self.message[: self.values.size]
         for p in params:
             flat = self.values if p.trained else self.fixed
             p.value = p.view_of(flat)
-            drawn = p.init(rng, p.shape).astype(dtype, copy=False)  # on the host: devices start equal
+            # drawn on the CPU, so that every device starts with the same values
+            drawn = p.init(rng, p.shape).astype(dtype, copy=False)
             p.value[...] = xp.asarray(drawn)
             if p.trained:
                 p.grad = p.view_of(self.grads)
@@ -153,7 +160,9 @@ class Store:
 
 
 def check_names(wanted: Iterable[str], given: Iterable[str], where: str = "") -> None:
-    """Raise CheckpointError, naming them, for entries that are missing or that nobody asked for."""
+    """Raise CheckpointError, with their names, for entries that are missing or
+    unexpected.
+    """
     wanted, given = list(wanted), list(given)
     missing, unexpected = set(wanted) - set(given), set(given) - set(wanted)
     if missing or unexpected:
@@ -185,7 +194,10 @@ def too_large(name: str, dtype: np.dtype) -> CheckpointError:
 
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
-    """`value` as an array for the parameter `name` of this shape; raises CheckpointError if it cannot be one."""
+    """`value` as an array for the parameter `name`, which has this shape.
+
+    Raises CheckpointError if it cannot be one.
+    """
     try:
         array = value if type(value) is xp.ndarray else xp.asarray(value)
     except (ValueError, TypeError, RuntimeError) as e:

@@ -1,4 +1,7 @@
-"""Learning-rate schedules: the rate of each epoch, as a function of its number (the first is 0)."""
+"""Learning-rate schedules: the rate of each epoch, as a function of its number.
+
+The first epoch has the number 0.
+"""
 
 import math
 import re
@@ -13,7 +16,7 @@ Schedule = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Constant:
-    """lr"""
+    """The same lr in every epoch."""
 
     lr: float
 
@@ -26,7 +29,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class PerEpoch:
-    """A list of (rate, epochs), such as [(0.5, 5), (0.1, 5)]; the last rate holds for ever."""
+    """A list of (rate, epochs), such as [(0.5, 5), (0.1, 5)]; the last rate holds for
+    ever.
+    """
 
     parts: Sequence[tuple[float, int]]
 
@@ -85,7 +90,11 @@ class Decay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """lr · ½ (1 + cos(π · epoch / epochs)), as torch's CosineAnnealingLR. Source: Loshchilov and Hutter, ICLR 2017."""
+    """lr · ½ (1 + cos(π · epoch / epochs)), as torch's CosineAnnealingLR.
+
+    Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm
+    restarts, ICLR 2017.
+    """
 
     lr: float
     epochs: int
@@ -99,7 +108,11 @@ class Cosine:
 
 
 def parse_schedule(text: str, lr: float, epochs: int) -> Schedule:
-    """A schedule from a command line: constant, cosine, exponential:0.9, decay:0.01 or "0.5 for 5, then 0.1 for 5"."""
+    """A schedule from the text of a command-line option.
+
+    The text is constant, cosine, exponential:0.9, decay:0.01, or a list such as "0.5
+    for 5, then 0.1 for 5". Raises SettingError.
+    """
     schedule = _parsed(text, lr, epochs)
     try:
         last = schedule(max(epochs, 1) - 1)

@@ -1,7 +1,11 @@
-"""Sequences in pieces and of unequal length: a network run with a carried state, and truncated backpropagation.
+"""Long sequences in pieces, and sequences of unequal length.
 
-Letters: T time steps, N sequences, I features. A carried state has one entry per layer of the network: for a recurrent
-one a list, of its num_layers, of (h,) or (h, c), each (hidden_size, N); for any other None.
+A network is run with a state that is carried from piece to piece, and trained by
+truncated backpropagation through time.
+
+Letters: T time steps, N sequences, I features. A carried state has one entry for each
+layer of the network. For a recurrent layer it is a list with one (h,) or (h, c) for
+each of its num_layers, each array (hidden_size, N); for any other layer it is None.
 """
 
 from collections.abc import Callable
@@ -25,14 +29,16 @@ Carried = list[State | None]
 
 
 def map_states(f: Callable[[Array], Array], carried: Carried | None) -> Carried | None:
-    """The carried states with f applied to every array of them."""
+    """The carried states, with f applied to each of their arrays."""
     if carried is None:
         return None
     return [None if layer is None else [tuple(map(f, parts)) for parts in layer] for layer in carried]
 
 
 class Carry:
-    """Runs the recurrent layers of a network from carried states, and keeps the states they end in."""
+    """Runs the recurrent layers of a network from carried states, and keeps the final
+    states.
+    """
 
     def __init__(self, net: Sequential, x: Array, state: Carried | None, mask: Any = None) -> None:
         if not any(isinstance(layer, Recurrent) for layer in net.layers):
@@ -56,12 +62,13 @@ class Carry:
 
 
 def run_with_state(net: Sequential, x: Any, state: Carried | None = None, mask: Any = None) -> tuple[Array, Carried]:
-    """(output, final state) of sequences x (N, T, I) in inference, beginning with `state` (None: zeros).
+    """(output, final state) for sequences x (N, T, I), at inference.
 
-    Two pieces, the second begun with the final state of the first, give what the whole
-    sequence gives. `mask` (N, T) is true where a sequence has a value, false after its end:
-    its state then stays as it is, so the output "last" is the one at its own end. Raises
-    ShapeError, SettingError.
+    The network starts from `state`, or from zeros if it is None. Running two pieces,
+    the second from the final state of the first, gives the same as running the whole
+    sequence. `mask` (N, T) is true where a sequence has a value and false after its
+    end. From there its state stays as it is, so the output "last" is the one at the
+    sequence's own end. Raises ShapeError, SettingError.
     """
     check_network("run_with_state", net)
     x = net.as_input(x)
@@ -80,13 +87,15 @@ def step_with_state(
     state: Carried | None = None,
     mask: Any = None,
 ) -> tuple[Any, Carried]:
-    """One training step on a piece of longer sequences: (loss before it, state to begin the next piece with).
+    """One training step on a piece of longer sequences.
 
-    The gradient goes back to the beginning of the piece and no further. Raises
-    NonFiniteError, with the weights unchanged, if the loss is NaN or infinite; ShapeError,
-    SettingError.
-    Source: R. Williams and J. Peng, An efficient gradient-based algorithm for on-line training of recurrent network
-    trajectories, Neural Computation 2 (1990): truncated backpropagation through time.
+    Returns the loss before the step, and the state to begin the next piece with. The
+    gradient goes back to the beginning of the piece and no further. Raises
+    NonFiniteError, with the weights unchanged, if the loss is NaN or infinite;
+    ShapeError, SettingError.
+    Source: R. Williams and J. Peng, An efficient gradient-based algorithm for on-line
+    training of recurrent network trajectories, Neural Computation 2 (1990): truncated
+    backpropagation through time.
     """
     check_parts("step_with_state", net, loss, optimiser)
     x = net.as_input(x)
@@ -95,11 +104,13 @@ def step_with_state(
 
 
 class TruncatedSteps(Steps):
-    """Steps along N streams read side by side: each continues where the step before it stopped.
+    """Steps along N streams read side by side: each continues where the step before
+    stopped.
 
-    x is (pieces, N, T, I), or whole numbers (pieces, N, T) that stand for rows of 0 and 1
-    (one-hot); target is (pieces, N, T, ...). A step takes one piece of every stream, and
-    begins with the state that the piece before it left; an epoch begins with zeros.
+    x is (pieces, N, T, I), or whole numbers (pieces, N, T) that stand for rows of 0 and
+    1 (one-hot); target is (pieces, N, T, ...). A step takes one piece of every stream,
+    and starts from the state that the previous piece ended in; an epoch starts from
+    zeros.
     """
 
     how = "along the streams"
@@ -131,7 +142,8 @@ class TruncatedSteps(Steps):
         return self.x.shape[1]
 
     def batch(self, k: int, part: slice = slice(None)) -> tuple[Array, Array]:
-        x, target = self.x[k][part], self.target[k][part]  # a text has one order
+        # a stream is read in its own order
+        x, target = self.x[k][part], self.target[k][part]
         return x if self.one_hot is None else self.one_hot[x], target
 
     def state(self) -> dict[str, Array]:

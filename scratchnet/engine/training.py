@@ -1,4 +1,4 @@
-"""Training: one step, steps in a row, and the loop over epochs.
+"""Training: one step, many steps, and the loop over epochs.
 
 Letters: N examples in a batch, n examples in all; C the loss, δ = ∂C/∂y.
 """
@@ -35,11 +35,13 @@ QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignor
 
 @np.errstate(**QUIET)
 def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, visit: Visit | None = None) -> Any:
-    """One training step on a batch (batch first); returns the loss before it, C(x, target).
+    """One training step on a batch (batch first); returns the loss before it, C(x,
+    target).
 
-    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite. (On
-    a GPU nobody waits for the value here: it is returned as it is, on the device.) Raises
-    SettingError for the optimiser of another network. `visit` is that of `Sequential.walk`.
+    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite.
+    (On a GPU the step does not wait for the value: it returns it on the device,
+    unchecked.) Raises SettingError for the optimiser of another network. `visit` is
+    that of `Sequential.walk`.
     """
     check_parts("step", net, loss, optimiser)
     x = net.as_input(x)
@@ -53,7 +55,7 @@ def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any,
 
 
 def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> str:
-    """Where a NaN or infinity first appears on the way through the network."""
+    """The message that says where in the network NaN or infinity first appears."""
     xp, a = net.xp, to_columns(dense(net.as_input(x)))
     where = "in the loss itself: the outputs are finite"
     if not xp.isfinite(a).all():
@@ -67,16 +69,16 @@ def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> s
 
 
 class Steps:
-    """Training steps in a row: `step` on one batch of x and target after the other.
+    """Training steps in a row: `step` on one batch of x and target after another.
 
-    >>> steps.begin(order, losses)  # the order of the examples, and where the losses go
-    >>> steps.run(100)  # makes the next hundred, or fewer: it returns how many
+    >>> steps.begin(order, losses)  # the order of the examples, and where losses go
+    >>> steps.run(100)  # makes up to a hundred steps, and returns how many
 
     Subclasses make the same steps in other ways: in compiled loops, as recorded CUDA
-    graphs, along sequences, or shared out among processes.
+    graphs, along sequences, or shared among processes.
     """
 
-    how: ClassVar[str] = "one at a time"  # in words
+    how: ClassVar[str] = "one at a time"
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, batch_size: int = 1
@@ -91,22 +93,32 @@ class Steps:
         return self.net.as_input(x)
 
     def some(self) -> Array:
-        """A few examples as the network takes them."""
+        """A few examples, in the form in which the network takes them."""
         return self.x[:1]
 
     def work(self) -> float:
-        """Floating-point operations of the largest product of a step: what the number of threads is chosen by."""
+        """Floating-point operations of a step's largest product; decides the number of
+        threads.
+        """
         return self.net.work(self.x, self.batch_size)
 
     def agree(self, settings: dict[str, Any]) -> None:
-        """Called once, before the first step, with the settings that all processes of a training must share."""
+        """Called once, before the first step, with the settings that all processes must
+        share.
+        """
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        """Begin an epoch: step k takes batch k of this order and writes losses[k]; the first one to run is `at`."""
+        """Begin an epoch: step k takes batch k of this order and writes losses[k].
+
+        The first step to be made is number `at`.
+        """
         self.order, self.losses, self.at = order, losses, at
 
     def run(self, n: int) -> int:
-        """Make the next steps, n at most; returns how many. Raises NonFiniteError, and then nothing has changed."""
+        """Make the next steps, at most n; returns how many.
+
+        Raises NonFiniteError; that step then changes nothing.
+        """
         self.losses[self.at] = self.make(self.at)
         self.at += 1
         return 1
@@ -125,25 +137,32 @@ class Steps:
         return self.x[chosen], self.target[chosen]
 
     def state(self) -> dict[str, Array]:
-        """What the next step of the epoch depends on besides weights, optimiser and data."""
+        """What the next step of the epoch depends on, besides weights, optimiser and
+        data.
+        """
         return {}
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Go on, after `begin`, from what `state` returned."""
+        """Continue, after `begin`, from what `state` returned."""
 
 
 @dataclasses.dataclass(repr=False)
 class History:
-    """What happened: one row per epoch, and the loss of every step."""
+    """What happened: one row for each epoch, and the loss of every step."""
 
     epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
     step_losses: list[float] = dataclasses.field(default_factory=list)
-    running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
-    begun: float = 0.0  # when that epoch began, in seconds of `clock`
-    carried: dict[str, Array] = dataclasses.field(default_factory=dict)  # `Steps.state` in the middle of that epoch
+    # the losses of the unfinished epoch, one place for each step
+    running: Array | None = None
+    begun: float = 0.0  # when that epoch began, by `clock`
+    # `Steps.state`, in the middle of that epoch
+    carried: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     def resume(self, epoch: int, steps: int, net: Sequential) -> int:
-        """Make room for the losses of an epoch; returns how many of its steps were made before an interruption."""
+        """Make room for the losses of an epoch.
+
+        Returns how many of its steps were made before an interruption.
+        """
         done = self.step_losses[epoch * steps :]
         del self.step_losses[epoch * steps :]
         self.begun = self.begun if done else clock()
@@ -167,19 +186,23 @@ class History:
         return html_table(self.epochs)
 
 
-#: Called after every step as on_step(epoch, step in epoch, steps per epoch, loss of this step)
+#: Called as on_step(epoch, step within the epoch, steps per epoch, loss of that step)
 OnStep = Callable[[int, int, int, Any], None]
-#: Called after every epoch with its row of the history
+#: Called after every epoch, with its row of the history
 OnEpoch = Callable[[dict[str, float]], None]
 
 
 @contextlib.contextmanager
 def _history_on_error(history: History) -> Iterator[None]:
-    """Give what leaves the block, such as a KeyboardInterrupt, the history up to there, as its attribute `history`."""
+    """Attach the history so far, as `history`, to any exception that leaves the block.
+
+    KeyboardInterrupt is one of them.
+    """
     try:
         yield
     except BaseException as error:
-        if history.running is not None:  # an epoch is unfinished: keep the losses of the steps that were made
+        # an unfinished epoch: keep the losses of the steps that were made
+        if history.running is not None:
             made = to_numpy(history.running)
             history.step_losses += made[: np.isnan(made).argmax() if np.isnan(made).any() else None].tolist()
             history.running = None
@@ -188,21 +211,28 @@ def _history_on_error(history: History) -> Iterator[None]:
 
 
 def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order of the examples in an epoch. A function of seed and epoch alone, so a resumed run has the same one."""
+    """The order of the examples in an epoch.
+
+    It depends on the seed and the epoch alone, so a resumed run has the same one.
+    """
     return np.random.default_rng([seed, epoch]).permutation(n)
 
 
 def fastest(plain: Steps, steps: int, threads: int) -> Steps:
-    """The fastest way to make a training of so many steps: the plain one, unless kernels/ knows a faster."""
+    """The fastest way to make this number of steps: the plain one, unless kernels/
+    replaces this function.
+    """
     return plain
 
 
 class Training:
-    """A training whose decisions are made: arrays on the device, BLAS threads, and the kind of steps.
+    """A training with everything decided: data on its device, BLAS threads, kind of
+    steps.
 
-    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...). `threads`
-    is "auto" or a number. `steps` is a kind of `Steps`; by default the fastest there is for
-    this network, on this device. Raises SettingError, ShapeError, DataError.
+    `x` is (examples, ...), and `target` is labels (examples,) or values (examples,
+    ...). `threads` is "auto" or a number. `steps` is a subclass of `Steps`; by default
+    it is the fastest one for this network on this device. Raises SettingError,
+    ShapeError, DataError.
     """
 
     def __init__(
@@ -239,12 +269,8 @@ class Training:
         stopping = None if patience is None else EarlyStopping("fit", self.net, patience, valid is not None)
         history = history or History()
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
-        self.steps.agree(
-            {
-                "epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates, "seed": seed,
-                "shuffle": shuffle,
-            }
-        )  # fmt: skip
+        settings = {"epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates}
+        self.steps.agree(settings | {"seed": seed, "shuffle": shuffle})
         with blas_threads(self.threads), np.errstate(**QUIET), _history_on_error(history):
             for epoch in range(len(history.epochs), self.epochs):
                 if schedule is not None:
@@ -267,21 +293,26 @@ class Training:
     def _epoch(
         self, epoch: int, order: np.ndarray, history: History, on_step: OnStep | None, steps_per_callback: int
     ) -> None:
-        """All steps of an epoch, or those that are left of it; `history.running` has their losses."""
+        """Make all steps of an epoch, or those that remain; `history.running` gets
+        their losses.
+        """
         K = self.steps_per_epoch
-        together = K if on_step is None else steps_per_callback
+        stride = K if on_step is None else steps_per_callback
         k = history.resume(epoch, K, self.net)
         self.steps.begin(self.net.xp.asarray(order), history.running, k)
         self.steps.restore(history.carried)
         while k < K:
-            k += self.steps.run(min(together - self.optimiser.steps % together, K - k))
+            k += self.steps.run(min(stride - self.optimiser.steps % stride, K - k))
             if on_step is not None:
                 history.carried = self.steps.state()
                 on_step(epoch, k - 1, K, self.steps.losses[k - 1])
         history.carried = {}
 
     def _row(self, epoch: int, history: History) -> dict[str, float]:
-        """The epoch's row of the history. Raises NonFiniteError: on a GPU, a loss is looked at only here."""
+        """The epoch's row of the history.
+
+        Raises NonFiniteError: on a GPU, losses are not looked at before this point.
+        """
         losses = to_numpy(history.running)
         row = {"epoch": epoch + 1, "lr": self.optimiser.lr}
         row["train_loss"] = mean_loss(self.loss, losses, self.examples, self.batch_size)
@@ -297,42 +328,31 @@ class Training:
 
 
 def fit(
-    net: Sequential,
-    loss: Loss,
-    optimiser: Optimiser,
-    x: Any,
-    target: Any,
-    *,
-    epochs: int = 1,
-    batch_size: int = 32,
-    valid: tuple[Any, Any] | None = None,
-    schedule: Schedule | None = None,
-    shuffle: bool = True,
-    seed: int = 0,
-    threads: str | int = "auto",
-    steps: Callable[..., Steps] | None = None,
-    on_step: OnStep | None = None,
-    on_epoch: OnEpoch | None = None,
-    steps_per_callback: int = 1,
-    history: History | None = None,
+    net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, *, epochs: int = 1, batch_size: int = 32,
+    valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True, seed: int = 0,
+    threads: str | int = "auto", steps: Callable[..., Steps] | None = None, on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None, steps_per_callback: int = 1, history: History | None = None,
     patience: int | None = None,
-) -> History:
-    """Train on all examples `epochs` times in batches, in an order drawn from `seed`; returns the history.
+) -> History:  # fmt: skip
+    """Train on all examples `epochs` times, in batches; returns the history.
 
-    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last
-    batch of an epoch may be smaller. A row of the history has epoch, lr, train_loss (mean
-    per example over the epoch's steps), seconds, and with `valid = (x, target)` valid_loss
-    and, for classes, valid_accuracy. `threads` is "auto" or the number of BLAS threads;
-    `steps` is a kind of `Steps`, by default the fastest. `steps_per_callback` is how many
-    steps may be made between two calls of `on_step`, which then sees those whose number is
-    a multiple. With `history`, that training is continued where it stopped, in the middle
-    of an epoch too. With `patience`, the training ends once valid_loss has not fallen for
-    so many epochs, and the network gets the weights of the best epoch back. Raises
+    `x` is (examples, ...), and `target` is labels (examples,) or values (examples,
+    ...). Each epoch takes the examples in a new order drawn from `seed`, and its last
+    batch may be smaller. A row of the history has epoch, lr, train_loss (the mean per
+    example over the epoch's steps) and seconds, and with `valid = (x, target)` also
+    valid_loss and, for classes, valid_accuracy.
+
+    `threads` is "auto" or the number of BLAS threads. `steps` is a subclass of `Steps`,
+    by default the fastest. At most `steps_per_callback` steps are made between two
+    calls of `on_step`, which then sees those whose number is a multiple of it. With
+    `history`, an earlier training is continued where it stopped, even in the middle of
+    an epoch. With `patience`, the training ends when valid_loss has not fallen for that
+    many epochs, and the network gets back the weights of the best epoch. Raises
     NonFiniteError, ShapeError, DataError, SettingError.
 
-    Ctrl-C raises KeyboardInterrupt, as everywhere in Python. Whatever leaves `fit` in that
-    way, and every other error of the training, has the attribute `history`: the epochs and
-    steps that were made before it. The network keeps what it has learnt up to there.
+    Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other
+    exception that leaves the training, has the attribute `history` with the epochs and
+    steps made so far. The network keeps what it has learnt.
 
     >>> try:
     ...     history = sn.fit(net, loss, optimiser, x, target, epochs=1000)
@@ -349,7 +369,9 @@ def fit(
 
 
 def need_finite(net: Sequential, x: Array) -> None:
-    """Raise DataError if an example holds NaN or infinity, naming the first."""
+    """Raise DataError if an example holds NaN or infinity, with the number of the
+    first.
+    """
     finite = net.xp.isfinite(x.data if is_sparse(x) else x)
     if finite.all():
         return
@@ -367,7 +389,10 @@ def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
 
 
 def mean_loss(loss: Loss, losses: Array, n: int, batch_size: int) -> float:
-    """Mean loss per example of an epoch from its steps' losses; a smaller last batch counts for less."""
+    """The mean loss per example over an epoch, from the losses of its steps.
+
+    A smaller last batch counts for less.
+    """
     values = to_numpy(losses).astype(np.float64)
     weights = np.full(len(values), batch_size if loss.averages else 1, np.float64)
     if loss.averages:

@@ -1,7 +1,7 @@
-"""Where hand-tuned code is handed in for readable code, and where the engine asks for it.
+"""The place where hand-tuned code is registered in place of readable code.
 
-The engine runs on its readable code alone. `engine/kernels`, where it is there, hands in what
-gives the same numbers sooner; nothing else in the engine knows what that is.
+The engine can run on its readable code alone. The folder `engine/kernels` registers
+faster code that gives the same numbers; nothing else in the engine needs to know it.
 """
 
 import functools
@@ -18,13 +18,13 @@ def hand_in(readable: object, tuned: Any) -> None:
 
 
 def best(readable: Any) -> Any:
-    """What has been handed in for `readable`, or `readable` itself."""
+    """What has been registered in place of `readable`, or `readable` itself."""
     _ask()
     return _tuned.get(readable, readable)
 
 
 @functools.cache
 def _ask() -> None:
-    """At the first question the kernels are imported, and hand in what they have."""
+    """Import the kernels, if they are there, when they are first asked for."""
     if importlib.util.find_spec("scratchnet.engine.kernels"):
         importlib.import_module("scratchnet.engine.kernels")

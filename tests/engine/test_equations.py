@@ -77,8 +77,8 @@ def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
 
     def of_the_batch() -> tuple[Matrices, Matrices]:
         """The mean of ∂C/∂W and ∂C/∂b over the examples."""
-        names = ["sigmoid"] * len(weights)
-        each = [backprop(weights, biases, names, a[:, None], b[:, None], "quadratic")[1:] for a, b in zip(x, t)]
+        network = weights, biases, ["sigmoid"] * len(weights)
+        each = [backprop(network, a[:, None], b[:, None], "quadratic")[1:] for a, b in zip(x, t)]
         nabla_W, nabla_b = zip(*each)
         return [sum(g) / m for g in zip(*nabla_W)], [sum(g) / m for g in zip(*nabla_b)]
 

@@ -93,7 +93,7 @@ def test_plain_steps_are_the_engines_steps(loss, activation):
     for k in range(100):
         value = step(net, loss, optimiser, x[k : k + 1], t[k : k + 1])
         target = np.eye(3)[:, t[k], None] if loss.takes_labels else column(t[k])
-        mine = backprop.step(weights, biases, names, column(x[k]), target, cost, 0.1 * times)
+        mine = backprop.step((weights, biases, names), column(x[k]), target, cost, 0.1 * times)
         assert times * mine == pytest.approx(value, rel=1e-10)
         for layer, b in zip(linears, biases, strict=True):
             if layer.b is None:

@@ -1,5 +1,4 @@
-"""Arguments are checked in one place; every message says what was expected and what
-came.
+"""Arguments are checked in one place: messages say what was expected and what came.
 
 A number may be Python's or NumPy's, or an array or tensor without axes. An array may be
 NumPy's (of any type of number and any byte order), a list or tuple, a pandas table or
@@ -78,9 +77,7 @@ def number(who: str, name: str, value: Any, least: float = 0.0, most: float = ma
 
 
 def _scalar(value: Any) -> Any:
-    """A number as Python's, from NumPy's or an array without axes; None for True and
-    False.
-    """
+    """The value as Python's number, or None if it is a bool or no number."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, bool) else value
@@ -191,8 +188,7 @@ def array(who: str, name: str, value: Any, xp: Any = None) -> Array:
 
 
 def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = None) -> Array:
-    """`value` as an array of `dtype` on the device of `xp`; not copied if it is one
-    already.
+    """`value` as an array of `dtype` on the device of `xp`, copied only if needed.
 
     Raises DataError.
     """
@@ -259,9 +255,7 @@ def _of_list(value: Any) -> np.ndarray:
 
 
 def _numbers_of(found: np.ndarray) -> np.ndarray:
-    """Python objects that are all numbers, such as a table of bools and floats, as an
-    array.
-    """
+    """An array of Python objects as one of numbers, if all are numbers."""
     for place, value in np.ndenumerate(found):
         if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
             at = f"[{', '.join(map(str, place))}]"

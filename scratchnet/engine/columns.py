@@ -1,5 +1,4 @@
-"""The door between users, who put the batch first, and the engine, where examples are
-columns.
+"""Turns arrays between the user's batch first and the engine's examples as columns.
 
 Arrays are turned here and nowhere else.
 """

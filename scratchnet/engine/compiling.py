@@ -14,9 +14,7 @@ _tell: list[Callable[[], None]] = []  # called when compiling begins
 
 
 def clock() -> float:
-    """Seconds, as `time.perf_counter` counts them, but standing still while Numba
-    compiles.
-    """
+    """`time.perf_counter`, but standing still while Numba compiles."""
     return time.perf_counter() - _spent
 
 
@@ -38,9 +36,7 @@ def watch() -> None:
     from numba.core import event
 
     class Watch(event.Listener):
-        """Compiling a function also compiles those that it calls: measure the
-        outermost.
-        """
+        """Compiling a function compiles those that it calls: times the outermost."""
 
         depth, begun = 0, 0.0
 

@@ -34,9 +34,7 @@ Prepare = Callable[[Any], Callable[[Any], Any]]
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The metrics of every fold, and for every example the output of the network that
-    had not seen it.
-    """
+    """The metrics of every fold, and the outputs for examples not seen in training."""
 
     folds: list[dict[str, float]]
     outputs: np.ndarray
@@ -67,8 +65,7 @@ def crossval(
     on_fold: Callable[[dict[str, float]], None] | None = None,
     mapped: Callable[..., Iterable[Any]] = map,
 ) -> CrossValidation:
-    """k-fold cross-validation: k networks, each judged on the part that it was not
-    trained on.
+    """k-fold cross-validation: k networks, each judged on examples it has not seen.
 
     `build(x, seed)` returns (net, loss, optimiser), new ones for every fold; `x` is the
     training part, which tells the sizes. `x` holds the examples: an array (N, ...), a
@@ -211,8 +208,7 @@ def _check(folds: int, n: int) -> None:
 
 
 class Standardiser:
-    """x ↦ (x − mean) / standard deviation, for each feature; a `prepare` for
-    `crossval`.
+    """x ↦ (x − mean) / standard deviation, per feature: a `prepare` for `crossval`.
 
     Both are those of the training examples. A feature that never changes stays 0.
     """

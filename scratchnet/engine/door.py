@@ -20,8 +20,7 @@ from scratchnet.errors import ScratchnetWarning, SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
-    """Raise SettingError unless these are a network, a loss and an optimiser, in this
-    order.
+    """Raise SettingError unless these are a network, a loss and an optimiser.
 
     The optimiser must have been made for this network.
     """
@@ -114,9 +113,7 @@ def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
 
 
 def _gives_sequences(net: Sequential) -> bool:
-    """Whether the output (T, K) of an example is a sequence, because a layer needs
-    one.
-    """
+    """Whether the outputs (T, K) are sequences, because a layer needs sequences."""
     return any(layer.over_time for layer in net.layers)
 
 

@@ -1,5 +1,4 @@
-"""Is a backward pass right? Compares every gradient with differences of the loss, in
-float64.
+"""Is a backward pass right? Compares gradients with differences of the loss.
 
 Letters: C loss, w any parameter or the input, g = ∂C/∂w as backward computes it, h step
 of a difference, u a direction.
@@ -57,8 +56,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `gradcheck` found: true if all gradients agree; printing it shows the
-    details.
+    """What `gradcheck` found: true if all gradients agree; print it for details.
 
     `disagreements` are wrong gradients. `at_kinks` are points where C has no
     derivative: backward gives a slope between those of the two sides, and differences
@@ -95,9 +93,7 @@ class GradientReport:
         return "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
 
     def _repr_html_(self) -> str:
-        """The table that a notebook shows: one row for every parameter and one for the
-        input.
-        """
+        """The table that a notebook shows: a row for each parameter and the input."""
         rows = []
         for name, (some, size) in self.checked.items():
             wrong = [d for d in self.disagreements if d.parameter == name]
@@ -108,8 +104,7 @@ class GradientReport:
 
 
 def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int = 100, seed: int = 0) -> GradientReport:
-    """Compare every gradient of C(net(x), target) with central differences and complex
-    step.
+    """Compare every gradient of C(net(x), target) with differences of C.
 
         central difference   (C(w + h) − C(w − h)) / 2h     h = 10⁻⁵, within 10⁻⁷
         complex step         Im C(w + ih) / h               h = 10⁻³⁰, within 10⁻¹¹
@@ -171,9 +166,7 @@ class _Check:
         self.no_complex_step = self._why_not_complex()
 
     def _forward(self, net: Sequential | None = None, x: np.ndarray | None = None) -> tuple[Any, list[Any], list[Any]]:
-        """(C, the input of every layer and the output, everything that backward
-        needs).
-        """
+        """(C, the input of every layer and the output, what backward needs)."""
         net, a = net or self.net, self.x if x is None else x
         seen = [to_columns(a).copy()]
 
@@ -205,7 +198,7 @@ class _Check:
     # ---------------------------------------------------------------------- differences
 
     def at(self, name: str, u: np.ndarray | Index, h: float, read: Callable[[], Any]) -> Any:
-        """`read()` with w + h u in place of w; u is a direction, or an element's index."""
+        """`read()` with w + h u in place of w; u is a direction or an index."""
         w = self.values[name]
         kept = w.copy()
         if isinstance(u, tuple):
@@ -258,9 +251,7 @@ class _Check:
         return ""
 
     def right(self, g: float, central: float, complex_step: float | None, size: float) -> bool:
-        """Whether g agrees with both; `size` is that of the gradient's largest
-        element.
-        """
+        """Whether g agrees with both; `size` is that of its largest element."""
         exact = complex_step is None or abs(g - complex_step) <= COMPLEX * size + 1e-14 * self.size
         return exact and abs(g - central) <= CENTRAL * size + 1e-9 * self.size
 
@@ -327,9 +318,7 @@ class _Check:
 
 
 def _copy(net: Sequential, kind: type = float) -> Sequential:
-    """The same network with parameters of its own, in float64 or complex, on the
-    CPU.
-    """
+    """The same network with its own parameters, in float64 or complex, on the CPU."""
     # A layer's arrays belong to the network it is packed in: its copy starts without
     # them.
     arrays = {id(a): None for p in net.params.values() for a in (p.value, p.grad)}

@@ -14,8 +14,7 @@ from scratchnet.engine.params import Param
 
 
 class Learner:
-    """Collects gradients in `Param.grad`. Each step overwrites them, so there is no
-    zero_grad.
+    """Collects gradients in `Param.grad`, overwriting the last ones: no zero_grad.
 
     A learner also lends a layer what else it needs in a training step: random numbers,
     and large buffers that are kept from step to step. With `training` false the layers
@@ -47,9 +46,7 @@ class Learner:
         """
 
     def total(self, x: Array) -> Array:
-        """`x` summed over all machines that share the batch, in place; here there is
-        only one.
-        """
+        """`x` summed, in place, over all machines that share the batch; here one."""
         return x
 
     def begin(self, examples: int = 0) -> None:
@@ -61,8 +58,7 @@ class Learner:
         self._draws = 0
 
     def uniform(self, like: Array) -> Array:
-        """Random numbers in [0, 1), with the shape and dtype of `like`; its last axis
-        is the examples.
+        """Random numbers in [0, 1), like `like`, whose last axis is the examples.
 
         They depend only on the seed, the step, the layer (counted in the order in which
         layers draw) and the example's place in the global batch. A resumed run, a GPU

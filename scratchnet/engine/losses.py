@@ -28,9 +28,7 @@ class Loss:
 
     @property
     def averages(self) -> bool:
-        """Whether C is a mean over the examples; a batch is then the weighted mean of
-        its parts.
-        """
+        """Whether C is a mean over the examples, and not their sum."""
         return True
 
     def __call__(self, output: Any, target: Any) -> tuple[Array, Array]:
@@ -46,9 +44,7 @@ class Loss:
         raise NotImplementedError
 
     def _as_output(self, output: Any) -> Array:
-        """The output as float32, or as float64 if float32 cannot hold its numbers
-        exactly.
-        """
+        """The output as float32, or as float64 where float32 cannot hold it."""
         if type(output) is np.ndarray and output.dtype in FLOATS:
             return output
         y = checks.array(type(self).__name__, "the output", output)
@@ -94,9 +90,7 @@ class Loss:
         return t
 
     def _unfit(self, t: Array, y: Array) -> ShapeError:
-        """The error for labels that do not fit y: of another shape, or not whole
-        numbers.
-        """
+        """The error for labels that do not fit y, in shape or in type."""
         name, shape = type(self).__name__, (y.shape[-1], *y.shape[:-1])
         axis = 1 + self.axis(y)
         expected = shape[:axis] + shape[axis + 1 :]

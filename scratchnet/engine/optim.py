@@ -46,8 +46,7 @@ def decay_weights(o: "Optimiser") -> None:
 
 
 class Optimiser(Learner):
-    """A learner that also changes the weights: `update` is called once per step, after
-    backward.
+    """A learner that also changes the weights: `update` follows backward in a step.
 
     `lr` may be set at any time, as a schedule does. `hooks` change the gradient g, one
     after another, before the weights change: clipping and weight decay are two of them,
@@ -80,9 +79,7 @@ class Optimiser(Learner):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How `copy.deepcopy` and `pickle` rebuild an optimiser: for the copy of its
-        network.
-        """
+        """How `copy.deepcopy` and `pickle` rebuild an optimiser with its network."""
         return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state())
 
     def options(self) -> dict[str, Any]:
@@ -102,9 +99,7 @@ class Optimiser(Learner):
         return x if self.sum_of_all is None else self.sum_of_all(x)
 
     def state(self) -> dict[str, Array]:
-        """The flat vectors that the next step depends on, besides weights, `lr` and
-        `steps`.
-        """
+        """The flat vectors that the next step needs, besides weights, lr and steps."""
         return {}
 
     def running(self, p: Param, value: Array) -> None:
@@ -118,9 +113,7 @@ class Optimiser(Learner):
         self.count(1)
 
     def count(self, n: int) -> None:
-        """Count n steps that were made. Several at once must not pass a multiple of a
-        hundred.
-        """
+        """Count n steps that were made; they must not pass a multiple of a hundred."""
         self.steps += n
         if self.steps % 100 == 0 and type(self.w) is np.ndarray:
             self._forget_the_tiny()

@@ -1,5 +1,4 @@
-"""Parameters: named views into one flat vector of values and one of gradients per
-network.
+"""Parameters: named views into a network's two flat vectors, values and gradients.
 
 Because all values lie in one vector, an optimiser step, the norm of the gradient, an
 all-reduce and a checkpoint each take one or two calls, however deep the network is.
@@ -78,8 +77,7 @@ def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init
 
 
 class Param:
-    """One parameter of a layer: a shape, a way to initialise it and, once packed, two
-    views.
+    """One parameter of a layer: a shape, a way to initialise it and, later, two views.
 
     `value` and `grad` are views into the network's flat vectors. They are never
     rebound: write `p.value[...] = v`. A parameter that is not `trained`, such as a
@@ -103,8 +101,7 @@ class Param:
 
 
 class Store:
-    """The flat vectors of a network: `values` and `grads` of all trained parameters, in
-    order.
+    """The flat vectors of a network: `values` and `grads` of all trained parameters.
 
     The padding between parameters is zero in both and stays zero. Parameters that are
     not trained have a flat vector of their own, `fixed`, which no optimiser touches.
@@ -160,9 +157,7 @@ class Store:
 
 
 def check_names(wanted: Iterable[str], given: Iterable[str], where: str = "") -> None:
-    """Raise CheckpointError, with their names, for entries that are missing or
-    unexpected.
-    """
+    """Raise CheckpointError, naming them, for missing or unexpected entries."""
     wanted, given = list(wanted), list(given)
     missing, unexpected = set(wanted) - set(given), set(given) - set(wanted)
     if missing or unexpected:

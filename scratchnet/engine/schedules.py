@@ -29,9 +29,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class PerEpoch:
-    """A list of (rate, epochs), such as [(0.5, 5), (0.1, 5)]; the last rate holds for
-    ever.
-    """
+    """(rate, epochs) pairs, as [(0.5, 5), (0.1, 5)]; the last rate holds for ever."""
 
     parts: Sequence[tuple[float, int]]
 

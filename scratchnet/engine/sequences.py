@@ -36,9 +36,7 @@ def map_states(f: Callable[[Array], Array], carried: Carried | None) -> Carried 
 
 
 class Carry:
-    """Runs the recurrent layers of a network from carried states, and keeps the final
-    states.
-    """
+    """Runs recurrent layers from carried states, and keeps their final states."""
 
     def __init__(self, net: Sequential, x: Array, state: Carried | None, mask: Any = None) -> None:
         if not any(isinstance(layer, Recurrent) for layer in net.layers):
@@ -104,8 +102,7 @@ def step_with_state(
 
 
 class TruncatedSteps(Steps):
-    """Steps along N streams read side by side: each continues where the step before
-    stopped.
+    """Steps along N streams side by side: each goes on where the last step ended.
 
     x is (pieces, N, T, I), or whole numbers (pieces, N, T) that stand for rows of 0 and
     1 (one-hot); target is (pieces, N, T, ...). A step takes one piece of every stream,

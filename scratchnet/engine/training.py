@@ -35,8 +35,7 @@ QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignor
 
 @np.errstate(**QUIET)
 def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, visit: Visit | None = None) -> Any:
-    """One training step on a batch (batch first); returns the loss before it, C(x,
-    target).
+    """One training step on a batch (batch first); returns the loss before it.
 
     Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite.
     (On a GPU the step does not wait for the value: it returns it on the device,
@@ -97,15 +96,14 @@ class Steps:
         return self.x[:1]
 
     def work(self) -> float:
-        """Floating-point operations of a step's largest product; decides the number of
-        threads.
+        """Floating-point operations of a step's largest product.
+
+        The number of threads is chosen by it.
         """
         return self.net.work(self.x, self.batch_size)
 
     def agree(self, settings: dict[str, Any]) -> None:
-        """Called once, before the first step, with the settings that all processes must
-        share.
-        """
+        """Called before the first step, with what all processes must have in common."""
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
         """Begin an epoch: step k takes batch k of this order and writes losses[k].
@@ -137,9 +135,7 @@ class Steps:
         return self.x[chosen], self.target[chosen]
 
     def state(self) -> dict[str, Array]:
-        """What the next step of the epoch depends on, besides weights, optimiser and
-        data.
-        """
+        """What the next step depends on, besides weights, optimiser and data."""
         return {}
 
     def restore(self, state: dict[str, Array]) -> None:
@@ -226,8 +222,7 @@ def fastest(plain: Steps, steps: int, threads: int) -> Steps:
 
 
 class Training:
-    """A training with everything decided: data on its device, BLAS threads, kind of
-    steps.
+    """A training with everything decided: arrays, BLAS threads and kind of steps.
 
     `x` is (examples, ...), and `target` is labels (examples,) or values (examples,
     ...). `threads` is "auto" or a number. `steps` is a subclass of `Steps`; by default
@@ -293,9 +288,7 @@ class Training:
     def _epoch(
         self, epoch: int, order: np.ndarray, history: History, on_step: OnStep | None, steps_per_callback: int
     ) -> None:
-        """Make all steps of an epoch, or those that remain; `history.running` gets
-        their losses.
-        """
+        """Make an epoch's remaining steps; their losses go to `history.running`."""
         K = self.steps_per_epoch
         stride = K if on_step is None else steps_per_callback
         k = history.resume(epoch, K, self.net)
@@ -369,9 +362,7 @@ def fit(
 
 
 def need_finite(net: Sequential, x: Array) -> None:
-    """Raise DataError if an example holds NaN or infinity, with the number of the
-    first.
-    """
+    """Raise DataError for NaN or infinity, with the number of the first example."""
     finite = net.xp.isfinite(x.data if is_sparse(x) else x)
     if finite.all():
         return

@@ -1,4 +1,4 @@
-"""The layers. One file per idea; `base.py` has the contract they all keep."""
+"""The layers, one file per idea. `base.py` has the contract that they all keep."""
 
 from scratchnet.engine.layers.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from scratchnet.engine.layers.augment import CropFlip

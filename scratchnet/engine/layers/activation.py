@@ -1,4 +1,6 @@
-"""Activations: the ⊙ σ′(z) of BP1 and BP2. Each derivative is written from the output, so nothing is computed twice.
+"""Activations: the ⊙ σ′(z) of BP1 and BP2.
+
+Each derivative is written in terms of the output, so nothing is computed twice.
 
 Letters: z weighted input, a activation, both (features, N); sigma_prime = ∂a/∂z.
 """
@@ -15,13 +17,16 @@ from scratchnet.engine.learner import Learner
 
 
 class _Activation(Layer):
-    """Takes any shape and keeps its output a for backward."""
+    """Takes any shape, and keeps its output a for backward."""
 
     output_is: ClassVar[Literal["kept"]] = "kept"
 
 
 def sigmoid(z: Array, out: Array | None = None) -> Array:
-    """σ(z) = 1 / (1 + e⁻ᶻ), in `out` if given. Accurate in relative terms on both sides, for any z."""
+    """σ(z) = 1 / (1 + e⁻ᶻ), written to `out` if given.
+
+    Its relative error is small for every z, on both sides of 0.
+    """
     xp = xp_of(z)
     a = xp.negative(z, out=out)
     with np.errstate(over="ignore"):  # e⁻ᶻ = ∞ is right here: 1/(1 + ∞) = 0
@@ -63,9 +68,10 @@ class Tanh(_Activation):
 
 @dataclass(eq=False)
 class ReLU(_Activation):
-    """a = max(0, z), σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch).
+    """a = max(0, z), with σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch).
 
-    As in PyTorch too, NaN stays NaN and −0 stays −0, and where σ′ is 0 so is the result, even for δ = NaN or ∞.
+    As in PyTorch too, NaN stays NaN and −0 stays −0, and where σ′ is 0 so is the
+    result, even for δ = NaN or ∞.
     """
 
     writes_in_place: ClassVar[bool] = True
@@ -75,14 +81,15 @@ class ReLU(_Activation):
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
-        # a is never negative; NaN counts as alive, so it is not hidden. BP1 on the bits of δ as whole numbers: 0 · NaN
-        # would be NaN, and selecting (`where`) takes 10 times as long as multiplying
+        # a is never negative. NaN counts as active, so that it is not hidden. BP1
+        # multiplies the bits of δ, as whole numbers: 0 · NaN would be NaN, and
+        # selecting with `where` takes ten times as long.
         bp1_error(delta.view(f"i{delta.itemsize}"), a != 0)
         return delta
 
 
 def softmax(z: Array) -> Array:
-    """eᶻ / Σ eᶻ over the features, shifted by the maximum so that no exponent overflows."""
+    """eᶻ / Σ eᶻ over the features, shifted so that no exponent overflows."""
     xp = xp_of(z)
     e = z - z.max(axis=-2, keepdims=True)
     xp.exp(e, out=e)
@@ -92,21 +99,25 @@ def softmax(z: Array) -> Array:
 
 @dataclass(eq=False)
 class Softmax(_Activation):
-    """aᵢ = eᶻⁱ / Σⱼ eᶻʲ over the features of each example; ∂C/∂z = a ⊙ (∂C/∂a − Σ ∂C/∂a ⊙ a)."""
+    """aᵢ = eᶻⁱ / Σⱼ eᶻʲ over the features of each example.
+
+    ∂C/∂z = a ⊙ (∂C/∂a − Σ ∂C/∂a ⊙ a).
+    """
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
         a = softmax(z)
         return a, a
 
     def backward(self, delta: Array, a: Array, learn: Learner, need_dx: bool = True) -> Array:
-        # σ′ is a matrix here, diag(a) − a aᵀ; multiplied out it takes no matrix
+        # σ′ is a matrix here, diag(a) − a aᵀ; its product with δ can be written without
+        # it
         delta -= (delta * a).sum(axis=-2, keepdims=True)
         return bp1_error(delta, a)
 
 
 @dataclass(eq=False)
 class LogSoftmax(_Activation):
-    """aᵢ = zᵢ − ln Σⱼ eᶻʲ over the features of each example; ∂C/∂z = ∂C/∂a − eᵃ Σ ∂C/∂a."""
+    """aᵢ = zᵢ − ln Σⱼ eᶻʲ over the features; ∂C/∂z = ∂C/∂a − eᵃ Σ ∂C/∂a."""
 
     def forward(self, z: Array, learn: Learner | None = None) -> tuple[Array, Array]:
         xp = xp_of(z)

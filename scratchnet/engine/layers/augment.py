@@ -1,4 +1,4 @@
-"""More training images from those at hand.
+"""Random variations of the training images, which make more of them.
 
 Letters: C channels, H, W rows and columns, N images, the last axis.
 """
@@ -14,12 +14,16 @@ from scratchnet.engine.learner import Learner
 
 @dataclass(eq=False)
 class CropFlip(Layer):
-    """In training each image is padded with zeros, cut out at its old size at a random place, and half are turned over.
+    """Moves every training image a little at random, and mirrors half of them.
 
-    That is, moved by up to `padding` pixels up or down and left or right, and with probability `flip` mirrored left to
-    right. At inference y = x. Like Dropout it depends on the seed, the step and the example alone. Input and output
-    (N, C, H, W). Raises SettingError for a negative padding or a flip outside 0 to 1.
-    Source: A. Krizhevsky, I. Sutskever and G. Hinton, ImageNet classification, NeurIPS 2012, section 4.1.
+    Each image is padded with zeros and cut out again at its old size at a random place.
+    This moves it by up to `padding` pixels up or down and left or right. With
+    probability `flip` it is mirrored left to right. At inference y = x. As with
+    Dropout, what happens depends only on the seed, the step and the example. Input and
+    output are (N, C, H, W). Raises SettingError for a negative padding or a flip
+    outside 0 to 1.
+    Source: A. Krizhevsky, I. Sutskever and G. Hinton, ImageNet classification, NeurIPS
+    2012, section 4.1.
     """
 
     padding: int = 4
@@ -41,14 +45,16 @@ class CropFlip(Layer):
         col = xp.arange(W)[None, :, None]
         col = xp.where(u[2] < self.flip, W - 1 - col, col) + right
         inside = (row >= 0) & (row < H) & (col >= 0) & (col < W)
-        # for each cell of y the number of the cell of x that it shows, H·W for the padding
+        # for each cell of y the number of the cell of x that it shows; H·W stands for
+        # padding
         shown = xp.where(inside, row * W + col, H * W).reshape(H * W, N)
         return _take(x, shown).reshape(x.shape), shown
 
     def backward(self, delta: Array, shown: Array | None, learn: Learner, need_dx: bool = True) -> Array | None:
         if shown is None or not need_dx:
             return delta
-        # no cell is shown twice, so going back is taking too, by the inverse of `shown`
+        # no cell is shown twice, so the way back is the same operation, with the
+        # inverse of `shown`
         xp, (cells, N) = xp_of(delta), shown.shape
         back = xp.full((cells + 1, N), cells)
         back[shown, xp.arange(N)] = xp.arange(cells)[:, None]
@@ -61,7 +67,7 @@ class CropFlip(Layer):
 
 
 def _take(x: Array, cells: Array) -> Array:
-    """The cells of x (C, H, W, N) with these numbers (H·W, N); number H·W is 0."""
+    """The cells of x (C, H, W, N) with these numbers (H·W, N); number H·W gives 0."""
     xp, (C, H, W, N) = xp_of(x), x.shape
     flat = xp.zeros((C, H * W + 1, N), x.dtype)
     flat[:, :-1] = x.reshape(C, H * W, N)

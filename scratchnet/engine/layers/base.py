@@ -1,6 +1,7 @@
 """The contract of a layer.
 
-Letters: N examples in the batch, always the last axis; x input, y output, delta = ∂C/∂y, dx = ∂C/∂x.
+Letters: N examples in the batch, always the last axis; x input, y output, delta =
+∂C/∂y, dx = ∂C/∂x.
 """
 
 import dataclasses
@@ -16,28 +17,34 @@ Shape = tuple[int, ...]
 
 
 class Layer:
-    """A specification, `y = f(x)`, whose parameters become arrays once `Sequential` has packed it.
+    """A function y = f(x), whose parameters become arrays when `Sequential` packs it.
 
-    * `forward` returns the output and a cache, the plain value that backward needs. It keeps nothing on
-      `self`, so two forwards may be followed by two backwards, and threads may share a network.
-    * `backward` is handed ∂C/∂y and returns ∂C/∂x (or None where nobody needs it); it tells the learner the
-      factors of its own gradients. It may overwrite the `delta` it is handed, never the cache.
-    * `forward` gets no learner at inference. A learner keeps the caches and, while its `training` is true, makes
-      a layer act as it does in training.
+    * `forward` returns the output and a cache, the value that backward needs. It keeps
+      nothing on `self`, so two forward passes may be followed by two backward passes,
+      and threads may share a network.
+    * `backward` is given ∂C/∂y and returns ∂C/∂x (or None if nobody needs it); it tells
+      the learner the factors of its own gradients. It may overwrite the `delta` that it
+      is given, but never the cache.
+    * At inference `forward` gets no learner. A learner keeps the caches and, while its
+      `training` is true, makes a layer act as it does in training.
 
-    A subclass is a dataclass: its fields are its options and, by `options`, its entry in a model file.
-    One of your own is found again when a file is loaded if `@sn.register` stands above it.
+    A subclass is a dataclass: its fields are its options, which `options` writes to a
+    model file. To find a layer of your own again when a file is loaded, put
+    `@sn.register` above its class.
     """
 
-    #: What becomes of the output array: "fresh" (nobody else has it), "kept" (in this layer's cache), "view" (of
-    #: the input). The layer after may write into a fresh one, and into no other.
+    #: What becomes of the output array: "fresh" (nobody else has it), "kept" (in this
+    #: layer's cache) or "view" (of the input). The next layer may write into a fresh
+    #: one, and into no other.
     output_is: ClassVar[Literal["fresh", "kept", "view"]] = "fresh"
 
-    #: Whether it takes sequences alone, (T, F) for one example, and not vectors (F,).
+    #: Whether the layer takes only sequences, (T, F) for one example, and not vectors
+    #: (F,).
     over_time: ClassVar[bool] = False
 
-    #: Whether `forward` takes a third argument `out`, its input, which it then overwrites with its output. The
-    #: network decides at each call whether it may: a layer does not know who else holds its input.
+    #: Whether `forward` takes a third argument `out`, its input, which it then
+    #: overwrites with its output. The network decides at each call whether it may,
+    #: because a layer does not know who else uses its input.
     writes_in_place: ClassVar[bool] = False
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
@@ -47,27 +54,37 @@ class Layer:
         raise NotImplementedError
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of one example after this layer, from its shape before. Raises ShapeError if it cannot be."""
+        """The shape of one example after this layer, from its shape before.
+
+        Raises ShapeError if the layer cannot take it.
+        """
         return shape
 
     def input_shape(self) -> Shape | None:
-        """Shape of one example before this layer, where the options fix it whole; of a sequence with T = 1."""
+        """The shape of one example before this layer, if the options determine it.
+
+        For a sequence, T is given as 1.
+        """
         return None
 
     def operations(self, shape: Shape) -> int:
-        """Multiplications and additions of the forward products for one example of this shape."""
+        """Multiplications and additions of a forward pass's products, per example."""
         return 0
 
     def params(self) -> list[Param]:
-        """The parameters, in declaration order."""
+        """The parameters, in the order of their declaration."""
         return [v for v in vars(self).values() if isinstance(v, Param)]
 
     def options(self) -> dict[str, Any]:
-        """The constructor's arguments, as they stand in a model file."""
+        """The constructor's arguments, as they are written to a model file."""
         return {f.name: getattr(self, f.name) for f in self._fields()}
 
     def _fields(self) -> tuple[dataclasses.Field[Any], ...]:
-        """The dataclass fields; a class without options need not be one. Raises SettingError for one that has some."""
+        """The fields of the dataclass.
+
+        A class without options need not be a dataclass; SettingError for one that has
+        some.
+        """
         if dataclasses.is_dataclass(self):
             return dataclasses.fields(self)
         if type(self).__init__ is object.__init__:
@@ -78,7 +95,10 @@ class Layer:
         )
 
     def __str__(self) -> str:
-        """As it would be written: Linear(784, 30), MaxPool2d(2, padding=1); options at their defaults are left out."""
+        """The layer as one would write it, without options at their defaults.
+
+        For instance Linear(784, 30) or MaxPool2d(2, padding=1).
+        """
         words = []
         fields: tuple[dataclasses.Field[Any], ...] = self._fields() if dataclasses.is_dataclass(self) else ()
         for f in fields:
@@ -95,13 +115,13 @@ class Layer:
 
 
 def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | None) -> Array:
-    """An uninitialised array; in training it is kept for the next step (see `Learner.buffer`)."""
+    """An uninitialised array, kept for the next step in training."""
     xp = xp_of(like)
     return xp.empty(shape, like.dtype) if learn is None else learn.buffer((id(layer), use), shape, like.dtype, xp)
 
 
 def acts_as_in_training(learn: Learner | None) -> TypeGuard[Learner]:
-    """Whether this is a pass of training, in which neurons are dropped and batches normalise themselves."""
+    """Whether dropout drops neurons and batches normalise themselves."""
     return learn is not None and learn.training
 
 
@@ -111,7 +131,7 @@ def shape_text(shape: Shape) -> str:
 
 
 def need_sizes(layer: object, *names: str) -> None:
-    """Check that these fields of a layer are whole numbers from 1; NumPy's become Python's."""
+    """Check that these fields are whole numbers from 1; make them Python's."""
     for name in names:
         setattr(layer, name, checks.whole(type(layer).__name__, name, getattr(layer, name), 1))
 

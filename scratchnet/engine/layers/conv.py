@@ -1,17 +1,23 @@
 """Convolution: three linear maps, and two layers that are each other's adjoint.
 
-Letters: C, H, W channels, rows, columns of the image; O, P, Q those of the other side, where every place of the window
-is one cell; kh, kw taps of the window; N examples, the last axis of all; W₂ the weights as a matrix (O, C·kh·kw).
+Letters: C, H, W channels, rows and columns of the image; O, P, Q those of the grid,
+where each position of the window is one cell; kh, kw taps of the window; N examples,
+always the last axis; W₂ the weights as a matrix (O, C·kh·kw).
 
-    correlate   (C, H, W, N) → (O, P, Q, N)    W₂ · unroll(x)          at every place, the window times W
-    spread      (O, P, Q, N) → (C, H, W, N)    fold(W₂ᵀ · δ)           its adjoint: every cell, times W, into the window
-    overlap     both → W                       δ · unroll(x)ᵀ          the gradient: BP4 with P·Q·N examples
+    correlate   (C, H, W, N) → (O, P, Q, N)   W₂ · unroll(x)
+                multiplies what the window covers, at every position, by W
+    spread      (O, P, Q, N) → (C, H, W, N)   fold(W₂ᵀ · δ)
+                its adjoint: adds every cell, times W, to what the window covers
+    overlap     both → W                      δ · unroll(x)ᵀ
+                the gradient: BP4 with P·Q·N examples
 
-    Conv2d:            y = correlate(x, W)     dx = spread(δ, W)       dW = overlap(x, δ)
-    ConvTranspose2d:   y = spread(x, W)        dx = correlate(δ, W)    dW = overlap(δ, x)
+    Conv2d:            y = correlate(x, W)    dx = spread(δ, W)      dW = overlap(x, δ)
+    ConvTranspose2d:   y = spread(x, W)       dx = correlate(δ, W)   dW = overlap(δ, x)
 
-`unroll` copies the image once for each of the kh·kw taps, shifted. So a convolution is one matrix product, whose result
-already lies as the next layer wants it. Its memory is kh·kw times the image; above LIMIT some rows are done at a time.
+`unroll` copies the image once for each of the kh·kw taps, shifted. A convolution then
+is one matrix product, whose result already has the layout that the next layer needs.
+The unrolled image takes kh·kw times the memory of the image; above LIMIT, only some
+rows are worked on at a time.
 """
 
 import copy
@@ -29,19 +35,24 @@ from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, initial_values
 from scratchnet.errors import SettingError
 
-#: Bytes that the unrolled image of one layer and its gradient may take together in training
+#: Bytes that the unrolled image of one layer and its gradient together may take in
+#: training
 LIMIT = 2**30
-#: Bytes of it at inference, where nothing is kept: what stays in the processor's cache is not fetched again
+#: Bytes of the same at inference, where nothing is kept: small enough to stay in the
+#: processor's cache
 LIMIT_AT_INFERENCE = 2**21
 
 
 def as_matrix(a: Array) -> Array:
-    """(O, ..., N) → (O, ...·N): a view of what is contiguous."""
+    """(O, ..., N) → (O, ...·N), a view of a contiguous array."""
     return a.reshape(a.shape[0], -1)
 
 
 class Convolution(Layer):
-    """What the two layers share: W, b and the three maps between an `image` (C, H, W, N) and a `grid` (O, P, Q, N)."""
+    """What both layers share: W, b and the three maps between image and grid.
+
+    The `image` is (C, H, W, N), the `grid` (O, P, Q, N).
+    """
 
     in_channels: int
     out_channels: int
@@ -55,7 +66,8 @@ class Convolution(Layer):
             raise SettingError(f"{type(self).__name__}: groups other than 1 are not supported, and {groups} is given")
         self.window = windows(self)
         self.kernel = (image_channels, self.window[0].k, self.window[1].k)
-        # PyTorch's fan_in is W's second axis times its taps; for ConvTranspose2d that axis is `out`
+        # PyTorch's fan_in is W's second axis times its taps; in ConvTranspose2d that
+        # axis is `out`
         fan_in, fan_out = prod(self.kernel), grid_channels * prod(self.kernel[1:])
         weights, biases = initial_values(type(self).__name__, self.init, fan_in, fan_out)
         self.W = Param("weight", (grid_channels, *self.kernel), weights)
@@ -70,7 +82,7 @@ class Convolution(Layer):
         return W
 
     def correlate(self, image: Array, places: Shape, learn: Learner | None) -> tuple[Array, Array | None]:
-        """grid = W₂ · unroll(image); in training also the unrolled image, if all of it is at hand."""
+        """grid = W₂ · unroll(image); in training also the unrolled image, if whole."""
         W = as_matrix(self.W.value)
         grid = buffer(self, "correlate", (len(W), *places), image, learn)
         at_once = self._rows_at_once(grid, learn)
@@ -97,7 +109,10 @@ class Convolution(Layer):
         return image
 
     def overlap(self, image: Array, grid: Array, cols: Array | None, learn: Learner) -> tuple[Array, Array]:
-        """Two factors whose product is grid · unroll(image)ᵀ; where it is made in parts, their sum and the identity."""
+        """The pair (δ, a) for `learn.weight`, whose product is grid · unroll(image)ᵀ.
+
+        If it was worked out in parts: their sum, and an identity matrix.
+        """
         if cols is not None:
             return as_matrix(grid), cols
         at_once = self._rows_at_once(grid, learn)
@@ -108,27 +123,28 @@ class Convolution(Layer):
         return total, xp_of(image).eye(total.shape[1], dtype=total.dtype)
 
     def _unrolled(self, image: Array, first: int, places: Shape, learn: Learner | None) -> Array:
-        """(C·kh·kw, P·Q·N), for the rows of places from `first` on."""
+        """(C·kh·kw, P·Q·N), for the rows of positions from `first` on."""
         cols = buffer(self, "unroll", (*self.kernel, *places), image, learn)
         unroll(image, self.window, cols, first)
         return cols.reshape(prod(self.kernel), -1)
 
     def _rows_at_once(self, grid: Array, learn: Learner | None) -> int:
-        """How many rows of places keep the unrolled image below its limit; at least one."""
+        """How many rows of positions to unroll at a time; at least one."""
         limit = LIMIT_AT_INFERENCE if learn is None else LIMIT // 2
         row = prod(self.kernel) * prod(grid.shape[2:]) * grid.dtype.itemsize
         return max(1, limit // max(1, row))
 
     def unrolled_bytes(self, shape: Shape, batch_size: int, itemsize: int = 4) -> int:
-        """Memory that training keeps for the unrolled image of a batch, in bytes; `shape` is of one example.
+        """Bytes that training keeps for the unrolled image of a batch.
 
-        Backward needs as much again. Where both together exceed LIMIT, neither is kept and they are made in parts.
+        Backward needs as much again. If both together exceed LIMIT, neither is kept,
+        and they are made in parts.
         """
         _, P, Q = self._grid(shape)
         return prod(self.kernel) * P * Q * batch_size * itemsize
 
     def _grid(self, shape: Shape) -> Shape:
-        """The grid side, for an example of this shape."""
+        """The shape of the grid, for an example of this shape."""
         raise NotImplementedError
 
     def _check(self, shape: Shape) -> None:
@@ -141,17 +157,22 @@ class Convolution(Layer):
 
 @dataclass(eq=False)
 class Conv2d(Convolution):
-    """y[o] = b[o] + Σ_c W[o, c] ⋆ x[c], where ⋆ is the cross-correlation: the kernel is not turned over.
+    """y[o] = b[o] + Σ_c W[o, c] ⋆ x[c], where ⋆ is cross-correlation: W is not flipped.
 
-    Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = floor((H + 2·padding − dilation·(kernel −
-    1) − 1)/stride) + 1 and W' likewise. W is (out_channels, in_channels, kh, kw). kernel_size, stride, padding (with
-    zeros) and dilation are a number or (rows, columns); groups must be 1. The order of arguments is PyTorch's.
-    `init` names the initial values as of Linear, with fan_in = in_channels·kh·kw and fan_out = out_channels·kh·kw;
-    by default U(±1/√fan_in), as in PyTorch.
-    Raises ShapeError for other channels and for images that the kernel does not fit into, SettingError for another
+    Input (N, in_channels, H, W), output (N, out_channels, H', W') with
+
+        H' = floor((H + 2·padding − dilation·(kernel − 1) − 1)/stride) + 1
+
+    and W' likewise. W is (out_channels, in_channels, kh, kw). kernel_size, stride,
+    padding (with zeros) and dilation are a number or (rows, columns); groups must be 1.
+    The order of the arguments is PyTorch's. `init` names the initial values as in
+    Linear, with fan_in = in_channels·kh·kw and fan_out = out_channels·kh·kw; by default
+    they are U(±1/√fan_in), as in PyTorch. Raises ShapeError for another number of
+    channels and for images smaller than the kernel, and SettingError for another
     `init`.
-    Source: LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86 (1998); unrolling:
-    K. Chellapilla et al., High performance convolutional neural networks for document processing (2006).
+    Source: Y. LeCun et al., Gradient-based learning applied to document recognition,
+    Proc. IEEE 86 (1998); unrolling: K. Chellapilla et al., High performance
+    convolutional neural networks for document processing (2006).
     """
 
     in_channels: int
@@ -191,16 +212,23 @@ class Conv2d(Convolution):
 
 @dataclass(eq=False)
 class ConvTranspose2d(Convolution):
-    """The adjoint of Conv2d: every cell of the input, times the kernel, is added into the output.
+    """The adjoint of Conv2d: adds every input cell, times the kernel, to the output.
 
-    Input (N, in_channels, H, W), output (N, out_channels, H', W') with H' = (H − 1)·stride − 2·padding + dilation·
-    (kernel − 1) + output_padding + 1. W is (in_channels, out_channels, kh, kw), so the same array makes it the adjoint
-    of a Conv2d(out_channels, in_channels). `output_padding` names which of the image sizes that Conv2d takes to this
-    input is meant: it adds rows and columns at the end, which are computed, not zero. `init` as of
-    Linear, with fan_in = out_channels·kh·kw and fan_out = in_channels·kh·kw, as PyTorch counts them; by default
-    U(±1/√fan_in). Raises SettingError unless output_padding is smaller than stride or dilation, and for another `init`;
-    ShapeError for other channels and where nothing is left of the output.
-    Source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning (2016), chapter 4.
+    Input (N, in_channels, H, W), output (N, out_channels, H', W') with
+
+        H' = (H − 1)·stride − 2·padding + dilation·(kernel − 1) + output_padding + 1
+
+    and W' likewise. W is (in_channels, out_channels, kh, kw), so with the same array
+    this is the adjoint of a Conv2d(out_channels, in_channels). That Conv2d may map
+    images of several sizes to an output of one size; `output_padding` says which of
+    them is meant. It adds rows and columns at the end, which are computed, not zero.
+    `init` is as in Linear, with fan_in = out_channels·kh·kw and fan_out =
+    in_channels·kh·kw, as PyTorch counts them; by default U(±1/√fan_in). Raises
+    SettingError unless output_padding is smaller than stride or dilation, and for
+    another `init`; ShapeError for another number of channels or an output without
+    cells.
+    Source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep
+    learning (2016), chapter 4.
     """
 
     in_channels: int
@@ -231,7 +259,8 @@ class ConvTranspose2d(Convolution):
         return y, x
 
     def backward(self, delta: Array, x: Array, learn: Learner, need_dx: bool = True) -> Array | None:
-        dx, cols = self.correlate(delta, x.shape[1:], learn)  # before W changes; its columns serve BP4
+        # before W changes; its columns serve BP4
+        dx, cols = self.correlate(delta, x.shape[1:], learn)
         if self.b is not None:
             learn.bias(self.b, as_matrix(delta))  # BP3
         learn.weight(self.matrix(), *self.overlap(delta, x, cols, learn))  # BP4

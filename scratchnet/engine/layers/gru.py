@@ -1,7 +1,9 @@
-"""The gated recurrent unit: a gate z decides how much of the old state stays, a gate r how much of it is looked at.
+"""The gated recurrent unit: one gate decides how much of the old state stays.
 
-Letters as in recurrent.py; r reset gate, z update gate, n candidate, all (H, N);
-q = W_hn h_{t−1} + b_hn and p = W_in x_t + b_in, the two parts of the candidate; dn = ∂C/∂n,
+Another decides how much of the old state the new candidate sees.
+
+Letters as in recurrent.py; r reset gate, z update gate, n candidate, all (H, N); q =
+W_hn h_{t−1} + b_hn and p = W_in x_t + b_in, the two parts of the candidate; dn = ∂C/∂n,
 and so on.
 """
 
@@ -20,21 +22,22 @@ from scratchnet.engine.learner import Learner
 
 @dataclass(eq=False)
 class GRU(Recurrent):
-    """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, with r = σ(z_r), z = σ(z_z), n = tanh(p + r ⊙ q).
+    """h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, with the gates r and z and the candidate n:
 
-    The weights have three blocks of rows, for r, z and n:
-    z_r = W_ir x_t + b_ir + W_hr h_{t−1} + b_hr, z_z likewise, p = W_in x_t + b_in and
-    q = W_hn h_{t−1} + b_hn. Training keeps 2 (I + H + 1)·N + 15 H·N numbers per time step.
-    See `Recurrent` for shapes, options and errors.
-    Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP
-    2014, in the form of torch.nn.GRU (r multiplies after the product with W_hn, and z keeps
-    the old state).
+        r = σ(W_ir x_t + b_ir + W_hr h_{t−1} + b_hr), z likewise
+        n = tanh(p + r ⊙ q), p = W_in x_t + b_in, q = W_hn h_{t−1} + b_hn
+
+    The weights have three blocks of rows, for r, z and n. Training keeps 2 (I + H +
+    1)·N + 15 H·N numbers per time step. See `Recurrent` for shapes, options and errors.
+    Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder,
+    EMNLP 2014, in the form of torch.nn.GRU (r multiplies after the product with W_hn,
+    and z keeps the old state).
     """
 
     blocks: ClassVar[int] = 3
 
     def joined(self, k: int, learn: Learner | None) -> Arrays:
-        """Not joined: r multiplies one of the two parts of z_n, so x and h have a product each."""
+        """The weights as they are: r multiplies q alone, so x and h are separate."""
         return tuple(p.value for p in self.weights[k])
 
     def cell(self, W: Arrays, a_t: Array, state: Arrays) -> tuple[Arrays, Arrays]:
@@ -55,10 +58,14 @@ class GRU(Recurrent):
         delta_r = bp1_error(dr, r * (1 - r))  # r = σ(z_r)
         delta_z = bp1_error(dz, z * (1 - z))
         delta = xp_of(dh).concatenate([delta_r, delta_z, dq, delta_n])
-        return delta, (kept_dh + bp2_propagate(W_hh, delta[: 3 * len(r)]),)  # z_r, z_z, q = W_hh h_{t−1} + ...
+        # z_r, z_z, q = W_hh h_{t−1} + ...
+        return delta, (kept_dh + bp2_propagate(W_hh, delta[: 3 * len(r)]),)
 
     def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:
-        """BP3 and BP4 over all times. δ has the blocks r, z, q, n: W_hh sees the first three, W_ih r, z and n."""
+        """BP3 and BP4 over all times.
+
+        δ has the blocks r, z, q, n: W_hh sees the first three, W_ih sees r, z and n.
+        """
         W_ih, W_hh, b_ih, b_hh = self.weights[k]
         H, (T, _, N) = self.hidden_size, delta.shape
         columns = abreast(delta, buffer(self, "delta abreast", (4 * H, T * N), delta, learn))
@@ -66,7 +73,8 @@ class GRU(Recurrent):
         learn.bias(b_hh, columns[: 3 * H])
         learn.weight(W_hh, columns[: 3 * H], A[:H])
         columns[2 * H : 3 * H] = columns[3 * H :]
-        dx = in_time(bp2_propagate(W_ih.value, columns[: 3 * H]), T) if need_dx else None  # before W_ih changes
+        # before W_ih changes
+        dx = in_time(bp2_propagate(W_ih.value, columns[: 3 * H]), T) if need_dx else None
         learn.bias(b_ih, columns[: 3 * H])
         learn.weight(W_ih, columns[: 3 * H], A[H:-1])
         return dx

@@ -1,6 +1,7 @@
 """The fully connected layer, and the reshape that leads to it.
 
-Letters: a input (in, N), z output (out, N), W (out, in), b (out,); of sequences (T, in, N) and (T, out, N).
+Letters: a input (in, N), z output (out, N), W (out, in), b (out,); for sequences a is
+(T, in, N) and z is (T, out, N).
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from scratchnet.engine.params import Param, initial_values
 
 
 def abreast(x: Array, out: Array | None = None) -> Array:
-    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N), in `out` if given."""
+    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N).
+
+    Written to `out` if given.
+    """
     T, F, N = x.shape
     if out is None:
         return x.swapaxes(0, 1).reshape(F, T * N)
@@ -25,7 +29,7 @@ def abreast(x: Array, out: Array | None = None) -> Array:
 
 
 def in_time(x: Array, T: int) -> Array:
-    """The way back: (F, T·N) → (T, F, N), a view."""
+    """The reverse of `abreast`: (F, T·N) → (T, F, N), a view."""
     return x.reshape(x.shape[0], T, -1).swapaxes(0, 1)
 
 
@@ -33,12 +37,20 @@ def in_time(x: Array, T: int) -> Array:
 class Linear(Layer):
     """z = W a + b.
 
-    Input (N, in_features), output (N, out_features); W is (out_features, in_features) as in PyTorch. Of a sequence
-    (N, T, in_features) every time is a column of its own. `init` names the initial values: "pytorch", the default,
-    U(±1/√in_features); "glorot" (or "xavier") U(±√(6/(in_features + out_features))); "he" (or "kaiming")
-    N(0, 2/in_features); "normal" N(0, 1/in_features); "zeros". See `engine/params.py` for what each is for. Raises
-    ShapeError for another number of features, SettingError for another `init`.
-    Source: Nielsen, Neural Networks and Deep Learning, chapter 2, eq. 25.
+    Input (N, in_features), output (N, out_features); W is (out_features, in_features)
+    as in PyTorch. For sequences (N, T, in_features), every time is a column of its own.
+    `init` names the distribution of the initial weights, which `engine/params.py`
+    explains:
+
+        "pytorch"               U(±1/√in_features), the default
+        "glorot" or "xavier"    U(±√(6/(in_features + out_features)))
+        "he" or "kaiming"       N(0, 2/in_features)
+        "normal"                N(0, 1/in_features)
+        "zeros"
+
+    Raises ShapeError for another number of features, and SettingError for another
+    `init`.
+    Source: M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2, eq. 25.
     """
 
     in_features: int
@@ -86,7 +98,10 @@ class Linear(Layer):
 
 @dataclass(eq=False)
 class Flatten(Layer):
-    """All axes of an example become one: (N, C, H, W) → (N, C·H·W). Free, because the batch is the last axis."""
+    """All axes of an example become one: (N, C, H, W) → (N, C·H·W).
+
+    It costs nothing, because the batch is the last axis.
+    """
 
     output_is: ClassVar[Literal["view"]] = "view"
 

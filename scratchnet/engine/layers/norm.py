@@ -1,8 +1,9 @@
 """Batch normalisation.
 
-Letters: C channels (or features), M = the numbers of one channel in a batch: N examples, times the cells of each;
-x̂ the normalised input; γ the scale (`weight`), β the shift (`bias`). Where several machines share a batch, every sum
-over a channel, and M, is that of the whole batch: `learn.total` adds up the parts.
+Letters: C channels (or features); M the numbers of one channel in a batch, which are N
+examples times the cells of each; x̂ the normalised input; γ the scale (`weight`), β the
+shift (`bias`). If several machines share a batch, every sum over a channel, and M, is
+that of the whole batch: `learn.total` adds up the parts.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ from scratchnet.errors import SettingError, ShapeError
 
 @dataclass(eq=False)
 class BatchNorm(Layer):
-    """y = γ x̂ + β with x̂ = (x − μ)/√(σ² + eps), for every channel: μ and σ² are its mean and variance.
+    """y = γ x̂ + β with x̂ = (x − μ)/√(σ² + eps), for every channel.
 
-    In training those of the batch, σ² divided by M; at inference the running ones, which every training step moves
-    towards the batch's by `momentum`, the variance there divided by M − 1 (all as PyTorch). Raises ShapeError for
-    other channels, and in training for a single number per channel, which has no variance.
+    In training, μ and σ² are the mean and variance of the batch, where σ² has the
+    divisor M. At inference they are running values, which every training step moves
+    towards those of the batch by the fraction `momentum`; there the variance has the
+    divisor M − 1 (all as in PyTorch). Raises ShapeError for another number of channels,
+    and in training if a channel has a single number, which has no variance.
     Source: S. Ioffe and C. Szegedy, Batch normalization, ICML 2015, algorithms 1 and 2.
     """
 
@@ -34,7 +37,7 @@ class BatchNorm(Layer):
     eps: float = 1e-5
     momentum: float = 0.1
 
-    shapes: ClassVar[dict[int, str]]  # by the axes of an example
+    shapes: ClassVar[dict[int, str]]  # by the number of axes of an example
 
     def __post_init__(self) -> None:
         need_sizes(self, "num_features")
@@ -79,7 +82,8 @@ class BatchNorm(Layer):
             return self._backward_at_inference(delta, cache, learn)
         x_hat, inverse, mean, var, M = cache
         D = as_matrix(delta)
-        # the running statistics change here and not in forward, so that a step that is given up leaves them alone
+        # The running statistics change here and not in forward, so that a step that is
+        # abandoned leaves them as they were.
         m = self.momentum
         learn.running(self.mean, (1 - m) * self.mean.value + m * mean)
         learn.running(self.var, (1 - m) * self.var.value + m * (M / (M - 1)) * var)
@@ -87,20 +91,21 @@ class BatchNorm(Layer):
         dx = None
         if need_dx:
             d_beta, d_gamma = learn.total(own_beta.copy()), learn.total(own_gamma.copy())
-            # y = γ x̂ + β, where every x moves the μ and σ² of its whole channel:
-            # dx = γ/σ · (δ − mean(δ) − x̂ · mean(δ ⊙ x̂))
+            # y = γ x̂ + β, where every x moves the μ and σ² of its whole channel: dx =
+            # γ/σ · (δ − mean(δ) − x̂ · mean(δ ⊙ x̂))
             dx = buffer(self, "dx", delta.shape, delta, learn)
             DX = as_matrix(dx)
             xp_of(x_hat).multiply(x_hat, d_gamma * (-1 / M), out=DX)
             DX += D
             DX -= d_beta * (1 / M)
             DX *= self.gamma.value[:, None] * inverse
-        learn.bias(self.gamma, own_gamma)  # ∂C/∂γ = Σ δ ⊙ x̂ and ∂C/∂β = Σ δ: BP3, twice
+        # ∂C/∂γ = Σ δ ⊙ x̂ and ∂C/∂β = Σ δ: BP3, twice
+        learn.bias(self.gamma, own_gamma)
         learn.bias(self.beta, own_beta)
         return dx
 
     def _backward_at_inference(self, delta: Array, cache: Any, learn: Learner) -> Array:
-        """y = γ x̂ + β with x̂ = (x − running mean)/σ, where μ and σ are constants: dx = δ γ/σ."""
+        """y = γ x̂ + β with constant μ and σ, the running ones: dx = δ γ/σ."""
         (X, inverse), D = cache, as_matrix(delta)
         learn.bias(self.gamma, row_dot(D, (X - self.mean.value[:, None]) * inverse))
         learn.bias(self.beta, D.sum(axis=1, keepdims=True))
@@ -114,7 +119,10 @@ class BatchNorm(Layer):
 
 
 def row_dot(A: Array, B: Array) -> Array:
-    """Σ over each row of A ⊙ B, as a column: (C, M), (C, M) → (C, 1), without building the product."""
+    """Σ A ⊙ B over each row, as a column, without building the product.
+
+    (C, M), (C, M) → (C, 1).
+    """
     return (A[:, None, :] @ B[:, :, None])[:, 0]
 
 

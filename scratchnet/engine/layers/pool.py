@@ -1,6 +1,7 @@
-"""Pooling: one number for every place of a window.
+"""Pooling: one number for every position of a window.
 
-Letters: C channels, H, W rows and columns of the image x, P, Q those of the output y, N examples (last axis), K taps.
+Letters: C channels, H, W rows and columns of the image x, P, Q those of the output y, N
+examples (the last axis), K taps.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,11 @@ class Pool(Layer):
         return (shape[0], rows.places(shape[1]), cols.places(shape[2]), *shape[3:])
 
     def _taps(self, shape: Shape, places: Shape) -> Iterator[tuple[Slices, Slices]]:
-        """For each tap, row by row: the places where it meets the image, and the cells of the image there."""
+        """For each tap, row by row: where it meets the image.
+
+        Yields the positions of the window at which it does, and the cells of the image
+        there.
+        """
         all_channels = slice(None)
         for P, H in taps(self.window[0], shape[1], places[1]):
             for Q, W in taps(self.window[1], shape[2], places[2]):
@@ -49,18 +54,20 @@ class Pool(Layer):
 
 
 class Choice(Pool):
-    """A pool whose output is one of the cells under its window. The first that equals it gets all of ∂C/∂y.
+    """A pool that outputs one of the cells under its window: it gets all of ∂C/∂y.
 
-    First in reading order, as in PyTorch. Cells that no window chooses get 0. NaN in a window gives NaN, and of several
-    NaN the last gets ∂C/∂y (of a median the first), as in PyTorch too.
+    If several cells equal the output, it is the first in reading order, as in PyTorch.
+    Cells that no window chooses get 0. NaN in a window gives NaN; of several NaN, the
+    last gets ∂C/∂y (for a median the first), as in PyTorch too.
     """
 
-    outside: ClassVar[float] = 0.0  # what stands in the padding
+    outside: ClassVar[float] = 0.0  # the value of the padding
 
     def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
-        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N), and to `code` the number of the tap of each.
+        """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N).
 
-        `tap` is an array like y to work in.
+        The number of the tap of each goes to `code`. `tap` is an array like y to work
+        in.
         """
         raise NotImplementedError
 
@@ -75,11 +82,12 @@ class Choice(Pool):
         if not need_dx:
             return None
         dx = buffer(self, "dx", shape, delta, learn)
-        apart = all(w.s >= w.k for w in self.window)  # then no cell is under two windows
+        apart = all(w.s >= w.k for w in self.window)  # no cell under two windows
         if not (apart and self._reach_all(shape, code.shape)):
             dx.fill(0)
         share = buffer(self, "tap", delta.shape, delta, learn)
-        # δ of the windows that chose this tap and 0 of the others: 1 and 0 times δ's bits, for 0 · NaN would be NaN
+        # δ for windows that chose this tap, 0 for the others: the bits of δ are
+        # multiplied by 1 or 0, because 0 · NaN would be NaN
         bits, whole = (a.view(f"i{a.itemsize}") for a in (share, delta))
         for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
             bits[...] = code == k
@@ -91,7 +99,7 @@ class Choice(Pool):
         return dx
 
     def _reach_all(self, shape: Shape, places: Shape) -> bool:
-        """Whether every cell of the image is under a window, for windows that do not overlap."""
+        """Whether windows that do not overlap cover every cell of the image."""
         axes = zip(self.window, shape[1:3], places[1:3], strict=True)
         return all(w.s == w.k and P * w.k - w.p >= size for w, size, P in axes)
 
@@ -100,7 +108,7 @@ class Choice(Pool):
         return "uint8" if prod(w.k for w in self.window) <= 256 else "int32"
 
     def _first_taps(self, code: Array) -> Array:
-        """For every window the number of its first tap that is not in the padding, in an array like code."""
+        """For every window, the number of its first tap outside the padding."""
         (rows, cols), first = self.window, xp_of(code).zeros_like(code)
         for P in range(min(-(-rows.p // rows.s), code.shape[1])):
             first[:, P] += (rows.p - P * rows.s) * cols.k
@@ -109,7 +117,7 @@ class Choice(Pool):
         return first
 
     def _meet(self, x: Array, place: Slices, cell: Slices, tap: Array) -> None:
-        """Copy what one tap meets side by side into `tap` (C, P, Q, N)."""
+        """Copy the cells that one tap meets, side by side, into `tap` (C, P, Q, N)."""
         tap[place] = x[cell]
         _, P, Q = place
         tap[:, : P.start] = tap[:, P.stop :] = self.outside
@@ -127,24 +135,29 @@ class Extreme(Choice):
         best, better = getattr(xp, self.which), getattr(xp, self.better)
         for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
             self._meet(x, place, cell, tap if k else y)
-            if k and code is not None:  # k exceeds all codes so far: where this tap is better, it is the new one
+            # k exceeds all codes so far: where this tap is better, k becomes the code
+            if k and code is not None:
                 xp.maximum(code, better(tap, y).view("u1") * code.dtype.type(k), out=code)
             if k:
-                best(tap, y, out=y)  # of 0 and −0 the second, which is the first cell
-        if code is not None and (xp is not np or not xp.isfinite(y).all()):  # asking a GPU would mean waiting for it
-            xp.maximum(code, self._first_taps(code), out=code)  # where all cells are −∞, none was better
+                best(tap, y, out=y)  # of 0 and −0 the second, which is the earlier cell
+        # on a GPU, looking would mean waiting for it
+        if code is not None and (xp is not np or not xp.isfinite(y).all()):
+            # where all cells are −∞, none was better
+            xp.maximum(code, self._first_taps(code), out=code)
             for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
                 self._meet(x, place, cell, tap)
-                xp.maximum(code, xp.isnan(tap).view("u1") * code.dtype.type(k), out=code)  # no comparison finds NaN
+                # no comparison finds NaN
+                xp.maximum(code, xp.isnan(tap).view("u1") * code.dtype.type(k), out=code)
 
 
 @dataclass(eq=False)
 class MaxPool2d(Extreme):
-    """y = max of the cells under the window, at every place of it.
+    """y = the maximum of the cells under the window, at each of its positions.
 
-    Input (N, C, H, W), output (N, C, H', W') with H' = floor((H + 2·padding − kernel)/stride) + 1. stride is the kernel
-    if not given; the padding is −∞. Raises SettingError for a padding above half the kernel, ShapeError for images
-    that the window does not fit into. Source: M. Ranzato et al., CVPR 2007.
+    Input (N, C, H, W), output (N, C, H', W') with H' = floor((H + 2·padding −
+    kernel)/stride) + 1. By default stride is the kernel size; the padding is −∞. Raises
+    SettingError for a padding above half the kernel, and ShapeError for images smaller
+    than the window. Source: M. Ranzato et al., CVPR 2007.
     """
 
     kernel_size: Size2d
@@ -153,7 +166,8 @@ class MaxPool2d(Extreme):
 
     which: ClassVar[str] = "maximum"
     better: ClassVar[str] = "greater"
-    outside: ClassVar[float] = float("-inf")  # never the largest: every window meets the image somewhere
+    # never the largest: every window meets the image
+    outside: ClassVar[float] = float("-inf")
 
     def __post_init__(self) -> None:
         self._make()
@@ -161,7 +175,10 @@ class MaxPool2d(Extreme):
 
 @dataclass(eq=False)
 class MinPool2d(Extreme):
-    """y = min of the cells under the window: −MaxPool2d(−x). Options, shapes and errors as there; the padding is +∞."""
+    """y = the minimum of the cells under the window, −MaxPool2d(−x).
+
+    Options, shapes and errors are those of MaxPool2d; the padding is +∞.
+    """
 
     kernel_size: Size2d
     stride: Size2d | None = None
@@ -177,9 +194,10 @@ class MinPool2d(Extreme):
 
 @dataclass(eq=False)
 class MedianPool2d(Choice):
-    """y = the median of the cells under the window, of an even number the lower one (as torch.median).
+    """y = the median of the cells under the window; of an even number the lower one.
 
-    Shapes and errors as MaxPool2d, without padding, which has no middle. Takes salt and pepper out of a picture.
+    (The same as torch.median.) Shapes and errors are those of MaxPool2d, but there is
+    no padding. Removes salt-and-pepper noise from a picture.
     """
 
     kernel_size: Size2d
@@ -197,14 +215,16 @@ class MedianPool2d(Choice):
         ordered = xp.sort(cells, axis=0)  # NaN comes last
         y[...] = xp.where(xp.isnan(ordered[-1]), ordered[-1], ordered[(len(cells) - 1) // 2])
         if code is not None:
-            code[...] = ((cells == y) | xp.isnan(cells)).argmax(axis=0)  # of equal ones the first
+            # of several equal ones, the first
+            code[...] = ((cells == y) | xp.isnan(cells)).argmax(axis=0)
 
 
 @dataclass(eq=False)
 class AvgPool2d(Pool):
-    """y = mean of the K cells under the window, those of the padding counting as 0; ∂C/∂x = δ/K for each of them.
+    """y = the mean of the K cells under the window, where padding counts as 0.
 
-    Shapes and errors as MaxPool2d. Source: LeCun et al., Backpropagation applied to handwritten zip code recognition
+    Each of these cells gets ∂C/∂x = δ/K. Shapes and errors are those of MaxPool2d.
+    Source: Y. LeCun et al., Backpropagation applied to handwritten zip code recognition
     (1989).
     """
 

@@ -1,14 +1,17 @@
 """What recurrent layers share, and the simplest of them: the RNN.
 
-Letters: T time steps, N sequences, I features of the input x_t, H hidden units; h_t hidden state (H, N); z_t weighted
-input, δ_t = ∂C/∂z_t; dh = ∂C/∂h_t in full, above = the part of it that comes from the layer above, at every time.
+Letters: T time steps, N sequences, I features of the input x_t, H hidden units; h_t
+hidden state (H, N); z_t weighted input, δ_t = ∂C/∂z_t; dh = ∂C/∂h_t in full; above =
+the part of it that comes from the layer above, at every time.
 
-A sequence is (T, I, N) inside and (N, T, I) outside. At every time a layer sees a_t = (h_{t−1}, x_t, 1), one above the
-other, so that with W = (W_hh W_ih b) its weighted input is one product, z_t = W a_t = W_hh h_{t−1} + W_ih x_t + b. The
-weights are the same at every time, so their gradients are sums over time; with all δ_t and all a_t side by side as
-columns, each sum is one product too, made once after the walk:
+A sequence is (T, I, N) inside and (N, T, I) outside. At every time, a layer sees a_t =
+(h_{t−1}, x_t, 1), stacked on top of each other. With W = (W_hh W_ih b) its weighted
+input is then one product, z_t = W a_t = W_hh h_{t−1} + W_ih x_t + b. The weights are
+the same at every time, so their gradients are sums over time. With all δ_t and all a_t
+side by side as columns, each of these sums is one product too, computed once after the
+walk:
 
-    ∂C/∂W = Σ_t δ_t a_tᵀ = (δ_1 ... δ_T) (a_1 ... a_T)ᵀ        BP4 with T·N columns
+    ∂C/∂W = Σ_t δ_t a_tᵀ = (δ_1 ... δ_T) (a_1 ... a_T)ᵀ     BP4 with T·N columns
 """
 
 from dataclasses import dataclass
@@ -24,20 +27,25 @@ from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, uniform
 from scratchnet.engine.tuned import best
 
-#: The state of one layer of the stack, (h,) or (h, c), each (H, N); ∂C/∂ it, (dh,) or (dh, dc)
+#: The state of one layer of the stack, (h,) or (h, c), each (H, N); or its gradient,
+#: (dh,) or (dh, dc)
 Arrays = tuple[Array, ...]
-#: What one piece of a sequence hands on to the next: the state of every layer of the stack
+#: What one piece of a sequence passes on to the next: the state of every layer of the
+#: stack
 State = list[Arrays]
 
 
 @dataclass(eq=False)
 class Recurrent(Layer):
-    """A stack of `num_layers` layers through time. A subclass gives one time of one of them:
-    `cell` and, beside it, `cell_back`.
+    """A stack of `num_layers` layers through time.
 
-    Input (N, T, input_size). Output (N, hidden_size), the h of the last time, or with output="sequence" the h of
-    every time, (N, T, hidden_size). Parameters have PyTorch's names and shapes; initial values U(±1/√H). Raises
-    ShapeError for another rank or number of features and for T = 0.
+    A subclass says what one of them does at one time: `cell`, and beside it
+    `cell_back`.
+
+    Input (N, T, input_size). Output (N, hidden_size), the last h, or with
+    output="sequence" the h of every time, (N, T, hidden_size). Parameters have
+    PyTorch's names and shapes; initial values U(±1/√H). Raises ShapeError for another
+    number of axes or features, and for T = 0.
     """
 
     input_size: int
@@ -68,28 +76,28 @@ class Recurrent(Layer):
     def params(self) -> list[Param]:
         return [p for weights in self.weights for p in weights]
 
-    # ------------------------------------------------------------------------------ one layer of the stack
+    # ------------------------------------------------------ one layer of the stack
 
     def cell(self, W: Any, a_t: Array, state: Arrays) -> tuple[Arrays, Any]:
-        """One time forward: the state after it, and what `cell_back` needs.
+        """One time step forward: returns the new state and what `cell_back` needs.
 
-        W is what `joined` returns, a_t = (h_{t−1}, x_t, 1), and `state` the state before,
-        (h_{t−1},) or (h_{t−1}, c_{t−1}).
+        W is what `joined` returns, a_t = (h_{t−1}, x_t, 1), and `state` is the old
+        state, (h_{t−1},) or (h_{t−1}, c_{t−1}).
         """
         raise NotImplementedError
 
     def cell_back(self, W_hh: Array, grads: Arrays, kept: Any) -> tuple[Array, Arrays]:
-        """One time back: δ_t and ∂C/∂ the state before it, from ∂C/∂ the state after it.
+        """One time step back: δ_t and the gradient of the old state, from the new.
 
-        Those are new arrays; `grads` are read only.
+        Returns new arrays; `grads` must not be changed.
         """
         raise NotImplementedError
 
     def walk(self, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None) -> tuple[Arrays, Any]:
-        """Layer k through time from its initial state; every h_t is written to its place in `a`.
+        """Layer k through time from an initial state; every h_t is written into `a`.
 
-        `a` is (T + 1, H + I + 1, N). Where `ended` (T, 1, N) is true, the state is handed
-        on as it is. Returns the final state, in arrays of its own, and a cache.
+        `a` is (T + 1, H + I + 1, N). Where `ended` (T, 1, N) is true, the state is
+        passed on unchanged. Returns the final state, in arrays of its own, and a cache.
         """
         W, cache = self.joined(k, learn), []
         for t in range(len(a) - 1):
@@ -103,10 +111,11 @@ class Recurrent(Layer):
 
     def walk_back(self, k: int, above: Array | None, grads: Arrays, a: Array, cache: Any, ended: Array | None,
                   learn: Learner) -> tuple[Array, Arrays]:  # fmt: skip
-        """Back through time, from `above` and ∂C/∂ the final state, which may be overwritten.
+        """Back through time, from `above` and the gradient of the final state.
 
-        Returns the δ of all times, (T, rows, N), and ∂C/∂ the initial state. What δ is
-        after the end of a sequence does not matter: `run_back` sets it to 0.
+        Both may be overwritten. Returns the δ of all times, (T, rows, N), and the
+        gradient of the initial state. After the end of a sequence, any value of δ will
+        do: `run_back` sets it to 0.
         """
         W_hh, deltas = self.weights[k][1].value, []
         for t in reversed(range(len(cache))):
@@ -127,27 +136,29 @@ class Recurrent(Layer):
         return W
 
     def tell(self, k: int, delta: Array, a: Array, learn: Learner, need_dx: bool) -> Array | None:
-        """BP3 and BP4 of layer k over all times, from δ (T, rows, N) and a; returns dx."""
+        """BP3 and BP4 of layer k over all times, from δ (T, rows, N); returns dx."""
         W_ih, W_hh, b_ih, b_hh = self.weights[k]
         H, (T, rows, N) = self.hidden_size, delta.shape
         columns = abreast(delta, buffer(self, "delta abreast", (rows, T * N), delta, learn))
-        # of one sequence, where a is small beside δ, the product reads a as it lies
+        # With one sequence, where a is small beside δ, the product reads a where it is.
         A = abreast(a[:T], None if N == 1 else buffer(self, f"a{k} abreast", (a.shape[1], T * N), a, learn))
-        dx = in_time(bp2_propagate(W_ih.value, columns), T) if need_dx else None  # before W_ih changes
+        # before W_ih changes
+        dx = in_time(bp2_propagate(W_ih.value, columns), T) if need_dx else None
         learn.bias(b_ih, columns)
         learn.bias(b_hh, columns)
         learn.weight(W_hh, columns, A[:H])
         learn.weight(W_ih, columns, A[H:-1])
         return dx
 
-    # ------------------------------------------------------------------------------ the stack
+    # ------------------------------------------------------ the stack
 
     def run(self, x: Array, learn: Learner | None = None, state: State | None = None,
             mask: Array | None = None) -> tuple[Array, State, Any]:  # fmt: skip
-        """(output, final state, cache) of columns x (T, I, N), beginning with `state` (None: zeros).
+        """(output, final state, cache) for columns x (T, I, N), starting from `state`.
 
-        `mask` (T, N) is true where a sequence has a value, false once it has ended: from there its state is handed on
-        unchanged, so the last h is the one of each sequence's own end. What x holds there is not looked at.
+        None stands for zeros. `mask` (T, N) is true where a sequence has a value, and
+        false once it has ended. From there its state is passed on unchanged, so the
+        last h is the one at each sequence's own end. The values of x there are ignored.
         """
         xp, (T, _, N), H = xp_of(x), x.shape, self.hidden_size
         ended = None if mask is None else xp.logical_not(mask)[:, None, :]
@@ -166,7 +177,10 @@ class Recurrent(Layer):
 
     def run_back(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True,
                  state: State | None = None) -> tuple[Array | None, State]:  # fmt: skip
-        """(∂C/∂x, ∂C/∂ the initial state), from δ = ∂C/∂output and ∂C/∂ the final `state` (None: zeros)."""
+        """(∂C/∂x, gradient of the initial state), from δ = ∂C/∂output.
+
+        `state` is the gradient of the final state; None stands for zeros.
+        """
         xp, (H, N), (caches, ended) = xp_of(delta), delta.shape[-2:], cache
         begin: State = []
         above = delta if self.output == "sequence" else None
@@ -178,7 +192,9 @@ class Recurrent(Layer):
                 end[0][...] += delta
             a, kept = caches[k]
             delta_k, first = best(type(self)).walk_back(self, k, above, end, a, kept, ended, learn)
-            if ended is not None:  # what is handed on after the end has no part in the products: 0 · NaN is NaN
+            # What is passed on after the end must not enter the products, where 0 · NaN
+            # would be NaN.
+            if ended is not None:
                 xp.copyto(delta_k, 0, where=ended)
                 a = xp.where(ended, 0, a[:-1])
             above = self.tell(k, delta_k, a, learn, need_dx or k > 0)
@@ -208,7 +224,10 @@ class Recurrent(Layer):
 
 
 def hold(ended: Array, before: Arrays, after: Arrays) -> None:
-    """Where a sequence has ended, the state after this time is the one before; and so is ∂C/∂ it, the other way."""
+    """Where a sequence has ended, the new state is the old one.
+
+    On the way back the same holds for their gradients.
+    """
     for old, new in zip(before, after, strict=True):
         xp_of(new).copyto(new, old, where=ended)
 
@@ -219,7 +238,8 @@ class RNN(Recurrent):
 
     Training keeps 2 (I + H + 1)·N + 2 H·N numbers per time step. See `Recurrent` for
     shapes, options and errors.
-    Source: J. Elman, Finding structure in time, Cognitive Science 14 (1990); parameters as torch.nn.RNN.
+    Source: J. Elman, Finding structure in time, Cognitive Science 14 (1990); parameters
+    as in torch.nn.RNN.
     """
 
     def cell(self, W: Array, a_t: Array, state: Arrays) -> tuple[Arrays, Array]:

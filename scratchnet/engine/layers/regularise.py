@@ -12,11 +12,12 @@ from scratchnet.engine.learner import Learner
 
 @dataclass(eq=False)
 class Dropout(Layer):
-    """y = x ⊙ m, with m = 0 with probability p and 1/(1 − p) otherwise; at inference y = x.
+    """y = x ⊙ m, where m is 0 with probability p and 1/(1 − p) otherwise.
 
-    Which neurons are dropped depends on the seed, the step and the example alone (see `Learner.uniform`).
-    Raises SettingError unless 0 ≤ p < 1.
-    Source: N. Srivastava et al., Dropout, JMLR 15 (2014), section 10 ("inverted" dropout).
+    At inference y = x. Which neurons are dropped depends only on the seed, the step and
+    the example (see `Learner.uniform`). Raises SettingError unless 0 ≤ p < 1.
+    Source: N. Srivastava et al., Dropout, JMLR 15 (2014), section 10 ("inverted"
+    dropout).
     """
 
     p: float = 0.5

@@ -1,6 +1,7 @@
 """A network: layers one after another, their parameters in one flat store.
 
-Users pass and get PyTorch's shapes, batch first. Inside, examples are columns: the batch is the last axis.
+Users pass and get PyTorch's shapes, with the batch first. Inside, examples are columns:
+the batch is the last axis.
 """
 
 import os
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from scratchnet.engine.trace import Trace
 
 
-#: Calls layer i on x, as (i, layer, x, learn) → (output, cache): with a carried state, or to keep what it sees
+#: Calls layer i on x, as (i, layer, x, learn) → (output, cache): to carry a state from
+#: piece to piece, or to record what passes
 Visit = Callable[[int, Layer, Array, Learner | None], tuple[Array, Any]]
 
 
@@ -40,8 +42,9 @@ class Sequential:
     >>> net(x).shape  # x of shape (64, 784)
     (64, 10)
 
-    `dtype` is "float32" or "float64"; `device` is "cpu", "cuda" or "auto". Raises ShapeError for layers that do not
-    fit together, SettingError for unknown options, DeviceError if the device cannot be used.
+    `dtype` is "float32" or "float64"; `device` is "cpu", "cuda" or "auto". Raises
+    ShapeError for layers that do not fit together, SettingError for unknown options,
+    and DeviceError if the device cannot be used.
     """
 
     def __init__(self, *layers: Layer, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> None:
@@ -59,22 +62,23 @@ class Sequential:
         self.xp = module_of(self.device)
         self.params: dict[str, Param] = {f"{i}.{p.name}": p for i, la in enumerate(layers) for p in la.params()}
         self.store = Store(list(self.params.values()), np.random.default_rng(self.seed), self.dtype, self.xp)
-        self.info: dict[str, Any] = {}  # what travels with the model: preprocessing, class names, vocabulary
+        # saved with the model: preprocessing, class names, vocabulary
+        self.info: dict[str, Any] = {}
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
         self._in_place = self._allow_in_place()
         self._check_neighbours()
 
-    # ------------------------------------------------------------------------------ use
+    # ------------------------------------------------------------ use
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How `copy.deepcopy` and `pickle` make a network anew: from its layers' options and its parameters."""
+        """How `copy.deepcopy` and `pickle` rebuild a network."""
         layers = [(type(layer), layer.options()) for layer in self.layers]
         settings = {"seed": self.seed, "dtype": str(self.dtype), "device": self.device}
         return _rebuild, (type(self), layers, settings, self.state_dict(), self.info)
 
     def __call__(self, x: Any) -> Array:
-        """The output for a batch, in inference: (N, ...) → (N, ...). Raises ShapeError."""
+        """The output for a batch at inference, (N, ...) → (N, ...)."""
         x = self.as_input(x, may_be_empty=True)
         if not x.shape[0]:
             return self.xp.empty((0, *self.shapes_from(x.shape[1:])[-1]), self.dtype)
@@ -83,9 +87,10 @@ class Sequential:
         return to_rows(y)
 
     def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
-        """(C, {name: ∂C/∂parameter}), as a training step would see them; changes nothing.
+        """(C, {name: ∂C/∂parameter}), as in a training step; changes nothing.
 
-        Names and shapes are those of `state_dict`. Dropout and batch normalisation act as in training.
+        Names and shapes are those of `state_dict`. Dropout and batch normalisation act
+        as in training.
         """
         from scratchnet.engine.losses import Loss
 
@@ -107,11 +112,15 @@ class Sequential:
         return trace(self, x, target, loss, training)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters as NumPy arrays, under PyTorch's names and in its shapes."""
+        """Copies of all parameters as NumPy arrays, with PyTorch's names and shapes."""
         return {name: to_numpy(p.value).copy() for name, p in self.params.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters. Raises CheckpointError, before any is changed, if a name, shape or type does not fit."""
+        """Set all parameters.
+
+        Raises CheckpointError, before any is changed, if a name, shape or type does not
+        fit.
+        """
         if not isinstance(state, Mapping):
             raise CheckpointError(
                 f"the state must be a dict of arrays, as state_dict gives it, not {checks.shown(state)}"
@@ -119,7 +128,8 @@ class Sequential:
         from scratchnet.engine.params import as_parameter, check_names
 
         counters = {f"{i}.num_batches_tracked" for i, la in enumerate(self.layers) if isinstance(la, BatchNorm)}
-        state = {name: value for name, value in state.items() if name not in counters}  # which only PyTorch keeps
+        # only PyTorch keeps these
+        state = {name: value for name, value in state.items() if name not in counters}
         check_names(self.params, state)
         arrays = {
             name: as_parameter(name, state[name], p.shape, self.dtype, self.xp) for name, p in self.params.items()
@@ -128,7 +138,10 @@ class Sequential:
             p.value[...] = arrays[name]
 
     def summary(self, input_shape: Shape) -> None:
-        """Print every layer with its output shape and number of parameters; `input_shape` is of one example."""
+        """Print every layer with its output shape and its number of parameters.
+
+        `input_shape` is the shape of one example.
+        """
         shapes = self.shapes_from(checks.shape("summary", "input_shape", input_shape))
         rows = [("layer", "output shape", "parameters"), ("input", shape_text(shapes[0]), "")]
         for i, (layer, shape) in enumerate(zip(self.layers, shapes[1:], strict=True)):
@@ -140,7 +153,7 @@ class Sequential:
         print("\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to one self-describing file, whose name ends in .safetensors; see `scratchnet.load`."""
+        """Write the network to a .safetensors file, which `scratchnet.load` reads."""
         save(self, path)
 
     @property
@@ -151,14 +164,14 @@ class Sequential:
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(str, self.layers))})"
 
-    # ------------------------------------------------------------------------------ columns inside
+    # ------------------------------------------------------------ columns inside
 
     def walk(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> Iterator[tuple[Array, Any]]:
-        """(output, cache) of every layer in turn, for columns x: the one loop over the layers.
+        """(output, cache) of every layer in turn: the one loop over the layers.
 
-        A layer may overwrite the output of the layer before it, so look at an output before
-        asking for the next. `visit` calls the layers in its own way, and nothing is
-        overwritten then.
+        A layer may overwrite the output of the layer before it, so use an output before
+        asking for the next. If `visit` is given, it calls the layers instead, and
+        nothing is overwritten.
         """
         if x.shape[:-1] not in self._checked:
             self._check_input(x)
@@ -175,14 +188,17 @@ class Sequential:
         """The output for columns x and, with a learner, every layer's cache."""
         caches = []
         for passed in self.walk(x, learn, visit):
-            if learn is not None:  # inference keeps nothing
+            if learn is not None:  # inference keeps no caches
                 caches.append(passed[1])
         return passed[0], caches
 
     def cost(
         self, x: Any, target: Any, loss: "Loss", learn: Learner | None = None, visit: Visit | None = None
     ) -> tuple[Any, Array, Array, list[Any]]:
-        """(C, δ = ∂C/∂y, y, caches) for a batch: forward through all layers and the loss; δ and y in columns."""
+        """(C, δ = ∂C/∂y, y, caches) for a batch: all layers and then the loss.
+
+        δ and y are in columns.
+        """
         x = to_columns(self.as_input(x))
         if learn is not None:
             learn.begin(x.shape[-1])
@@ -191,14 +207,15 @@ class Sequential:
         return value, delta, y, caches
 
     def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:
-        """From δ = ∂C/∂y back through all layers, each telling `learn` its gradients."""
+        """From δ = ∂C/∂y back through all layers, each telling `learn` its part."""
         for i in range(len(caches) - 1, -1, -1):
             delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
 
     def work(self, x: Array, batch_size: int | None = None) -> float:
-        """Floating-point operations of the largest product of a pass forward, of all examples x or of a batch of them.
+        """Floating-point operations of the largest product in a forward pass.
 
-        The number of BLAS threads is chosen by it.
+        The pass is over all examples x, or over a batch of them. The number of BLAS
+        threads depends on this.
         """
         if x.ndim < 2:
             return 0.0  # forward says what is wrong
@@ -214,14 +231,16 @@ class Sequential:
         return max(first, later) * (n if batch_size is None else min(batch_size, n))
 
     def as_input(self, x: Any, may_be_empty: bool = False) -> Array:
-        """`x` as an array of this network's dtype and device, without a copy where it already is one.
+        """`x` as an array of this network's dtype and device, copied only if needed.
 
-        Raises DataError for what is no array of numbers, ShapeError for one without a batch
-        axis or, unless that may be, without examples.
+        Raises DataError if x is not an array of numbers, and ShapeError if it has no
+        batch axis or, unless `may_be_empty`, no examples.
         """
         if type(x) is self.xp.ndarray and x.dtype == self.dtype and x.size:
             return x
-        if is_sparse(x):  # stays so on the CPU where that is faster, for the first Linear; a GPU gets it whole
+        # On the CPU it stays sparse for the first Linear, if that is faster; a GPU gets
+        # it dense.
+        if is_sparse(x):
             if not isinstance(self.layers[0], Linear):
                 raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
             if x.dtype.kind not in "biuf":
@@ -236,11 +255,11 @@ class Sequential:
             raise ShapeError(f"a batch needs at least one example, but the input has shape {x.shape}")
         return x
 
-    # ------------------------------------------------------------------------------ checks
+    # ------------------------------------------------------------ checks
 
     def _allow_in_place(self) -> list[bool]:
-        """For every layer, whether it may write its output into its input."""
-        allowed, owned = [], False  # the user's x is nobody's to overwrite
+        """For every layer, whether it may overwrite its input with its output."""
+        allowed, owned = [], False  # the user's x must not be overwritten
         for layer in self.layers:
             allowed.append(owned and layer.writes_in_place)
             if layer.output_is != "view":
@@ -248,7 +267,10 @@ class Sequential:
         return allowed
 
     def shapes_from(self, shape: Shape) -> list[Shape]:
-        """The shape of one example before every layer and after the last. Raises ShapeError where a layer cannot be."""
+        """The shape of one example before every layer and after the last.
+
+        Raises ShapeError if a layer cannot take it.
+        """
         shapes = [tuple(shape)]
         for i in range(len(self.layers)):
             shapes.append(self._shape_after(i, shapes[-1]))
@@ -261,7 +283,7 @@ class Sequential:
             raise ShapeError(f"layer {i}: {e}") from None
 
     def _check_neighbours(self) -> None:
-        """Find layers that cannot fit already here, where the first layer tells its input."""
+        """Find layers that cannot fit together, where the first tells its input."""
         shape = self.layers[0].input_shape()
         if shape is None:
             return
@@ -269,7 +291,7 @@ class Sequential:
         shape = (1, shape[-1]) if over_time else shape
         for i, layer in enumerate(self.layers):
             if over_time and isinstance(layer, (Flatten, BatchNorm)):
-                return  # fit a number of times that only x tells
+                return  # these fit a T that only x reveals
             shape = self._shape_after(i, shape)
 
     def _check_input(self, x: Array) -> None:
@@ -290,7 +312,7 @@ FORMAT = 1
 
 
 def describe(net: Sequential) -> dict[str, Any]:
-    """All of a network but its parameters, as JSON."""
+    """Everything about a network but its parameters, as JSON."""
     return {
         "format": FORMAT,
         "layers": [{"type": type(layer).__name__, **layer.options()} for layer in net.layers],
@@ -301,11 +323,7 @@ def describe(net: Sequential) -> dict[str, Any]:
 
 
 def save(net: Sequential, path: str | os.PathLike[str]) -> None:
-    """Write `net` to `path`, atomically.
-
-    Raises SettingError for a name that does not end in .safetensors, CheckpointError for a
-    `net.info` that is not JSON, and OSError.
-    """
+    """Write the network to a .safetensors file, which `scratchnet.load` reads."""
     if Path(path).suffix != ".safetensors":
         raise SettingError(
             f"{path}: net.save writes .safetensors files alone: call it {Path(path).stem or 'model'}.safetensors "

@@ -1,8 +1,11 @@
-"""A window that slides along one axis of an image: how many places it has, and which cells each of its taps meets.
+"""A window that slides along one axis of an image: its positions and its taps.
 
-Letters: size cells of the axis, k kernel (taps), s stride, p padding on both sides, d dilation; o place of the window.
-Tap i of the window at place o meets cell o·s − p + i·d. Source: V. Dumoulin and F. Visin, A guide to convolution
-arithmetic for deep learning, arXiv:1603.07285 (2016), relations 6 and 14.
+Letters: size cells of the axis, k kernel (taps), s stride, p padding on both sides, d
+dilation; o position of the window. Tap i of the window at position o meets cell o·s − p
++ i·d.
+
+Source: V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning,
+arXiv:1603.07285 (2016), relations 6 and 14.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,10 @@ Size2d = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """k taps, d cells apart, moved by s cells from place to place, over an axis with p more cells at either end."""
+    """k taps, d cells apart, moved by s cells from position to position.
+
+    The axis has p more cells at either end.
+    """
 
     k: int
     s: int = 1
@@ -35,11 +41,14 @@ class Window:
         return self.d * (self.k - 1) + 1
 
     def places(self, size: int) -> int:
-        """How many places the window has on an axis of this size; below 1 if it does not fit."""
+        """The number of positions on an axis of this size; below 1 if there is none."""
         return (size + 2 * self.p - self.span) // self.s + 1
 
     def covered(self, places: int, more: int = 0) -> int:
-        """The other way: the size of the axis that `places` places cover, with `more` cells at the end."""
+        """The reverse: the size of the axis that this number of positions covers.
+
+        `more` cells are added at the end.
+        """
         return (places - 1) * self.s - 2 * self.p + self.span + more
 
     def cells_at(self, place: int, size: int) -> np.ndarray:
@@ -53,25 +62,27 @@ class Window:
         return np.where((rest == 0) & (found >= 0) & (found < places), found, -1)
 
     def places_text(self, size: int) -> str:
-        """The formula of `places` with its numbers."""
+        """The formula of `places`, with its numbers."""
         k, s, p, d = self.k, self.s, self.p, self.d
         return f"floor(({size} + 2·{p} − {d}·({k} − 1) − 1) / {s}) + 1 = {self.places(size)}"
 
     def covered_text(self, places: int, more: int = 0) -> str:
-        """The formula of `covered` with its numbers."""
+        """The formula of `covered`, with its numbers."""
         k, s, p, d = self.k, self.s, self.p, self.d
         return f"({places} − 1)·{s} − 2·{p} + {d}·({k} − 1) + {more} + 1 = {self.covered(places, more)}"
 
 
 @lru_cache(maxsize=1024)
 def taps(window: Window, size: int, places: int, first: int = 0) -> tuple[tuple[slice, slice], ...]:
-    """For each tap the places at which it meets a cell of the image, and the cells that it meets there.
+    """For each tap, the positions at which it meets the image, and the cells.
 
-    What is left out lies in the padding. Of the places, only those from `first` on are looked at, `places` of them.
+    All other positions meet the padding. Only the `places` positions from `first` on
+    are considered.
     """
     found = []
     for i in range(window.k):
-        start = first * window.s - window.p + i * window.d  # the cell under this tap at the first place
+        # the cell under this tap at the first position
+        start = first * window.s - window.p + i * window.d
         a = max(0, -(start // window.s))
         b = max(a, min(places, (size - 1 - start) // window.s + 1))
         cell = start + a * window.s
@@ -80,21 +91,28 @@ def taps(window: Window, size: int, places: int, first: int = 0) -> tuple[tuple[
 
 
 def windows(layer: Any) -> tuple[Window, Window]:
-    """The windows along rows and columns that the options of a layer describe. Raises SettingError."""
+    """The windows along rows and columns that a layer's options describe.
+
+    Raises SettingError.
+    """
     k = pair(layer, "kernel_size", 1)
-    s = k if layer.stride is None else pair(layer, "stride", 1)  # a pool's windows lie side by side
+    # by default, a pool's windows lie side by side
+    s = k if layer.stride is None else pair(layer, "stride", 1)
     p = pair(layer, "padding", 0)
     d = pair(layer, "dilation", 1) if hasattr(layer, "dilation") else (1, 1)
     return Window(k[0], s[0], p[0], d[0]), Window(k[1], s[1], p[1], d[1])
 
 
 def pair(layer: object, name: str, least: int) -> tuple[int, int]:
-    """An option as (rows, columns). Raises SettingError unless it is a whole number from `least`, or two of them."""
+    """An option as (rows, columns).
+
+    Raises SettingError unless it is a whole number from `least`, or two of them.
+    """
     value = getattr(layer, name)
-    pair_given = isinstance(value, (tuple, list))  # a list, as a model file has it
+    pair_given = isinstance(value, (tuple, list))  # lists come from model files
     try:
         rows, cols = (checks.whole("", name, v, least) for v in (value if pair_given else (value, value)))
-    except ValueError:  # not two of them, or no whole numbers
+    except ValueError:  # not two, or not whole numbers
         raise SettingError(
             f"{type(layer).__name__}: {name} must be a whole number from {least}, or two of them (rows, columns), "
             f"not {checks.shown(value)}"
@@ -104,7 +122,10 @@ def pair(layer: object, name: str, least: int) -> tuple[int, int]:
 
 
 def places_of(layer: Layer, w: tuple[Window, Window], shape: Shape, channels: int) -> Shape:
-    """The shape (channels, P, Q) of what windows see of an image (C, H, W). Raises ShapeError if they do not fit."""
+    """The shape (channels, P, Q) of the output of a window on an image (C, H, W).
+
+    Raises ShapeError if the window does not fit.
+    """
     out = (channels, w[0].places(shape[1]), w[1].places(shape[2]))
     for axis in (0, 1):
         if out[1 + axis] < 1:
@@ -113,7 +134,7 @@ def places_of(layer: Layer, w: tuple[Window, Window], shape: Shape, channels: in
 
 
 def nothing_left(layer: Layer, shape: Shape, out: Shape, axis: int, text: str) -> ShapeError:
-    """The error for an output without cells, with the formula that says so."""
+    """The error for an output without cells, with the formula that shows it."""
     return ShapeError(
         f"{layer} is given {shape_text(shape)}, so its output would be {shape_text(out)}: "
         f"{('height', 'width')[axis]} = {text}"
@@ -121,9 +142,9 @@ def nothing_left(layer: Layer, shape: Shape, out: Shape, axis: int, text: str) -
 
 
 def unroll(x: Array, w: tuple[Window, Window], cols: Array, first: int = 0) -> None:
-    """Copy under every tap what it meets, 0 in the padding: x (C, H, W, N) → cols (C, kh, kw, P, Q, N).
+    """Copy what every tap meets: x (C, H, W, N) → cols (C, kh, kw, P, Q, N).
 
-    The rows of places are those from `first` on.
+    Taps in the padding get 0. The rows of positions are those from `first` on.
     """
     padded = w[0].p > 0 or w[1].p > 0
     for i, (P, H) in enumerate(taps(w[0], x.shape[1], cols.shape[3], first)):
@@ -136,7 +157,10 @@ def unroll(x: Array, w: tuple[Window, Window], cols: Array, first: int = 0) -> N
 
 
 def fold(cols: Array, w: tuple[Window, Window], x: Array, first: int = 0) -> None:
-    """The adjoint of `unroll`: add what stands under every tap to the cell it meets, in x (C, H, W, N)."""
+    """The adjoint of `unroll`: adds what is under every tap to the cell it meets.
+
+    x is (C, H, W, N).
+    """
     for i, (P, H) in enumerate(taps(w[0], x.shape[1], cols.shape[3], first)):
         for j, (Q, W) in enumerate(taps(w[1], x.shape[2], cols.shape[4])):
             x[:, H, W] += cols[:, i, j, P, Q]

@@ -1,9 +1,12 @@
-"""The one table of layers, their options and shapes. Every layer test, the Hypothesis product and the mutants read it.
+"""The one table of layers, their options and shapes.
 
-A layer enters with one `Space`: for each option the values it may take, and the shape of one example (in the user's
-order, without batch), in which a range stands for any of its numbers. `where` excludes what the layer refuses.
+Every layer test, the Hypothesis product and the mutants read it. A layer enters with
+one `Space`: for each option the values that it may take, and the shape of one example
+(in the user's order, without batch), in which a range stands for any of its numbers.
+`where` excludes what the layer refuses.
 
-    Space("Conv2d", lambda o: (o["in_channels"], range(1, 8), range(1, 8)), in_channels=SIZES, stride=(1, 2), ...)
+    Space("Conv2d", lambda o: (o["in_channels"], range(1, 8), range(1, 8)),
+          in_channels=SIZES, stride=(1, 2), ...)
 """
 
 import random
@@ -45,7 +48,9 @@ class Case:
         return Sequential(self.make(), seed=seed, dtype=dtype)
 
     def x(self, dtype: str = "float64", seed: int = 0) -> np.ndarray:
-        """An input in columns, (..., N): a shuffled ladder, so nothing lies near 0 and nothing near a tie."""
+        """An input in columns, (..., N): a shuffled ladder, so that nothing is near 0
+        or a tie.
+        """
         shape = _columns(self.shape, self.batch)
         n = int(np.prod(shape))
         ladder = np.linspace(-1.5, 1.5, n + n % 2)[:n]  # an even number of steps leaves out 0
@@ -69,15 +74,20 @@ class Space:
         analytic: bool = True,
         **options: Sequence[Any],
     ) -> None:
-        """`shape` is one shape, a list of shapes to choose from, or a function from the options to either.
+        """A layer with the values of its options and the shapes it takes.
 
-        `analytic`: the forward code also computes with complex numbers, so complex step applies.
+        `shape` is one shape, a list of shapes to choose from, or a function from the
+        options to either. `analytic`: the forward code also works with complex numbers,
+        so the complex step applies.
         """
         self.layer, self.shape, self.where, self.batches = layer, shape, where, batches
         self.analytic, self.options = analytic, options
 
     def draw(self, choose: Callable[[Sequence[Any]], Any]) -> Case | None:
-        """A case, each decision made by `choose(values)`; None if `where` excludes it."""
+        """A case, in which `choose(values)` makes each decision.
+
+        None if `where` excludes it.
+        """
         options = {name: choose(values) for name, values in self.options.items()}
         pattern = self.shape(options) if callable(self.shape) else self.shape
         if isinstance(pattern, list):
@@ -96,7 +106,9 @@ class Space:
         return hasattr(scratchnet.engine.layers, self.layer)
 
     def sample(self, number: int) -> list[Case]:
-        """The smallest case, the largest, and some between them: the same ones on every run."""
+        """The smallest case, the largest, and some in between: the same ones in every
+        run.
+        """
         rng = random.Random(self.layer)
         ends = [self.draw(lambda values: values[0]), self.draw(lambda values: values[-1])]
         found: dict[str, Case] = {str(case): case for case in ends if case is not None}
@@ -108,7 +120,9 @@ class Space:
 
 
 def kernel_fits(o: Options, shape: Shape) -> bool:
-    """Whether the window of a convolution or pool fits into the padded image, and the padding into half the window."""
+    """Whether a window fits into the padded image, and the padding into half the
+    window.
+    """
 
     def pair(value: Any, default: int = 1) -> tuple[int, int]:
         return (default, default) if value is None else value if isinstance(value, tuple) else (value, value)
@@ -122,7 +136,10 @@ def kernel_fits(o: Options, shape: Shape) -> bool:
 
 
 def output_padding_fits(o: Options, shape: Shape) -> bool:
-    """Whether a transposed convolution leaves something, with its output padding smaller than stride or dilation."""
+    """Whether a transposed convolution has any output.
+
+    Its output padding must be smaller than its stride or dilation.
+    """
 
     def pair(value: Any) -> tuple[int, int]:
         return value if isinstance(value, tuple) else (value, value)
@@ -183,7 +200,10 @@ CASES = [case for space in SPACES for case in space.sample(8)]
 
 
 def layouts(a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The same values in other memory orders: C, Fortran, every second element of a larger array, reversed."""
+    """The same values in other memory orders.
+
+    These are C, Fortran, every second element of a larger array, and reversed.
+    """
     yield "C", np.ascontiguousarray(a)
     yield "Fortran", np.asfortranarray(a)
     wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)

@@ -1,6 +1,7 @@
-"""What every layer must satisfy, as functions of a case that raise AssertionError. The mutants are run against these.
+"""What every layer must satisfy, as functions of a case that raise AssertionError.
 
-Letters: x input and y output in columns, v a random ∂C/∂y, u a random direction, J the derivative of y. C = ⟨v, y⟩.
+The mutants are run against these checks. Letters: x input and y output in columns, v a
+random ∂C/∂y, u a random direction, J the derivative of y. C = ⟨v, y⟩.
 """
 
 import contextlib
@@ -41,7 +42,10 @@ def cotangent(y: np.ndarray, seed: int = 5) -> np.ndarray:
 def run(
     net: Sequential, x: np.ndarray, v: np.ndarray | None = None, seed: int = 3
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """(y, dx, gradients) of a network of one layer in training. Gradients that are not written stay NaN."""
+    """(y, dx, gradients) of a network of one layer in training.
+
+    Gradients that are not written stay NaN.
+    """
     learn, (layer,) = learner(seed), net.layers
     net.store.grads.fill(np.nan)
     kept = x.copy()
@@ -69,14 +73,18 @@ def same(a: Any, b: Any) -> bool:
 
 def close(a: np.ndarray, b: np.ndarray, tolerance: float, what: str, floor: float = 1e-14) -> None:
     d = difference(a, b)
-    # an array that is 0 but for rounding (the gradient behind a normalisation) has no relative error
+    # an array that is 0 except for rounding (the gradient behind a normalisation) has
+    # no relative error
     assert d.norm_relative <= tolerance or d.absolute <= floor, f"{what}: {d}"
 
 
 def torch_run(
     net: Sequential, x: np.ndarray, v: np.ndarray, rounding: Rounding | None = None
 ) -> tuple[np.ndarray, ...]:
-    """(y, dx, gradients...) of the twin, in columns; Dropout with our mask. With a rounding, moved by it."""
+    """(y, dx, gradients...) of the twin, in columns; Dropout uses our mask.
+
+    With a rounding, they are moved by it.
+    """
     twin = to_torch(net).train()
     rows, delta = (torch.from_numpy(np.ascontiguousarray(to_rows(a))) for a in (x, v))
     module = twin[0]
@@ -92,7 +100,7 @@ def torch_run(
     return (*columns, *(p.grad.numpy() for p in twin.parameters()))
 
 
-# ------------------------------------------------------------------------------------------ the checks
+# --------------------------------------------------------------------------- the checks
 
 
 def agrees_with_torch(case: Case) -> None:
@@ -110,7 +118,10 @@ def agrees_with_torch(case: Case) -> None:
 
 
 def agrees_with_central_differences(case: Case) -> None:
-    """Every coordinate of every gradient of C = ⟨v, y⟩ within 1e-7 of (C(w + h) − C(w − h)) / 2h, h = 1e-5."""
+    """Every coordinate of every gradient is close to the central difference.
+
+    Within 1e-7 of (C(w + h) − C(w − h)) / 2h, with h = 1e-5.
+    """
     net, x = case.net(), case.x()
     y, dx, grads = run(net, x)
     v, (layer,) = cotangent(y), net.layers
@@ -131,7 +142,10 @@ def agrees_with_central_differences(case: Case) -> None:
 
 
 def agrees_with_complex_step(case: Case) -> None:
-    """Every coordinate within 1e-12 of Im C(w + ih) / h, h = 1e-30, which has no rounding; adjointness on the way."""
+    """Every coordinate is close to the complex step, which has no rounding error.
+
+    Within 1e-12 of Im C(w + ih) / h, with h = 1e-30. Adjointness is checked on the way.
+    """
     if not case.space.analytic:
         return
     net, x = case.net(), case.x()
@@ -151,7 +165,8 @@ def agrees_with_complex_step(case: Case) -> None:
             numeric[k] = slope()
             w[k] = w[k].real
         close(g, numeric, COMPLEX_TOLERANCE, f"complex step of {what}")
-    # the adjoint identity ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for one direction through everything at once
+    # the adjoint identity ⟨v, J u⟩ = ⟨Jᵀ v, u⟩, for one direction through everything at
+    # once
     rng, total = np.random.default_rng(8), 0.0
     for _, w, g in variables(net, x, dx, grads):
         u = rng.standard_normal(w.shape)
@@ -170,7 +185,10 @@ def variables(
 
 
 def is_adjoint(case: Case) -> None:
-    """⟨v, J u⟩ = ⟨Jᵀ v, u⟩ with J u by differences of fourth order: for layers that cannot compute with complex x."""
+    """⟨v, J u⟩ = ⟨Jᵀ v, u⟩, with J u by differences of fourth order.
+
+    This is for layers that cannot compute with complex x.
+    """
     net, x = case.net(), case.x()
     y, dx, grads = run(net, x)
     v, rng, (layer,) = cotangent(y), np.random.default_rng(8), net.layers
@@ -201,7 +219,7 @@ def takes_any_memory_order(case: Case) -> None:
 
 
 def keeps_nothing(case: Case) -> None:
-    """Two forwards may be followed by their two backwards: nothing is kept on the layer."""
+    """Two forwards may be followed by their two backwards: the layer keeps nothing."""
     net = case.net()
     (layer,) = net.layers
     xs = [case.x(seed=1), case.x(seed=2)]
@@ -230,7 +248,10 @@ def gives_no_dx_where_nobody_reads_it(case: Case) -> None:
 
 
 def honours_in_place(case: Case) -> None:
-    """Writes into its input only if allowed to; the result is the same either way. What it calls fresh is its own."""
+    """Writes into its input only if allowed to, and the result is the same either way.
+
+    Arrays that it calls fresh are its own.
+    """
     net, x = case.net(), case.x()
     (layer,) = net.layers
     y, dx, _ = run(net, x)  # asserts that x is unchanged
@@ -258,7 +279,7 @@ def flat(cache: Any) -> Iterator[Any]:
 
 
 def stays_float32(case: Case) -> None:
-    """float32 in, float32 everywhere; and an error against float64 that is no more than rounding."""
+    """float32 in, float32 everywhere; the error against float64 is rounding alone."""
     net, x = case.net("float32"), case.x("float32")
     (layer,) = net.layers
     y, dx, grads = run(net, x)
@@ -271,7 +292,7 @@ def stays_float32(case: Case) -> None:
 
 
 def rounds_as_float32_may(case: Case, net: Sequential, x: np.ndarray) -> None:
-    """Every result in float32 is as near to float64's as the rule in parity.rounding says."""
+    """Every float32 result is as near to float64's as parity.rounding says."""
     for what, error, limit in float32_errors(case, net, x):
         assert error <= limit, f"{what}: float32 error {error:.1e}, tolerance {limit:.1e}"
 
@@ -303,11 +324,14 @@ SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0)
 
 
 def treats_nan_as_torch(case: Case) -> None:
-    """NaN, ±∞ and ±0 in x, in ∂C/∂y and in the weights: value and every gradient NaN, ±∞ or finite where PyTorch's is.
+    """NaN, ±∞ and ±0 in x, ∂C/∂y and the weights lead to the same kinds as in PyTorch.
 
-    One special number alone, then one in seven of all. Left out is what PyTorch computes in two ways itself: in float32
-    its convolutions are oneDNN's, without the products with the padding, so they are compared with those of its own;
-    and with γ = ±∞ it takes γ μ/σ from γ x/σ, which is NaN where γ x̂ is ±∞. See parity/README.md.
+    The value and every gradient are NaN, ±∞ or finite in the same places. There is one
+    special number alone, and then one in seven numbers is special. Left out is what
+    PyTorch itself computes in two ways: in float32 its convolutions are oneDNN's,
+    without the products with the padding, so ours are compared with PyTorch's own; and
+    with γ = ±∞ it takes γ μ/σ from γ x/σ, which is NaN where γ x̂ is ±∞. See
+    parity/README.md.
     """
     places = ("x", "delta", "x and delta", "weights")
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -335,7 +359,10 @@ def _spoil_and_compare(case: Case, seed: int, dtype: str, place: str, share: flo
 
 
 def drawn_case_agrees(case: Case, seed: int, order: str, dtype: str) -> None:
-    """Values and gradients against PyTorch for drawn numbers, a third of them rounded: zeros and ties occur."""
+    """Values and gradients against PyTorch for random numbers.
+
+    A third of them are rounded, so that zeros and ties occur.
+    """
     rng = np.random.default_rng(seed)
     x = 2 * rng.standard_normal((*case.shape, case.batch))
     if seed % 3 == 0:
@@ -352,7 +379,7 @@ def drawn_case_agrees(case: Case, seed: int, order: str, dtype: str) -> None:
 
 
 def moves_running_values(case: Case) -> None:
-    """What is kept but not trained, such as a running mean, becomes PyTorch's in a training pass."""
+    """What is kept but not trained, such as a running mean, equals PyTorch's."""
     net, x = case.net(), case.x()
     if all(p.trained for p in net.params.values()):
         return
@@ -368,7 +395,7 @@ def moves_running_values(case: Case) -> None:
 
 
 def takes_sequences_that_end(case: Case) -> None:
-    """Sequences of unequal lengths in one batch: output and gradients are those of each sequence alone."""
+    """Sequences of unequal lengths in one batch give the results of each one alone."""
     net, x = case.net(), case.x()
     (layer,) = net.layers
     T, _, N = x.shape if x.ndim == 3 else (0, 0, 0)

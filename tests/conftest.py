@@ -38,8 +38,11 @@ def thorough(request: pytest.FixtureRequest) -> bool:
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Bytes and long texts are named by their argument. Their content may hold the time of
-    day, as a gzip header does, and every worker must collect tests of the same names."""
+    """Name bytes and long texts by their argument.
+
+    Their content may hold the time of day, as a gzip header does, and every worker must
+    collect tests of the same names.
+    """
     long = isinstance(val, (bytes, bytearray)) or (isinstance(val, str) and len(val) > 80)
     return argname if long else None
 

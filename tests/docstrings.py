@@ -1,8 +1,9 @@
-"""Short texts in real language that are at hand without a download: sentences of the docstrings of installed packages.
+"""Short texts in real language without a download: sentences from docstrings.
 
-An "author" is a package, or a group of modules of the standard library. One sentence, as long as a tweet, is taken of
-each docstring, the first that is prose; no two texts have the same words, and the names of the packages are taken out.
-The source is read, not imported.
+They come from the packages that are installed. An "author" is a package, or a group of
+modules of the standard library. From each docstring we take one sentence as long as a
+tweet, the first that is prose. No two texts have the same words, and the names of the
+packages are removed. The source is read, not imported.
 """
 
 import ast
@@ -75,13 +76,15 @@ def sentence(docstring: str) -> str | None:
 
 
 def texts_of(names: Iterable[str]) -> list[str]:
-    """One text of every docstring of these packages that has one, without names of packages."""
+    """One text from every docstring of these packages, if it has one, without their
+    names.
+    """
     found = (sentence(text) for name in names for path in sources(name) for text in docstrings(path))
     return [" ".join(_NAMES.sub("", text).split()) for text in found if text]
 
 
 def corpus(authors: dict[str, Iterable[str]], each: int, seed: int = 0) -> list[tuple[str, str]]:
-    """(author, text) of up to `each` texts of each author, no two with the same words."""
+    """(author, text) for up to `each` texts per author, no two with the same words."""
     rng, seen = np.random.default_rng(seed), {}  # type: ignore[var-annotated]
     for author, names in authors.items():
         for text in texts_of(names):

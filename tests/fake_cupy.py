@@ -1,12 +1,15 @@
-"""An array module that behaves like CuPy where CuPy is stricter than NumPy, and computes on the CPU.
+"""An array module that computes on the CPU and is at least as strict as CuPy.
 
-It refuses what CuPy refuses (NumPy arrays beside its own, implicit conversion, names that CuPy lacks), and a strided
-vector in cuBLAS, which CuPy reads wrongly; gives what CuPy gives (0-d arrays from reductions, C order from elementwise
-functions); and counts what a GPU would wait for (`synchronisations`) and what would be copied to it (`transfers`). In
-two ways it is stricter: NumPy's own functions do not take its arrays, and a NumPy array is no index and no value.
+It refuses what CuPy refuses (NumPy arrays beside its own, implicit conversion, names
+that CuPy lacks), and also a strided vector in cuBLAS, which CuPy reads wrongly. It
+returns what CuPy returns (0-d arrays from reductions, C order from elementwise
+functions). It counts what a GPU would wait for (`synchronisations`) and what would be
+copied to it (`transfers`). In two ways it is stricter: NumPy's own functions do not
+accept its arrays, and a NumPy array can be neither an index nor a value.
 
-Raw kernels run as what g++ makes of their text. On a stream that is being captured nothing but their launches is
-allowed; a graph repeats these, and refuses to if an array that it was recorded with is gone.
+Raw kernels run as g++ compiles their source. On a stream that is being captured, only
+their launches are allowed; a graph repeats these, and refuses to if an array that it
+was recorded with is gone.
 """
 
 import contextlib
@@ -26,7 +29,8 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: NumPy's functions that CuPy 14.2 has not (compared with the installed CuPy by test_fake_cupy)
+#: NumPy's functions that CuPy 14.2 lacks (test_fake_cupy compares them with the
+#: installed CuPy)
 MISSING = words(
     "asmatrix block bmat busday_count busday_offset datetime_as_string datetime_data einsum_path frompyfunc fromregex "
     "geomspace get_include getbufsize geterr geterrcall histogram_bin_edges info insert is_busday isnat matvec "
@@ -74,7 +78,10 @@ def _whole(x: Any) -> Any:
 
 
 def wrap(x: Any) -> Any:
-    """Arrays and scalars of NumPy as arrays of the device; containers member by member."""
+    """Turn NumPy's arrays and scalars into the device's.
+
+    Containers member by member.
+    """
     if isinstance(x, (np.ndarray, np.generic)):
         return ndarray(x)
     if isinstance(x, (tuple, list)):
@@ -273,7 +280,9 @@ def _function(name: str, function: Any) -> Any:
 
 
 class _Module(types.ModuleType):
-    """The module `cupy`, or one of its submodules over the NumPy module of the same name."""
+    """The module `cupy`, or one of its submodules, over NumPy's module of the same
+    name.
+    """
 
     def __init__(self, name: str, source: types.ModuleType) -> None:
         super().__init__(name)
@@ -308,7 +317,7 @@ def _ger(alpha: float, x: ndarray, y: ndarray, a: ndarray) -> None:
     a._a[...] += alpha * np.outer(x._a, y._a)
 
 
-# ------------------------------------------------------------------------------------------ raw kernels and graphs
+# --------------------------------------------------------------- raw kernels and graphs
 
 Launch = tuple[Any, int, int, list[int], list[Any]]  # kernel, blocks, threads, arguments, references to the arrays
 
@@ -436,7 +445,10 @@ def watch() -> Iterator[tuple[list[str], list[str]]]:
 
 
 def install(monkeypatch: Any) -> Any:
-    """Put the fake in CuPy's place until `monkeypatch` undoes it; returns the module."""
+    """Put the fake in CuPy's place until `monkeypatch` undoes it.
+
+    Returns the module.
+    """
     for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cupy", module)

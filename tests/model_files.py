@@ -1,4 +1,4 @@
-"""Model files to break: a small network's file taken apart, put together again with a right seal, and mutated."""
+"""Model files to break: a small network's file taken apart, rebuilt and mutated."""
 
 import json
 import random
@@ -37,7 +37,9 @@ def take_apart(content: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
 
 
 def put_together(header: dict[str, Any], about: dict[str, Any] | str, data: bytes) -> bytes:
-    """The file of these parts, with a right seal: what a hostile writer can do, and chance cannot."""
+    """The file of these parts, correctly sealed: a hostile writer can do that, chance
+    cannot.
+    """
     text = about if isinstance(about, str) else json.dumps(about)
     header = {
         "__metadata__": {"sha256": "0" * 64, "scratchnet": text},
@@ -130,7 +132,9 @@ def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
 
 
 def mutant(content: bytes, rng: random.Random) -> bytes:
-    """A mutated model file: half by chance, half by someone who knows the format and seals it again."""
+    """A mutated model file: half by chance, half by someone who knows how to seal it
+    again.
+    """
     kind = rng.randrange(4)
     if kind < 2:
         return mutate_bytes(content, rng)

@@ -1,6 +1,7 @@
-"""The example of a published tutorial: seven tweets by two accounts, and the matrix of counts that it prints.
+"""The example of a published tutorial: seven tweets and their matrix of counts.
 
-Source: "PyTorch: GPU-Accelerated Neural Networks in Python", a workshop of the University of Southampton (FEEG6003).
+Source: "PyTorch: GPU-Accelerated Neural Networks in Python", a workshop of the
+University of Southampton (FEEG6003).
 """
 
 import csv

@@ -7,7 +7,7 @@ from tests.places import ROOT
 
 
 def collect(seconds_later):
-    """The names of the tests of the data readers, collected with the clock put forward."""
+    """The names of the data readers' tests, collected with the clock put forward."""
     script = (
         "import sys, time, pytest; now = time.time; "
         f"time.time = lambda: now() + {seconds_later}; "

@@ -1,6 +1,6 @@
-"""The house keeps its order: no circle among the imports, and no import upwards.
+"""The house keeps its order: no circular imports, and no import upwards.
 
-What is imported for type checkers alone does not count; what is imported inside a function does.
+Imports for type checkers alone do not count; imports inside functions do.
 """
 
 import ast
@@ -34,7 +34,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The modules of the package that a file imports, but for those behind TYPE_CHECKING."""
+    """The modules of the package that a file imports, except behind TYPE_CHECKING."""
     known = modules()
 
     def visit(node: ast.AST) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One list of public names: what `import scratchnet` gives, what type checkers see, what the pages use."""
+"""One list of public names: for `import scratchnet`, type checkers and pages."""
 
 import importlib
 import importlib.util
@@ -78,12 +78,15 @@ def test_the_pages_use_public_names(page):
     assert used <= set(sn.__all__)
 
 
-# ------------------------------------------------------------------------------------------ type checkers
+# ------------------------------------------------------------------------ type checkers
 
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory):
-    """A program of a user: line n + 2 asks for the type of name n, the last line misspells one."""
+    """A user's program: line n + 2 asks for the type of name n.
+
+    The last misspells one.
+    """
     folder = tmp_path_factory.mktemp("user")
     lines = ["import scratchnet as sn", *(f"reveal_type(sn.{name})" for name in sn.__all__), "sn.Relu()", ""]
     (folder / "program.py").write_text("\n".join(lines))

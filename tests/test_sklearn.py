@@ -1,4 +1,4 @@
-"""scratchnet.sklearn: scikit-learn's own checks of an estimator, and what people do with one."""
+"""scratchnet.sklearn: scikit-learn's own estimator checks, and typical uses."""
 
 import pickle
 import warnings

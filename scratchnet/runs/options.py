@@ -46,8 +46,9 @@ class CommonOptions:
     distributed: bool = False
     """Share every batch among the processes that mpiexec has started."""
     data_dir: Path | None = None
-    """Folder with the data files, in subfolders named after the data sets; by default
-    $SCRATCHNET_DATA.
+    """Folder with the data files, in subfolders named after the data sets.
+
+    By default $SCRATCHNET_DATA.
     """
     out: Path | None = None
     """Folder for the results; by default runs/STUDY-PRESET."""

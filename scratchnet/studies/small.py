@@ -28,8 +28,9 @@ class SmallOptions(CommonOptions):
     dropout: float = 0.0
     """Share of the hidden neurons that each training step leaves out."""
     folds: int = 5
-    """Number of parts for cross-validation; each part is judged by a network trained on
-    the others.
+    """Number of parts for cross-validation.
+
+    Each part is judged by a network trained on the others.
     """
     search: str = ""
     """Try all combinations of settings, such as "hidden=50,100,200 lr=0.1,0.01", by

@@ -1,4 +1,7 @@
-"""The GPU path without a GPU: whole training steps on an array class as strict as CuPy's, and CuPy's own names."""
+"""The GPU path without a GPU: training on an array class as strict as CuPy's.
+
+And the names of CuPy itself that the engine uses.
+"""
 
 import ast
 import importlib
@@ -96,13 +99,19 @@ def test_training_steps(cupy, end, optimiser, n):
 
 
 def drawn_alone(copies):
-    """Whether only random numbers are copied to the device: drawn on the host, they are the same on every device."""
+    """Whether only random numbers are copied to the device.
+
+    They are drawn on the host, so that they are the same on every device.
+    """
     return all("learner.py" in copy for copy in copies)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_layer_of_the_table(cupy, case: Case):
-    """A step of each layer, its gradients and its inference, as on the CPU, without waiting."""
+    """A step of each layer, its gradients and its inference, as on the CPU.
+
+    No waiting.
+    """
     here = Sequential(case.make(), seed=1, dtype="float64")
     there = Sequential(case.make(), seed=1, dtype="float64", device="cuda")
     x = np.moveaxis(case.x(), -1, 0)
@@ -122,7 +131,7 @@ def test_every_layer_of_the_table(cupy, case: Case):
 
 @pytest.mark.parametrize("study", [found.name for found in pkgutil.iter_modules(scratchnet.studies.__path__)])
 def test_every_study(cupy, study, tmp_path):
-    """Three steps of the network of each preset, moved to the device as a model file."""
+    """Three steps of each preset's network, moved to the device as a model file."""
     module = importlib.import_module(f"scratchnet.studies.{study}")
     for here, shape, loss in getattr(module, "networks", dict)().values():
         three_steps(cupy, here, shape, loss, tmp_path)
@@ -148,7 +157,9 @@ def three_steps(cupy, here, shape, loss, tmp_path):
 
 
 def test_the_main_command(cupy, tmp_path):
-    """`python -m scratchnet.train digits --device cuda`, from drawing the digits to the last file."""
+    """`python -m scratchnet.train digits --device cuda`, from the digits to the last
+    file.
+    """
     results = {}
     for device in ("cpu", "cuda"):
         out = tmp_path / device
@@ -237,7 +248,7 @@ def test_a_gpu_without_cublas_is_not_usable(cupy, message, monkeypatch):
     assert resolve_device("auto") == "cpu"
 
 
-# ------------------------------------------------------------------------------------------ the fake itself
+# ---------------------------------------------------------------------- the fake itself
 
 
 def test_the_fake_is_as_strict_as_cupy(cupy):
@@ -273,7 +284,7 @@ def test_the_fake_counts(cupy):
     assert a.get().tolist() == [8.0, 2.0]
 
 
-# ------------------------------------------------------------------------------------------ CuPy's names and keywords
+# ------------------------------------------------------------ CuPy's names and keywords
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +294,10 @@ def real():
 
 
 def uses():
-    """(where, dotted name, call or None) for every `xp.name`, `self.xp.name` and `xp_of(...).name` of scratchnet."""
+    """(where, dotted name, call or None) for every CuPy name that scratchnet uses.
+
+    These are `xp.name`, `self.xp.name` and `xp_of(...).name`.
+    """
     root = Path(scratchnet.__file__).parent
 
     def is_module(node):

@@ -1,4 +1,4 @@
-"""Sparse input of Linear: the same numbers as with the dense array, forward, backward and trained."""
+"""Sparse input of Linear: the same numbers as with a dense array, also in training."""
 
 import numpy as np
 import pytest

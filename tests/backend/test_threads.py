@@ -1,4 +1,4 @@
-"""BLAS threads: whose they are, when several are taken, that they are given back, and that products are the same."""
+"""BLAS threads: when several are taken, restored, and with equal results."""
 
 import os
 import subprocess
@@ -27,7 +27,10 @@ def now():
 
 @pytest.fixture(autouse=True)
 def three():
-    """Three threads in every library, whatever the environment says, and afterwards what there was."""
+    """Three threads in every library, whatever the environment says.
+
+    Restored afterwards.
+    """
     before = [library.threads() for library in LIBRARIES]
     for library in LIBRARIES:
         library.set_threads(3)

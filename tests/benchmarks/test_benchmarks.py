@@ -1,4 +1,7 @@
-"""The benchmarks: all engines train the same network; words, numbers and errors of the reports. No time is tested."""
+"""The benchmarks: all engines train the same network; what the reports say.
+
+No time is tested.
+"""
 
 import dataclasses
 import importlib.util

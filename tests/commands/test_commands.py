@@ -1,4 +1,4 @@
-"""`python -m scratchnet`: lists the commands and runs one, as `python -m scratchnet.COMMAND` does."""
+"""`python -m scratchnet` lists the commands, and runs one as its own module does."""
 
 import subprocess
 import sys

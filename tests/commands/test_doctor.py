@@ -1,4 +1,4 @@
-"""The doctor: finds what is there, names the mend for what is not, and never fails itself."""
+"""The doctor finds what is there, says how to get what is not, and never fails."""
 
 import os
 import subprocess
@@ -20,7 +20,9 @@ def by_name(lines):
 
 
 def run_doctor(script="", **environment):
-    """(exit code, stdout, stderr) of the command, after `script` has run in its process."""
+    """(exit code, stdout, stderr) of the command, after running `script` in its
+    process.
+    """
     code = f"{script}\nimport runpy; runpy.run_module('scratchnet.doctor', run_name='__main__')"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SCRATCHNET")} | environment
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=env,

@@ -1,7 +1,8 @@
-"""Command lines that nobody would write on purpose: one clear line, a known exit code, and no traceback.
+"""Command lines that nobody would write on purpose.
 
-The lines are drawn from a seed: a command or study, small settings, then one to three options or
-arguments with odd values. In this process a few take seconds; `pytest -m nightly` runs all 500.
+Each gives one clear line, a known exit code, and no traceback. The lines are drawn from
+a seed: a command or study, small settings, then one to three options or arguments with
+odd values. In one process, a few take seconds; `pytest -m nightly` runs all 500.
 """
 
 import dataclasses
@@ -83,7 +84,10 @@ def draw_line(rng):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with a model, a picture and texts, whole and damaged; little data; no more memory than 2 GB."""
+    """A folder with a model, a picture and texts, whole and damaged.
+
+    The data are small, and there is no more memory than 2 GB.
+    """
     monkeypatch.chdir(tmp_path)
     few = load_digits(0, 200, 20)
     monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed=0: few)

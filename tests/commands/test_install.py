@@ -1,4 +1,4 @@
-"""Names and commands of installation: each message names a command that is right where it is printed."""
+"""Install commands: each message names one that is right where it is printed."""
 
 import os
 import re

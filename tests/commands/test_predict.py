@@ -1,4 +1,7 @@
-"""Your own handwriting: any picture of a digit becomes the 28 x 28 that the network knows; what is none is refused."""
+"""Your own handwriting: pictures of digits become the 28 x 28 that the network knows.
+
+Pictures without a digit are refused.
+"""
 
 import io
 import json
@@ -135,7 +138,9 @@ def test_every_kind_of_picture(tmp_path, net, drawn, kind):
 
 
 def test_mnists_own_form(drawn):
-    """20 x 20 with the proportions kept, the centre of mass in the middle, black around it, white inside."""
+    """20 x 20 with the proportions kept, centred by mass, black around it, white
+    inside.
+    """
     for ink in drawn.test_images[:10]:
         image = handwriting.centre(handwriting.ink_of(np.asarray(grey(ink, 300))[..., None] / np.float32(255)))
         rows, cols = np.nonzero(image)
@@ -214,7 +219,7 @@ def test_damaged_pictures_give_data_errors_only(tmp_path, drawn):
                 assert str(e).startswith(str(path))
 
 
-# ------------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------- the command
 
 
 def test_lines_and_json_and_picture(tmp_path, net, model, drawn, capsys):
@@ -338,7 +343,7 @@ def test_what_is_missing(tmp_path, model):
         predict.main([str(tmp_path / "none"), str(tmp_path / "none.png")])
 
 
-# ------------------------------------------------------------------------------------------ backwards
+# ---------------------------------------------------------------------------- backwards
 
 
 def test_backquery_by_ascent_is_recognised(net, model, tmp_path, capsys):
@@ -375,7 +380,7 @@ def test_backquery_goes_through_convolution_and_batch_normalisation():
     assert (p.argmax(1) == np.arange(10)).all()
 
 
-# ------------------------------------------------------------------------------------------ hostile models
+# ----------------------------------------------------------------------- hostile models
 
 
 def image_net(*layers, **info):
@@ -418,7 +423,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("reason", HOSTILE)
 def test_hostile_models_are_one_line(tmp_path, drawn, reason):
-    """A file of a kilobyte makes no command compute for gigabytes, and none ends with a traceback."""
+    """A file of a kilobyte makes no command compute gigabytes or show a traceback."""
     net, expected = HOSTILE[reason]
     net.save(tmp_path / "m.safetensors")
     Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")

@@ -1,4 +1,6 @@
-"""The shapes command: the worked cases of the literature, what is not covered, drawings, errors."""
+"""The shapes command: worked cases of the literature, uncovered cells, drawings,
+errors.
+"""
 
 import subprocess
 import sys
@@ -57,7 +59,7 @@ def test_it_says_what_is_not_covered(options: str, words: str | None, capsys: py
     {"size": "3", "kernel": "2", "stride": "3", "padding": "2"},
 ])  # fmt: skip
 def test_the_spread_out_grid_is_what_the_turned_kernel_reads(options: dict) -> None:
-    """Convolving the drawn grid with the turned kernel gives what PyTorch's transposed convolution gives."""
+    """Convolving the drawn grid with the turned kernel gives PyTorch's result."""
     case = case_of(TRANSPOSED, Options(**options))
     layer = case.layer
     rng = np.random.default_rng(0)

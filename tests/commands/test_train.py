@@ -1,4 +1,4 @@
-"""The command `python -m scratchnet.train`: what it writes, and what it says to a user's mistakes."""
+"""The command `python -m scratchnet.train`: what it writes, and mistakes."""
 
 import csv
 import gzip

@@ -1,4 +1,7 @@
-"""An https server on this machine that does whatever a server may do wrong; one path per behaviour."""
+"""An https server on this machine that does whatever a server may do wrong.
+
+There is one path for each behaviour.
+"""
 
 import contextlib
 import gzip
@@ -127,7 +130,10 @@ def endless_redirect(h: Handler) -> None:
 
 
 def gated(h: Handler) -> None:
-    """/gated/N: N bytes, then nothing until the gate opens; `half_way` says when they are out."""
+    """/gated/N: N bytes, then nothing until the gate opens.
+
+    `half_way` says when they have been sent.
+    """
     count = int(h.path.split("/")[2])
     h.reply(BODY[:count], len(BODY))
     h.wfile.flush()
@@ -204,7 +210,9 @@ BEHAVIOURS = GOOD | BAD | {"gated": gated}
 
 
 class Server(ThreadingHTTPServer):
-    """`url`: where it listens; `asked`: the paths asked for; `trusted`: the file with its authority."""
+    """`url`: where it listens; `asked`: the paths requested; `trusted`: its authority's
+    file.
+    """
 
     daemon_threads = True
     request_queue_size = 64

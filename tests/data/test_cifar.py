@@ -134,7 +134,7 @@ HARMLESS = {  # nothing is ever written, so a name alone can do no harm
 
 
 def read_within_memory(path):
-    """Read the archive; whatever comes of it, memory stays below twice what a full data set takes."""
+    """Read the archive; memory always stays below twice what a full data set takes."""
     tracemalloc.start()
     try:
         return read_archive(path)

@@ -1,4 +1,4 @@
-"""No pickle, no eval, no extractall anywhere in the package: its syntax trees are read."""
+"""No pickle, eval or extractall anywhere in the package's syntax trees."""
 
 import ast
 
@@ -10,7 +10,8 @@ PACKAGE = ROOT / "scratchnet"
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"extractall", "unpack_archive", "urlretrieve"}
-# Numba's compiled code can be kept in no other way; that file says in whose folder alone it is read.
+# Numba's compiled code can be kept in no other way; that file says from whose folder
+# alone it is read.
 NEEDED = {"engine/kernels/kept.py": {"pickle"}}
 SHELLS = {"os.system", "os.popen"}
 

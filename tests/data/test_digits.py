@@ -1,4 +1,6 @@
-"""The digits that the project draws itself: seeded, balanced, placed as MNIST's are, and worth learning."""
+"""The digits that the project draws: seeded, balanced, placed as MNIST's, and
+learnable.
+"""
 
 import numpy as np
 import pytest

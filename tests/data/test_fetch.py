@@ -1,4 +1,7 @@
-"""Downloads against a server that does everything wrong, many processes at once, and processes that are killed."""
+"""Downloads against a server that does everything wrong.
+
+And with many processes at once, and processes that are killed.
+"""
 
 import builtins
 import errno
@@ -34,7 +37,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def cache(server, tmp_path, monkeypatch):
-    """An empty cache folder, the server's certificate trusted, and limits that a test can wait for."""
+    """An empty cache folder, a trusted server certificate, and limits short enough to
+    test.
+    """
     monkeypatch.setenv("SCRATCHNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.trusted))
@@ -137,7 +142,10 @@ def test_a_full_disk_leaves_nothing(server, cache, monkeypatch):
 
 
 def test_every_nth_failing_call(server, cache, monkeypatch):
-    """Each system call on the cache folder fails once, in turn: a clear error, nothing left, and the next try works."""
+    """Each system call on the cache folder fails once, in turn.
+
+    There is a clear error, nothing is left behind, and the next try works.
+    """
     calls, fail_at = 0, 0
 
     def failing(name, module):
@@ -173,7 +181,7 @@ def test_every_nth_failing_call(server, cache, monkeypatch):
     assert 5 < nth < 99, "each call failed once"
 
 
-# ------------------------------------------------------------------------------- folders of the user's
+# ---------------------------------------------------------------- folders of the user's
 
 
 def test_folders_come_before_the_cache(tmp_path, monkeypatch):
@@ -212,7 +220,7 @@ def test_the_platform_has_a_cache_folder(monkeypatch):
     assert cache_folder().name == "scratchnet"
 
 
-# ------------------------------------------------------------------------------- many processes, killed processes
+# ----------------------------------------------------- many processes, killed processes
 
 
 SCRIPT = """

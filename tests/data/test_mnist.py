@@ -1,4 +1,7 @@
-"""IDX files and MNIST: equal to torchvision's reader on real files, and an error with the place for every damage."""
+"""IDX files and MNIST: equal to torchvision's reader on real files.
+
+Every damage is an error that names the place.
+"""
 
 import gzip
 import os

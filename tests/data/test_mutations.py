@@ -1,4 +1,7 @@
-"""Thousands of mutated files of each format: read as they are, or refused by a DataError with file and place."""
+"""Thousands of mutated files of each format.
+
+Each is read as it is, or refused by a DataError that names file and place.
+"""
 
 import gzip
 import re
@@ -30,7 +33,11 @@ IMAGES = some_images(5)
 
 
 def mutate(content, rng):
-    """One to three random changes: a bit flipped, bytes overwritten, inserted, removed or repeated, the end cut off."""
+    """One to three random changes.
+
+    A bit is flipped; bytes are overwritten, inserted, removed or repeated; the end is
+    cut off.
+    """
     data = bytearray(content)
     for _ in range(rng.integers(1, 4)):
         at = int(rng.integers(len(data) + 1) if rng.random() < 0.7 else rng.integers(min(len(data), 20) + 1))

@@ -1,4 +1,7 @@
-"""Tables in text files: the embedded ones against other copies, and an error with the line for every mistake."""
+"""Tables in text files: the built-in ones against other copies.
+
+Every mistake is an error that names the line.
+"""
 
 import os
 from pathlib import Path

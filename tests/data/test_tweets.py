@@ -1,4 +1,7 @@
-"""From tweets to vectors, every step by hand on a small example; and CSV files, good and bad."""
+"""From tweets to vectors, every step by hand on a small example.
+
+CSV files good and bad.
+"""
 
 import re
 import subprocess
@@ -161,7 +164,7 @@ def test_without_nltk_the_way_to_get_it(monkeypatch):
         tokenise(["hello"])
 
 
-# ------------------------------------------------------------------------------------------ CSV files
+# ---------------------------------------------------------------------------- CSV files
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def test_any_bytes_are_tweets_or_a_data_error(tmp_path_factory, content):
         assert len(tweets.texts) == len(tweets.labels) and len(tweets.authors) >= 2
 
 
-# ------------------------------------------------------------------------------------------ texts for a trained network
+# ---------------------------------------------------------- texts for a trained network
 
 
 def test_a_text_as_input():

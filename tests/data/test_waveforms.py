@@ -1,4 +1,4 @@
-"""Simulated radar echoes: the model against its physics, noise with the statistics it should have, least squares."""
+"""Simulated radar echoes: the physics, the statistics of noise, least squares."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,9 @@ T = np.linspace(0, 103, 10_301)
 
 
 def test_a_flat_sea_is_a_step_that_decays():
-    """For wave height 0 and far from the edge: A exp(−c (t − τ)) behind it, nothing before it."""
+    """For wave height 0, far from the edge: A exp(−c (t − τ)) behind it, nothing before
+    it.
+    """
     p = brown_hayne(T, 2.0, 31.0, 0.0)
     assert p[T < 28].max() < 1e-7
     late = T > 34
@@ -30,7 +32,10 @@ def test_a_flat_sea_is_a_step_that_decays():
 
 @pytest.mark.parametrize("swh", [0.5, 2.0, 6.0, 12.0])
 def test_the_edge_is_a_gaussian_of_the_width_of_the_waves(swh):
-    """Without the decay P is the integral of a Gaussian, of mean τ + cσ² and variance σ_p² + (swh/2c)²."""
+    """Without the decay, P is the integral of a Gaussian.
+
+    Its mean is τ + cσ² and its variance σ_p² + (swh/2c)².
+    """
     p = brown_hayne(T, 1.0, 50.0, swh) * np.exp(DECAY * T)
     slope = np.gradient(p, T)
     slope /= slope.sum()
@@ -41,7 +46,7 @@ def test_the_edge_is_a_gaussian_of_the_width_of_the_waves(swh):
 
 
 def test_the_model_is_a_convolution_of_its_three_parts():
-    """Brown: flat-surface response, pulse and heights of the sea, convolved numerically."""
+    """Brown: flat-surface response, pulse and sea heights, convolved numerically."""
     dt, swh = 0.01, 4.0
     t = np.arange(-120, 120, dt)
     flat = np.where(t >= 0, np.exp(-DECAY * t), 0)

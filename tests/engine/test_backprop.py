@@ -1,4 +1,4 @@
-"""The plain first file: backpropagation of one example, against central differences, and what its page says."""
+"""The plain first file: backpropagation of one example, against central differences."""
 
 import doctest
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The public door: which numbers, options and arrays are taken, and what the others are told."""
+"""The public door: which arguments are accepted, and what the others are told."""
 
 import copy
 import re
@@ -61,7 +61,10 @@ def test_refused_with_one_clear_line(name: str) -> None:
 
 
 def test_numpys_numbers_are_taken_as_pythons() -> None:
-    """Also those of an array or a tensor without axes; in a model file they are plain numbers."""
+    """Also those in an array or tensor without axes.
+
+    In a model file they are plain numbers.
+    """
     labels = np.array([0, 2, 1])
     layer = Linear(np.int32(4), labels.max() + 1)
     assert layer.options() == {"in_features": 4, "out_features": 3, "bias": True, "init": "pytorch"}
@@ -143,7 +146,7 @@ def test_the_others_refuse_too(call: str) -> None:
 
 
 class Table:
-    """What pandas and its like share: not an array, with a `get` and `[]` of columns, but an array protocol."""
+    """What pandas and the like share: columns by `get` and `[]`, an array protocol."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -251,7 +254,10 @@ def test_sequences_are_told_of_their_classes_even_where_the_shapes_agree() -> No
      ([Conv2d(2, 3, 2), MaxPool2d(2), sn.Flatten(), Linear(3, 3)], (2, 4, 3)), ([sn.GRU(4, 3)], (1, 4))],
 )  # fmt: skip
 def test_a_batch_without_examples(layers, shape: tuple[int, ...]) -> None:
-    """As in PyTorch its output is empty too; there is no loss of it, and nothing to learn."""
+    """As in PyTorch, its output is empty too.
+
+    It has no loss and nothing to learn from.
+    """
     n = Sequential(*copy.deepcopy(layers))
     x, t = np.zeros((0, *shape), np.float32), np.zeros(0, int)
     assert n(x).shape == (0, 3) and n(x).dtype == np.float32

@@ -1,4 +1,4 @@
-"""Cross-validation: folds that part the examples, preprocessing that sees no validation part, figures that add up."""
+"""Cross-validation: folds, preprocessing without the validation part, figures."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_crossval_of_iris():
 
 
 def test_no_fold_learns_anything_from_its_own_validation_part():
-    """Labels are noise, and the input is the number of the example: nobody can know the label of an unseen one."""
+    """Labels are noise and inputs are example numbers, so nobody can know a label."""
     rng = np.random.default_rng(0)
     labels, seen = rng.integers(0, 2, 60), []
 

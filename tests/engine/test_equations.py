@@ -1,4 +1,4 @@
-"""BP1 to BP4, and the engine that is built of them, against the textbook one example at a time."""
+"""BP1 to BP4, and the engine built of them, against a textbook for one example."""
 
 import itertools
 
@@ -45,7 +45,9 @@ def test_no_product_masks_nan(n: int) -> None:
 
 @pytest.mark.parametrize("n", [250, 256, 300, 400, 500, 709, 1009, 1024, 1600, 2018, 4095, 4096, 40000])
 def test_long_sums_round_as_little_as_pytorchs(n: int) -> None:
-    """Of float32, over many rows: whichever order PyTorch adds in, ours is at most 1.5 times as far off."""
+    """Float32 over many rows: at most 1.5 times as far off as PyTorch, in whatever
+    order.
+    """
     torch = pytest.importorskip("torch", reason="PyTorch is what the rounding is compared with")
     delta = random(300, n).astype(np.float32)
     for a in (delta, np.asfortranarray(delta)) if n > 256 else (delta,):
@@ -68,7 +70,9 @@ def textbook(net: Sequential) -> tuple[Matrices, Matrices]:
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (5, 4), (7, 6, 5), (784, 30, 10), (6, 5, 4, 3, 2)], ids=str)
 @pytest.mark.parametrize("m", [1, 2, 10])
 def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
-    """Gradients, and five steps of SGD in place, within 1e-12 of per-example backpropagation."""
+    """Gradients, and five in-place SGD steps, within 1e-12 of per-example
+    backpropagation.
+    """
     layers = [part for a, b in itertools.pairwise(sizes) for part in (Linear(a, b), Sigmoid())]
     net = Sequential(*layers, seed=4, dtype="float64")
     rng = np.random.default_rng(1)
@@ -103,7 +107,7 @@ def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 7), (8, 4096), (9, 4097), (3, 120, 100)])
 def test_relu_is_the_positive_part(shape, dtype):
-    """Of NaN, infinities and −0 too, whatever the length of the vectors that NumPy works on."""
+    """Also for NaN, infinities and −0, with vectors of any length."""
     z = np.random.default_rng(0).normal(size=shape).astype(dtype)
     z.flat[[0, 5, 11, -1]] = np.nan, -np.inf, -0.0, np.inf
     expected = np.where(z < 0, 0, z).astype(dtype)

@@ -1,4 +1,7 @@
-"""gradcheck agrees with what is right, and finds what is wrong: which parameter, which index, both values, kinks."""
+"""gradcheck accepts what is right and finds what is wrong.
+
+It names the parameter, the index, both values, and kinks.
+"""
 
 from dataclasses import dataclass
 
@@ -59,7 +62,7 @@ def test_every_layer_of_the_table_passes(space: Space) -> None:
         assert report, f"{case}: {report}"
 
 
-# ------------------------------------------------------------------------------------------ wrong layers
+# ------------------------------------------------------------------------- wrong layers
 
 
 @dataclass(eq=False)
@@ -175,7 +178,7 @@ def test_a_layer_that_cannot_compute_with_complex_numbers() -> None:
     assert report and "complex step does not apply" in str(report)
 
 
-# ------------------------------------------------------------------------------------------ kinks
+# -------------------------------------------------------------------------------- kinks
 
 
 def test_relu_at_zero_is_said_to_be_a_kink_and_not_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Every public name called with odd arguments: what cannot be right ends in an error of ours, and no input is changed.
+"""Every public name called with odd arguments: our errors alone, and unchanged inputs.
 
 The calls are drawn from seeds, four times 500; they take about three seconds.
 """
@@ -18,7 +18,8 @@ import scipy.sparse
 
 import scratchnet as sn
 
-#: Odd values, made anew for every call. No whole number is between 10 and 10³⁰: it may be a number of epochs.
+#: Odd values, made anew for every call. No whole number lies between 10 and 10³⁰: it
+#: might be a number of epochs.
 ODD: list[Callable[[], Any]] = [
     lambda: None, lambda: True, lambda: -1, lambda: 0, lambda: 1, lambda: 3, lambda: 2.5, lambda: -0.5,
     lambda: math.nan, lambda: math.inf, lambda: 10**30, lambda: -(10**30), lambda: 1e300, lambda: 1j, lambda: "abc",
@@ -44,7 +45,7 @@ ODD: list[Callable[[], Any]] = [
 
 
 class Case:
-    """What a call begins with: a network and a recurrent one, each with data that fit."""
+    """What a call begins with: an ordinary and a recurrent network, with data."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(3)
@@ -134,7 +135,7 @@ def arrays_in(value: Any) -> list[np.ndarray]:
 
 
 def one_call(rng: np.random.Generator) -> tuple[str, str]:
-    """(what was called and how, what was wrong with its end): the latter is "" if all is well."""
+    """(the call, what was wrong with its end); the latter is "" if all is well."""
     name = str(rng.choice(list(CALLS)))
     function, arguments = CALLS[name](Case())
     chosen = rng.choice(list(arguments), size=min(len(arguments), int(rng.integers(1, 3))), replace=False)
@@ -175,7 +176,7 @@ def test_no_call_ends_in_a_raw_error(seed: int) -> None:
 
 
 def test_right_calls_are_right() -> None:
-    """The arguments that the sweep begins with are taken: it is the odd ones that are refused."""
+    """The sweep's first arguments are accepted, so only odd ones are refused."""
     with contextlib.redirect_stdout(io.StringIO()):
         for make in CALLS.values():
             function, arguments = make(Case())

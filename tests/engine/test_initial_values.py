@@ -1,4 +1,6 @@
-"""`init=`: the distributions of the literature, equal in variance and bounds to those of torch.nn.init."""
+"""`init=`: the distributions of the literature, with torch.nn.init's variance and
+bounds.
+"""
 
 import copy
 

@@ -1,4 +1,7 @@
-"""Compiled code that is kept: it is found again, and no damage or missing room for it ends a training."""
+"""Compiled code that is kept is found again.
+
+Neither damage nor a full disk ends a training.
+"""
 
 import os
 import shutil
@@ -31,7 +34,9 @@ print(sum(adam.direction.stats.cache_hits.values()))
 
 
 def run(folder, *args, **environment):
-    """How many of the two functions were found compiled, and the lines of warnings of a program of its own."""
+    """How many of the two functions were found compiled, and the warnings of the
+    program.
+    """
     env = {**os.environ, "SCRATCHNET_CACHE": str(folder), **environment}
     env.pop("NUMBA_CACHE_DIR", None) if "NUMBA_CACHE_DIR" not in environment else None
     done = subprocess.run([sys.executable, "-c", TRAINING, *args], capture_output=True, text=True, cwd=ROOT, env=env)

@@ -1,4 +1,4 @@
-"""The learner: gradients written and not added, the same random numbers whoever asks, buffers that are kept."""
+"""The learner: gradients are written, not added; random numbers agree."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every loss against PyTorch, differences, and its formula; large logits; targets that cannot be right."""
+"""Every loss against PyTorch, differences and its formula; wrong targets."""
 
 import contextlib
 
@@ -102,7 +102,7 @@ def test_float32_stays_and_errs_no_more_than_by_rounding(loss: Loss, shape: tupl
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [1e2, 1e4])
 def test_large_logits(dtype: str, size: float) -> None:
-    """Logits of ±1e4 give finite, right values, also through LogSoftmax; no overflow on the way."""
+    """Logits of ±1e4 give finite, correct values without overflow."""
     z = np.array([[size, -size, 0], [-size, size, -size], [0, 0, -size]], dtype)
     t = np.array([0, 0, 1])
     value, delta = CrossEntropyLoss()(z, t)
@@ -155,7 +155,9 @@ def test_unknown_reduction() -> None:
 
 
 def test_the_classes_are_on_axis_1_as_in_pytorch() -> None:
-    """Where every axis has three places, only the convention tells which one holds the classes."""
+    """If every axis has size three, only the convention tells which one holds the
+    classes.
+    """
     rng = np.random.default_rng(5)
     y, t = rng.standard_normal((3, 3, 3)), rng.integers(0, 3, (3, 3))
     theirs = torch.nn.functional.cross_entropy(torch.tensor(y), torch.tensor(t)).item()
@@ -222,7 +224,11 @@ def test_only_means_combine_by_shares() -> None:
 
 
 def test_delta_of_the_cross_entropy_adds_up_as_exactly_as_pytorchs() -> None:
-    """In float32 1/N is rounded: once for all of δ, or its sums, the gradients of biases, lose what should cancel."""
+    """In float32, 1/N is rounded once for all of δ.
+
+    Otherwise the sums of δ, which are the gradients of biases, would lose what should
+    cancel.
+    """
     ours, theirs = [], []
     for seed in range(8):
         y, t = batch(CrossEntropyLoss(), (777, 10), "float32", seed)

@@ -1,4 +1,7 @@
-"""Optimisers: 100 steps of every configuration against torch.optim; in place and by the gradient; the update itself."""
+"""Optimisers: 100 steps of every configuration against torch.optim.
+
+In place and by the gradient; and the update itself.
+"""
 
 import itertools
 
@@ -46,10 +49,12 @@ IDS = {"ids": lambda value: getattr(value, "__name__", str(value))}
 
 @pytest.mark.parametrize(("kind", "settings"), CONFIGURATIONS, **IDS)
 def test_hundred_steps_are_torchs(kind, settings) -> None:
-    """The same 100 gradients given to both, in batches of 1, 3 and 40, the learning rate changed after every step.
+    """The same 100 gradients given to both, in batches of 1, 3 and 40.
 
-    The gradients do not come from a network: Adam divides by their size, so where they become nearly 0 a training
-    amplifies the last bit of a matrix product without bound, and that is not the optimiser's.
+    The learning rate changes after every step. The gradients do not come from a
+    network: Adam divides by their size, so if they become nearly 0, a training
+    amplifies the last bit of a matrix product without bound, which is not the
+    optimiser's doing.
     """
     net, twin = network(), to_torch(network())
     ours = kind(net, **settings)
@@ -76,7 +81,10 @@ def test_hundred_steps_are_torchs(kind, settings) -> None:
 
 
 class Varying:
-    """Batches after each of which the learning rate changes, as a schedule does it; sizes 1, 3 and 40."""
+    """Batches of 1, 3 and 40.
+
+    After each, the learning rate changes as by a schedule.
+    """
 
     def __init__(self, optimiser) -> None:
         self.optimiser, self.lr = optimiser, optimiser.lr
@@ -97,7 +105,10 @@ def test_hundred_steps_of_training_are_torchs(kind, settings) -> None:
 
 
 def test_sgd_on_one_example_is_sgd_by_the_gradient() -> None:
-    """The update that never builds δ aᵀ, against the one that does (clipping that never acts builds it)."""
+    """The update that never builds δ aᵀ, against the one that does.
+
+    Clipping that never acts makes SGD build it.
+    """
     x, t = examples(1)
     nets = network(), network()
     for net, clip in zip(nets, (None, 1e9), strict=True):
@@ -113,7 +124,7 @@ def test_sgd_on_one_example_is_sgd_by_the_gradient() -> None:
 
 
 def test_first_steps_by_hand() -> None:
-    """SGD with everything, and Adam, on one weight with numbers that can be followed on paper."""
+    """SGD with all options, and Adam, on one weight: numbers to follow on paper."""
     net = Sequential(Linear(1, 1, bias=False), dtype="float64")
     optimiser = SGD(net, lr=0.1, momentum=0.5, weight_decay=0.25, nesterov=True)
     net.params["0.weight"].value[...] = 2.0
@@ -147,7 +158,9 @@ def test_float32_stays(kind) -> None:
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 1e-5, 1e-4, 1e-2])
 def test_float32_drifts_at_most_twice_as_far_as_torch(momentum: float, nesterov: bool, decay: float) -> None:
-    """A weight decay of 1 - 2e-6 per step, rounded to float32, once drifted 8 times as far."""
+    """A weight decay of 1 − 2e-6 per step, rounded to float32, once drifted 8 times as
+    far.
+    """
     net = network("float32")
     optimiser = SGD(net, lr=0.02, momentum=momentum, nesterov=nesterov and momentum > 0, weight_decay=decay)
     rows = compare_training(net, examples(), optimiser, 100)
@@ -158,7 +171,10 @@ def test_float32_drifts_at_most_twice_as_far_as_torch(momentum: float, nesterov:
 @pytest.mark.parametrize("n", [1, 16])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_weights_larger_than_a_piece(nesterov: bool, n: int, order: str) -> None:
-    """With decay or Nesterov a weight is changed some rows at a time; the last, incomplete piece too."""
+    """With decay or Nesterov, weights change some rows at a time.
+
+    Also the last, short piece.
+    """
     rng, settings = np.random.default_rng(4), {"lr": 0.1, "momentum": 0.9 * nesterov, "weight_decay": 0.02}
     net = Sequential(Linear(700, 200), dtype="float64")
     twin = to_torch(net)
@@ -207,7 +223,7 @@ def test_large_vectors_are_walked_in_pieces() -> None:
     assert max(row.error for row in rows) <= 1e-12
 
 
-# ------------------------------------------------------------------------------------------ the update in place
+# ------------------------------------------------------------------ the update in place
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -251,7 +267,7 @@ def test_axpy(dtype) -> None:
     assert y.tolist() == [1.0, 0.5, 0.0, -0.5, -1.0]
 
 
-# ------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize(

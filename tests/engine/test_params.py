@@ -1,4 +1,4 @@
-"""The flat store: every parameter an aligned view, in order, drawn from the seed; packed once."""
+"""The flat store: each parameter an aligned view, in order, seeded, packed once."""
 
 import numpy as np
 import pytest

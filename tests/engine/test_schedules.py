@@ -1,4 +1,4 @@
-"""Every schedule against torch's scheduler or its formula, and the texts of the command line."""
+"""Every schedule against torch's scheduler or its formula; the command line's texts."""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""The network: PyTorch's shapes at the door, nothing of the caller's changed, errors that name the layer."""
+"""The network: PyTorch's shapes outside, unchanged arguments, errors that name the
+layer.
+"""
 
 import copy
 import pickle
@@ -54,7 +56,10 @@ def test_the_door(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 64])
 def test_one_example_at_a_time_gives_the_same(n: int) -> None:
-    """The gradient of the mean is the mean of the gradients; outputs do not depend on the company."""
+    """The gradient of the mean is the mean of the gradients.
+
+    Examples do not interact.
+    """
     net, (x, t) = network(), batch(n)
     value, gradients = net.gradients(x, t, NLLLoss())
     single = [net.gradients(x[k : k + 1], t[k : k + 1], NLLLoss()) for k in range(n)]
@@ -108,7 +113,10 @@ def test_the_users_array_is_never_written(first) -> None:
      ((Linear(2, 2), Dropout(0.5), Tanh()), [False, False, True])],
 )  # fmt: skip
 def test_who_may_write_in_place(layers, allowed: list[bool]) -> None:
-    """Only into an array that nobody else holds: not the user's, not one in the cache of the layer before."""
+    """Only into an array that nobody else holds.
+
+    Neither the user's, nor one in the cache of the previous layer.
+    """
     assert Sequential(*layers)._in_place == allowed
 
 
@@ -191,7 +199,7 @@ def test_dropout_acts_in_training_alone_and_is_drawn_from_the_seed() -> None:
     assert set(np.unique(y)) == {0.0, 1 / 0.7} and abs((y == 0).mean() - 0.3) < 0.01
 
 
-# ------------------------------------------------------------------------------------------ errors
+# ------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -245,7 +253,9 @@ def test_deepcopy_is_a_network_of_its_own() -> None:
 
 
 def test_flatten_over_time_fits_the_times_of_x() -> None:
-    """How many features a flattened sequence has is not known before x, so the network is not refused before."""
+    """The features of a flattened sequence are unknown before x, so nothing is refused
+    early.
+    """
     net = Sequential(LSTM(2, 3, output="sequence"), BatchNorm1d(5), Flatten(), Linear(15, 2))
     assert net(np.zeros((4, 5, 2))).shape == (4, 2)
     with pytest.raises(ShapeError, match="layer 1: BatchNorm1d"):

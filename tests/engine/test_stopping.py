@@ -7,7 +7,10 @@ import scratchnet as sn
 
 
 def overfits(**options):
-    """A network that learns random labels: the validation loss soon rises. (network, history, weights by epoch)"""
+    """A network that learns random labels, so that the validation loss soon rises.
+
+    Returns (network, history, weights by epoch).
+    """
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(60, 4)), rng.integers(0, 2, 60)
     net = sn.Sequential(sn.Linear(4, 20), sn.Tanh(), sn.Linear(20, 2), seed=1)

@@ -1,4 +1,7 @@
-"""A trace keeps every number of one pass, and changes nothing. Equal to PyTorch's: tests/parity/test_trace.py."""
+"""A trace keeps every number of one pass and changes nothing.
+
+tests/parity/test_trace.py shows that the numbers are PyTorch's.
+"""
 
 import copy
 from types import ModuleType
@@ -94,7 +97,10 @@ def test_every_layer_can_be_traced(case) -> None:
 
 
 def test_names_of_gradients() -> None:
-    """Within a layer the short name; the full one is understood, and in the whole trace it is the key."""
+    """Within a layer the short name is the key.
+
+    The full one, the whole trace's key, works too.
+    """
     part = network().trace(*batch(), LOSS).layers[4]
     assert list(part.gradients) == ["weight", "bias"] and part.name == "4 Linear(6, 3)"
     assert part.gradients["4.weight"] is part.gradients["weight"] and "4.bias" in part.gradients

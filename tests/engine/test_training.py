@@ -1,4 +1,4 @@
-"""One step and the loop around it: what is returned, in which order examples come, what stops a run."""
+"""One step and the loop around it: results, the order of examples, what stops a run."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,10 @@ def test_a_step_returns_the_loss_before_it() -> None:
 
 
 def test_fit_is_step_over_the_order_of_the_seed() -> None:
-    """Every example once per epoch, in the order of seed and epoch; a smaller last batch; the schedule's rate."""
+    """Every example once per epoch, in the order given by seed and epoch.
+
+    The last batch is smaller, and the schedule sets the rate.
+    """
     net, other, (x, t) = network(), network(), examples(50)
     schedule = Exponential(0.1, 0.5)
     history = fit(net, CrossEntropyLoss(), SGD(net, 1.0), x, t, epochs=3, batch_size=16, schedule=schedule, seed=7)

@@ -1,4 +1,7 @@
-"""The formula of every number of every layer makes that number, from the numbers that stand in it."""
+"""The formula of every number of every layer gives that number.
+
+It is computed from the numbers that stand in the formula.
+"""
 
 import itertools
 import json

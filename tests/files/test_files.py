@@ -1,4 +1,4 @@
-"""Atomic writing: whatever fails, there is the old file or the new one, and nothing else."""
+"""Atomic writing: whatever fails, only the old file or the new one is there."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ CALLS = ("open", "write", "fsync", "replace", "close")
 
 
 class Failing:
-    """The functions of `os` that a write uses; call number `n` of all of them together fails."""
+    """The functions of `os` that a write uses; call number `n` of all of them fails."""
 
     def __init__(self, monkeypatch, n: int, error: int, only: tuple[str, ...] = CALLS):
         self.n, self.count, self.failed = n, 0, None
@@ -121,11 +121,11 @@ def test_what_a_killed_writer_leaves_is_removed_and_what_a_living_one_writes_is_
     assert sorted(os.listdir(tmp_path)) == [".editor.tmp", "file"]
 
 
-# ------------------------------------------------------------------------------------------ many writers of one file
+# ------------------------------------------------------------- many writers of one file
 
 
 def network(k: int) -> sn.Sequential:
-    """A small network whose weights are all `k`, so that a mixture of two would show."""
+    """A small network whose weights are all `k`, so that a mixture would show."""
     net = sn.Sequential(sn.Linear(30, 20), sn.Sigmoid(), sn.Linear(20, 3))
     net.load_state_dict({name: np.full(p.shape, k, np.float32) for name, p in net.params.items()})
     return net
@@ -183,7 +183,9 @@ NAMESPACE = ["unshare", "-rpf", "--mount-proc"]
 
 @pytest.mark.parametrize("how", ["namespaces", "patched"])
 def test_two_processes_with_one_number_save_one_file(tmp_path, how):
-    """As two containers that share a volume, in each of which Python is often process 1."""
+    """Like two containers that share a volume, in each of which Python is often process
+    1.
+    """
     prefix = NAMESPACE if how == "namespaces" else []
     if prefix and (
         shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode
@@ -205,7 +207,7 @@ def test_two_processes_with_one_number_save_one_file(tmp_path, how):
     assert os.listdir(tmp_path) == ["model.safetensors"]
 
 
-# ------------------------------------------------------------------------------------------ what is there already
+# ---------------------------------------------------------------- what is there already
 
 
 @pytest.fixture

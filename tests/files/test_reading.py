@@ -1,4 +1,7 @@
-"""Whatever path a user gives: an ordinary file is read, and a pipe, a folder or nothing is one clear line at once."""
+"""Whatever path a user gives: ordinary files are read, and others refused at once.
+
+A pipe, a folder or a missing file gets one clear line.
+"""
 
 import os
 

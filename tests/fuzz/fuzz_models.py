@@ -1,12 +1,15 @@
-"""Coverage-guided fuzzing of model files with atheris: any bytes are a network, or refused by a CheckpointError.
+"""Coverage-guided fuzzing of model files with atheris.
+
+Any bytes are a network, or are refused by a CheckpointError.
 
     pip install atheris
     python tests/fuzz/fuzz_models.py header -runs=10000000 -max_len=4096
 
-The first argument says what the bytes are: `header` (the JSON before the arrays), `about` (the JSON that describes the
-network and its training), or `file` (header and data of a whole file, sealed, so that more than the seal is tested).
-The other arguments are libFuzzer's. New inputs of interest go to a temporary copy of corpus/model-NAME; `make-corpus`
-as the only argument writes corpus/. Not run by pytest.
+The first argument says what the bytes are: `header` (the JSON before the arrays),
+`about` (the JSON that describes the network and its training), or `file` (header and
+data of a whole file, sealed, so that more than the seal is tested). The other arguments
+are libFuzzer's. New inputs of interest go to a temporary copy of corpus/model-NAME;
+`make-corpus` as the only argument writes corpus/. Not run by pytest.
 """
 
 import json

@@ -1,11 +1,13 @@
-"""Coverage-guided fuzzing of the data readers with atheris: any bytes are read, or refused by a DataError.
+"""Coverage-guided fuzzing of the data readers with atheris.
+
+Any bytes are read, or are refused by a DataError.
 
     pip install atheris
     python tests/fuzz/fuzz_readers.py idx -runs=10000000 -max_len=4096
 
-The first argument is a reader: idx, idx-gz, idx-in-gz, cifar, tar, csv or table; the others are libFuzzer's.
-New inputs of interest go to a temporary copy of corpus/READER; `make-corpus` as the only argument writes corpus/.
-Not run by pytest.
+The first argument is a reader: idx, idx-gz, idx-in-gz, cifar, tar, csv or table; the
+others are libFuzzer's. New inputs of interest go to a temporary copy of corpus/READER;
+`make-corpus` as the only argument writes corpus/. Not run by pytest.
 """
 
 import gzip
@@ -53,7 +55,7 @@ def read_cifar(data):
 
 
 def read_tar(data):
-    """Anything as the content of a gzip-compressed archive; tarfile is what is explored."""
+    """Anything as the content of a gzip-compressed archive, to explore tarfile."""
     path = SCRATCH / f"{os.getpid()}.tar.gz"
     path.write_bytes(gzip.compress(data, 1))
     try:

@@ -1,4 +1,7 @@
-"""Model files: what is saved comes back, in PyTorch too; what is damaged or hostile is refused with a reason."""
+"""Model files: what is saved comes back, in PyTorch too.
+
+Damaged and hostile files are refused with a reason.
+"""
 
 import copy
 import json
@@ -34,7 +37,7 @@ def load_bytes(folder, content):
     return scratchnet.load(path)
 
 
-# ------------------------------------------------------------------------------------------ what is saved comes back
+# ------------------------------------------------------------- what is saved comes back
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -211,7 +214,10 @@ def test_the_ending_says_what_is_written(tmp_path, name):
 
 
 def test_batch_normalisation_from_pytorch():
-    """Its state_dict counts batches, which nothing here needs; of another layer such a name is unexpected."""
+    """Its state_dict counts batches, which we do not need.
+
+    Other layers must not have that.
+    """
     torch = pytest.importorskip("torch")
     twin = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     twin(torch.randn(5, 3))
@@ -230,7 +236,7 @@ def test_too_much_info(tmp_path):
         net.save(tmp_path / "m.safetensors")
 
 
-# ------------------------------------------------------------------------------------------ strict
+# ------------------------------------------------------------------------------- strict
 
 
 def state():
@@ -264,7 +270,7 @@ def test_state_dict_is_strict(reason):
         assert np.array_equal(net.state_dict()[name], a)
 
 
-# ------------------------------------------------------------------------------------------ damage
+# ------------------------------------------------------------------------------- damage
 
 
 def test_every_flipped_bit_is_found(tmp_path, content, thorough):
@@ -300,7 +306,10 @@ def test_a_damaged_array_is_named(tmp_path, content):
 
 
 def test_ten_thousand_mutants(tmp_path, content, thorough):
-    """Only CheckpointError, naming the file; memory at most twice the file and 16 MB."""
+    """Only CheckpointError, naming the file.
+
+    Memory at most twice the file and 16 MB.
+    """
     rng, refused = random.Random(0), 0
     count = 10_000 if thorough else 500
     for k in range(count):
@@ -322,7 +331,7 @@ def test_ten_thousand_mutants(tmp_path, content, thorough):
     assert 0.9 * count < refused < count  # a changed class name, sealed again, is a right file
 
 
-# ------------------------------------------------------------------------------------------ hostile, rightly sealed
+# -------------------------------------------------------------- hostile, rightly sealed
 
 
 def changed(content, change):
@@ -417,7 +426,7 @@ def test_hostile_json(tmp_path, content, inner):
 
 
 def test_bombs_are_refused_before_anything_is_allocated(tmp_path, content):
-    """A file that says it holds 4 TB; one with a header of 4 GB; and layers that would be 10¹² numbers."""
+    """A file that claims 4 TB, one with a 4 GB header, and layers of 10¹² numbers."""
     header, about, data = take_apart(content)
     bombs = [
         put_together(
@@ -469,7 +478,8 @@ def test_memory_of_a_large_network(tmp_path):
         del net
         tracemalloc.reset_peak()
         scratchnet.load(tmp_path / "m.safetensors")
-        # the vector of gradients is zeros that take no memory until they are written, but are counted here
+        # the gradient vector consists of zeros that take no memory until written, but
+        # are counted here
         assert tracemalloc.get_traced_memory()[1] < 3 * size + 16 * 2**20
     finally:
         tracemalloc.stop()

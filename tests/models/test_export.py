@@ -1,4 +1,4 @@
-"""ONNX: every layer with every kind of options, and whole networks, run in onnxruntime against the engine."""
+"""ONNX: every layer with all options, and whole networks, against onnxruntime."""
 
 import random
 import re
@@ -29,7 +29,7 @@ def test_every_layer_of_the_engine_is_in_the_table():
 
 @pytest.mark.parametrize("space", cases.SPACES, ids=lambda space: space.layer)
 def test_every_layer(space):
-    """Thirty drawn options and shapes of each; the running statistics and all parameters are random too."""
+    """Thirty random options and shapes, with random statistics and parameters."""
     rng, done = random.Random(space.layer), 0
     while done < 30:
         case = space.draw(rng.choice)

@@ -1,4 +1,4 @@
-"""Folders of .npy files and HDF5 files: read strictly, never with code, never more than is wanted."""
+"""Folders of .npy files and HDF5 files: read strictly, and never running any code."""
 
 import base64
 import os
@@ -31,7 +31,7 @@ def write_npy(folder, arrays):
     return folder
 
 
-# ------------------------------------------------------------------------------------------ .npy
+# --------------------------------------------------------------------------------- .npy
 
 
 def test_files_named_as_the_parameters(tmp_path):
@@ -44,7 +44,10 @@ def test_files_named_as_the_parameters(tmp_path):
 
 
 def test_files_of_a_tutorial(tmp_path):
-    """W1 (in, out) for x @ W1, biases as rows and columns; only the shapes say what they are."""
+    """W1 (in, out) for x @ W1, biases as rows and columns.
+
+    Only the shapes tell which is which.
+    """
     source, net = make(1), make(2)
     state = source.state_dict()
     arrays = {
@@ -120,7 +123,7 @@ def test_npy_that_is_damaged_or_a_bomb(tmp_path, content):
         tracemalloc.stop()
 
 
-# ------------------------------------------------------------------------------------------ HDF5
+# --------------------------------------------------------------------------------- HDF5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -254,7 +257,9 @@ WHOLE = (
 
 @pytest.mark.parametrize("bit", [7753, 8030])
 def test_one_flipped_bit_neither_crashes_nor_hangs_us(tmp_path, monkeypatch, bit):
-    """HDF5 1.14 ends with a segmentation fault on the first, and never ends on the second."""
+    """HDF5 1.14 crashes with a segmentation fault on the first, and hangs on the
+    second.
+    """
     pytest.importorskip("h5py")
     content = bytearray(zlib.decompress(base64.b85decode(WHOLE)))
     path, net = tmp_path / "w.h5", sn.Sequential(sn.Linear(1, 2), seed=2)
@@ -269,7 +274,7 @@ def test_one_flipped_bit_neither_crashes_nor_hangs_us(tmp_path, monkeypatch, bit
     assert all(np.array_equal(a, before[name]) for name, a in net.state_dict().items())
 
 
-# ------------------------------------------------------------------------------------------ no numbers
+# --------------------------------------------------------------------------- no numbers
 
 
 def numbers(kind, folder, arrays):

@@ -9,8 +9,9 @@ from pathlib import Path
 from tests.places import ROOT
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-# A rank of MPICH that waits keeps its core busy. Where there are more ranks than cores, those
-# that have work wait for it, and three ranks on two cores take minutes: let it sleep instead.
+# A waiting rank of MPICH keeps its core busy. With more ranks than cores, those that
+# have work wait for it, and three ranks on two cores take minutes: so let it sleep
+# instead.
 WAIT_ASLEEP = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "10"}
 ENVIRONMENT = {**os.environ, **WAIT_ASLEEP, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -21,9 +22,11 @@ def mpiexec(ranks, *args, cwd=None, timeout=300, **environment):
 
 
 def several(*commands, cwd=None, timeout=300, **environment):
-    """Python commands (how many processes, argument, ...), all ranks of one MPI world, to their end.
+    """Run Python commands (how many processes, argument, ...) as the ranks of one MPI
+    world.
 
-    A first argument that is a dictionary has environment variables of that command alone.
+    If the first argument is a dictionary, it holds environment variables for that
+    command alone.
     """
     words = [MPIEXEC]
     for ranks, *rest in commands:

@@ -1,6 +1,7 @@
-"""Run by mpiexec: on every rank but the last all is as it should be, there one thing after another is not.
+"""Run by mpiexec: on the last rank, one thing after another is not as it should be.
 
-Prints, of every rank, what it was told; the comparison after each shows that all ranks are still in step.
+Prints what each rank was told. The comparison after each of them shows that all ranks
+are still in step.
 """
 
 import json

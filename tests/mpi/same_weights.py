@@ -1,13 +1,15 @@
-"""Run by mpiexec: 100 steps on all ranks and, beside it, in one process; prints the differences.
+"""Run by mpiexec: 100 steps on all ranks and in one process; prints the differences.
 
-`optimisers`: every optimiser with every loss, on a network with dropout and on one with batch normalisation. `studies`:
-the networks of all studies with their own data, loss, optimiser, learning rate and batch size, on three batches of
-examples and two more, so that the last batch of an epoch has fewer examples than there are ranks. Random numbers, of
-dropout and of random crops, must not depend on the number of ranks.
+`optimisers`: every optimiser with every loss, on a network with dropout and on one with
+batch normalisation. `studies`: the networks of all studies with their own data, loss,
+optimiser, learning rate and batch size, on three batches of examples and two more
+examples, so that the last batch of an epoch has fewer examples than there are ranks.
+The random numbers of dropout and random crops must not depend on the number of ranks.
 
-Some trainings multiply every rounding error by a factor in every step, whoever makes it. The controls show that: one
-process again, with the examples of every batch in another order, which changes nothing but the rounding. And
-`step by step` shows that the ranks have no part in it: every step is compared from the same weights.
+Some trainings multiply every rounding error by a factor in every step, wherever it
+comes from. The controls show that: one process again, with the examples of every batch
+in another order, which changes nothing except the rounding. `step by step` shows that
+the ranks have no part in it: every step is compared from the same weights.
 """
 
 import hashlib
@@ -88,7 +90,9 @@ def optimisers() -> Iterator[Case]:
 
 
 def study(name: str, network: Callable[[], sn.Sequential], loss: Any, o: Any, x: Any, target: Any) -> Case:
-    """A case with the options of a study, of three whole batches and a last one of two examples."""
+    """A case with a study's options: three whole batches and a last one of two
+    examples.
+    """
     n = min(3 * o.batch_size + 2, x.shape[0])
     per_epoch = -(-n // o.batch_size)
     epochs, ours = o.epochs or 4, -(-STEPS // per_epoch)
@@ -182,7 +186,9 @@ class Training:
 
 
 class InAnotherOrder(Training):
-    """Trained on the examples of every batch in an order of its own; random numbers go with their examples."""
+    """Trained on the examples of every batch in another order, with their random
+    numbers.
+    """
 
     def __init__(self, case: Case, seed: int) -> None:
         super().__init__(case)

@@ -1,4 +1,6 @@
-"""The proof itself: twins there and back, what compare finds in a wrong network, and faults that are planted."""
+"""The proof itself: twins both ways, what compare finds in wrong networks, planted
+faults.
+"""
 
 import copy
 import os
@@ -167,7 +169,10 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_networks(name: str) -> None:
-    """There and back, compared, trained and checked by differences; arrays, tensors and lists alike."""
+    """There and back, compared, trained and checked by differences.
+
+    Any kind of array.
+    """
     net, shape, loss = ODD[name]
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal(shape), net.shapes_from(shape[1:])[-1]
@@ -275,7 +280,7 @@ def test_planted_faults_are_found(module: str) -> None:
 
 @pytest.mark.timeout(30)
 def test_faults_are_planted_beside_threads_of_pytorch() -> None:
-    """A process of its own has none of the threads that this one has, and must not wait for them."""
+    """A new process has none of this one's threads, and must not wait for them."""
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -53,10 +53,11 @@ def test_help(capsys) -> None:
     assert not end.value.code and "--json" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------------------------------------ in processes of their own
+# ------------------------------------------------------------ in processes of their own
 
 QUICK = ("--network", "parity/narrow", "--steps", "2", "--dtype", "float64")
-# what `python -m parity` runs, after a fault: ∂C/∂b of every Linear a thousandth too large
+# what `python -m parity` runs, with a fault: ∂C/∂b of every Linear is a thousandth too
+# large
 FAULT = """
 from parity.__main__ import main
 from scratchnet.cli import guard

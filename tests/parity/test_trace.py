@@ -1,4 +1,7 @@
-"""Every number of a trace is PyTorch's, by hooks, to 1e-12: outputs, deltas, gradients, ∂C/∂x, gates of all times."""
+"""Every number of a trace is PyTorch's, by hooks, to 1e-12.
+
+Outputs, deltas, gradients, ∂C/∂x, and the gates of all time steps.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +28,9 @@ def near(ours: np.ndarray, theirs: torch.Tensor, what: str, floor: float = 0.0) 
 
 
 def masks_of(net: sn.Sequential, x: np.ndarray, target: np.ndarray, loss: sn.MSELoss) -> list[np.ndarray | None]:
-    """Which neurons are dropped and how pictures are cut: the same in every pass from one seed."""
+    """Which neurons are dropped and how pictures are cut: the same in all passes of a
+    seed.
+    """
     watched = Watched(net)
     watched.cost(x, target, loss, Learner(net.seed))
     return watched.masks
@@ -60,7 +65,10 @@ def test_a_trace_is_what_hooks_of_pytorch_see(name: str) -> None:
 
 
 def by_hand(kind: type, module: torch.nn.Module, x: torch.Tensor) -> list[list[dict[str, torch.Tensor]]]:
-    """The layers of a stack, and their times, from PyTorch's parameters, with every weighted input in the graph."""
+    """The layers of a stack and their times, from PyTorch's parameters.
+
+    Every weighted input is part of the graph.
+    """
     names = {sn.RNN: "h", sn.LSTM: "ifgo", sn.GRU: "rz"}[kind]
     sequence, stack = list(x.unbind(1)), []
     for k in range(module.num_layers):

@@ -1,4 +1,4 @@
-"""The pictures of a run: real PNGs, of the size that was asked for, that change with what they show."""
+"""The plots of a run: real PNGs of the right size that change with what they show."""
 
 import subprocess
 import sys

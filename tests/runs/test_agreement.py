@@ -1,4 +1,4 @@
-"""Ranks that are not alike end at once, all of them, with one line that says what differs, and where."""
+"""Ranks that differ all end at once, with one line that says what and where."""
 
 import importlib.util
 import json
@@ -20,7 +20,7 @@ needs_mpi = pytest.mark.skipif(
 )
 TRAIN = ["-m", "scratchnet.train"]
 
-# ------------------------------------------------------------------------------------------ in words
+# ----------------------------------------------------------------------------- in words
 
 
 def test_those_that_are_alike():
@@ -63,7 +63,7 @@ def test_every_byte_of_an_array_counts_and_its_layout_in_memory_does_not():
     assert of_arrays(x=np.asfortranarray(x)) == of_arrays(x=x) == of_arrays(x=np.repeat(x, 2, axis=0)[::2])
 
 
-# ------------------------------------------------------------------------------------------ by MPI
+# ------------------------------------------------------------------------------- by MPI
 
 
 @needs_mpi

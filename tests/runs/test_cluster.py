@@ -1,4 +1,7 @@
-"""Search and cross-validation by a Dask scheduler on this machine: the same figures, whatever happens to a worker."""
+"""Search and cross-validation by a Dask scheduler on this machine.
+
+The figures are the same, whatever happens to a worker.
+"""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Data-parallel training: the same weights on any number of ranks, and clear ends when something is missing."""
+"""Data-parallel training: the same weights on any number of ranks, and clear ends."""
 
 import json
 import os
@@ -32,7 +32,8 @@ def check(rows):
         assert row["same bits"], f"{row['name']}: the ranks have drifted apart"
         assert row["moved"] > 1e-3, f"{row['name']}: nothing was learnt"
         assert row["step by step"] < 1e-12, row
-        # rounding that the training itself multiplies is no worse than that of another order of the examples
+        # rounding that the training itself multiplies is no worse than with another
+        # order of the examples
         allowed = max(1e-12, 10 * row["control"]) if row["unstable"] else 1e-12
         assert row["difference"] < allowed and row["loss"] < allowed, row
 
@@ -78,7 +79,7 @@ def test_without_mpiexec_it_says_so(tmp_path):
     assert done.returncode == 2 and "mpiexec -n 4" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-# ------------------------------------------------------------------------------------------ ends, and going on
+# ------------------------------------------------------------------- ends, and going on
 
 FLIGHTS = [
     "flights",
@@ -112,9 +113,10 @@ guard(main)
 
 
 def begin(ranks, folder, holding, args=FLIGHTS, checkpoint="checkpoints/step-20.safetensors"):
-    """A training of several ranks in `folder`, of which a few steps are done; every rank's pid is in a file.
+    """A training of several ranks in `folder`, which has done a few steps.
 
-    It goes no further than a step or two after the checkpoint: there the rank `holding` waits for a signal.
+    A file has the pid of every rank. It goes no further than a step or two after the
+    checkpoint, where the rank `holding` waits for a signal.
     """
     p = subprocess.Popen(
         [MPIEXEC, "-n", str(ranks), sys.executable, "-c", TELL, str(holding), f"out/{checkpoint}", *args,
@@ -144,9 +146,11 @@ def uninterrupted(tmp_path_factory):
 
 
 def same_model(folder, net, tolerance=1e-12):
-    """Whether every array is the same, but for another order of the sums: relative to its norm.
+    """Whether every array is the same except for another order of sums, relative to its
+    norm.
 
-    How much that order matters depends on the BLAS kernels. (Those for Prescott leave 1e-13 after 44 steps of cifar10.)
+    How much that order matters depends on the BLAS kernels. (Those for Prescott leave
+    1e-13 after 44 steps of cifar10.)
     """
     there = sn.load(folder / "out" / "model.safetensors").state_dict()
     return all(
@@ -395,7 +399,7 @@ def test_without_mpi4py_it_says_so(tmp_path):
     assert done.returncode == 2 and "[mpi]'" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-# ------------------------------------------------------------------------------------------ two machines
+# ------------------------------------------------------------------------- two machines
 
 
 def why_no_namespaces():

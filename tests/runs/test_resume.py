@@ -1,4 +1,7 @@
-"""Training that is interrupted, killed or cannot write goes on, and ends bit-identical to one that was left alone."""
+"""Training that is interrupted, is killed or cannot write goes on to the same end.
+
+It is bit-identical to that of an undisturbed training.
+"""
 
 import contextlib
 import csv
@@ -66,7 +69,10 @@ with contextlib.suppress(ImportError):
 
 
 def training(folder, layers, optimiser, schedule, dtype="float32", stop_at=None, resume=False, epochs=4, every=5):
-    """A small training with checkpoints, which a signal ends after step `stop_at`; (network, optimiser, history)."""
+    """A small training with checkpoints, which a signal ends after step `stop_at`.
+
+    Returns (network, optimiser, history).
+    """
     net = sn.Sequential(*LAYERS[layers](), seed=5, dtype=dtype)
     rule = OPTIMISERS[optimiser](net)
     history = sn.History()
@@ -99,7 +105,10 @@ def bits(net, rule, history):
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_resumed_is_bit_identical(tmp_path, optimiser, layers):
-    """Every optimiser with every schedule, interrupted once to five times: at epoch ends, mid-epoch, twice in a row."""
+    """Every optimiser with every schedule, interrupted one to five times.
+
+    At the ends of epochs, in the middle of one, twice in a row.
+    """
     rng = random.Random(f"{optimiser} {layers}")
     for schedule in SCHEDULES:
         dtype = rng.choice(["float32", "float64"])
@@ -189,12 +198,15 @@ def test_differences_of_the_environment_are_told():
     assert differences(None, now).startswith("device None then, cpu now")
 
 
-# ------------------------------------------------------------------------------------------ what cannot be written
+# --------------------------------------------------------------- what cannot be written
 
 
 @pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
 def test_training_goes_on_when_checkpoints_fail(tmp_path, monkeypatch, name):
-    """Every call number n of one kind fails: the training warns, goes on to the same end, and what is there loads."""
+    """Every call number n of one kind fails.
+
+    The training warns and goes on to the same end, and whatever is there can be loaded.
+    """
     wanted = bits(*training(tmp_path / "whole", "plain", "adam", "none"))
     real = getattr(os, name)
     for n in range(1, 12):
@@ -228,7 +240,7 @@ def test_an_interrupt_that_cannot_be_kept_says_so(tmp_path, monkeypatch):
         training(tmp_path, "plain", "adam", "none", stop_at=3)
 
 
-# ------------------------------------------------------------------------------------------ signals
+# ------------------------------------------------------------------------------ signals
 
 
 def test_the_first_signal_is_noted_and_handlers_come_back():
@@ -254,7 +266,7 @@ def test_outside_the_main_thread_signals_are_left_alone():
     assert seen == [0]
 
 
-# ------------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------- the command
 
 STUDY = [
     "digits", "--epochs", "3", "--hidden", "16", "--batch-size", "50", "--checkpoint-every", "3", "--threads", "1",
@@ -378,9 +390,10 @@ def test_a_second_signal_ends_at_once(tmp_path):
 
 
 def kill_at_random_points(folder, whole, points, seed):
-    """Kill −9 a run again and again, resuming it each time, until `points` kills are done; every end is the same.
+    """Kill −9 a run again and again, and resume it each time; every end is the same.
 
-    Every third kill falls into a save, which is held up for it; the others come at any moment.
+    This ends after `points` kills. Every third kill falls into a save, which is held up
+    for it; the others come at any moment.
     """
     rng, kills, runs, in_save = random.Random(seed), 0, 0, 0
     while kills < points:
@@ -460,7 +473,7 @@ guard(train.main)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["write", "fsync", "replace"])
 def test_kill_9_during_a_save(tmp_path, whole, name):
-    """Killed just before call number n of the write, the fsync, the rename of a checkpoint."""
+    """Killed just before call number n of a checkpoint's write, fsync or rename."""
     for n in (1, 4, 7):
         run = Path(f"run{n}")
         done = subprocess.run(
@@ -523,7 +536,7 @@ def test_more_epochs_by_the_command_and_a_new_run_in_the_same_folder(finished, c
 
 
 def test_layers_are_all_covered():
-    """A layer that draws random numbers or keeps running values must be among those that are resumed above."""
+    """A layer with random numbers or running values must be resumed above."""
     used = {type(layer).__name__ for build in LAYERS.values() for layer in build()}
     special = {
         name for name, kind in vars(layers).items()

@@ -1,4 +1,6 @@
-"""A run of a study and its folder: other data, a second run, a full disk, an end by the user."""
+"""A run of a study and its folder: other data, a second run, a full disk,
+interruptions.
+"""
 
 import errno
 import os
@@ -56,7 +58,7 @@ QUICK = ["--epochs", "1", "--no-plots", "--threads", "1"]
 SMALL = ["mnist", *QUICK, "--hidden", "8", "--batch-size", "50"]
 
 
-# ------------------------------------------------------------------------------------------ other data
+# --------------------------------------------------------------------------- other data
 
 
 def test_digests():
@@ -109,7 +111,7 @@ def test_an_edited_table_is_refused_on_resume(here):
         train.main([*study, "--resume", "run", "--epochs", "2"])
 
 
-# ------------------------------------------------------------------------------------------ a second run
+# ------------------------------------------------------------------------- a second run
 
 
 def child(code, *args, **options):
@@ -162,7 +164,7 @@ def test_of_many_runs_that_begin_together_one_gets_the_folder(tmp_path):
     assert sum("another run is writing there" in line for line in said) == 3, said
 
 
-# ------------------------------------------------------------------------------------------ a full disk
+# -------------------------------------------------------------------------- a full disk
 
 
 @pytest.fixture
@@ -201,7 +203,7 @@ def weights_named(error):
 
 
 def test_a_disk_that_is_full_after_the_training(here, whole, full_disk, monkeypatch):
-    """The pictures cannot be written: the message names the last checkpoint, and the run goes on from it."""
+    """The plots cannot be written: the message names the checkpoint to go on from."""
     end = Checkpoints.end
     monkeypatch.setattr(Checkpoints, "end", lambda self: (end(self), full_disk("run"))[0])
     with pytest.raises(NotWrittenError, match=r"training\.png: No space left on device; the trained weights") as e:
@@ -244,7 +246,7 @@ def test_the_last_checkpoint_takes_the_room_of_older_ones(here, whole, monkeypat
     assert_same(whole, f"run/checkpoints/{names[-1]}")
 
 
-# ------------------------------------------------------------------------------------------ an end by the user
+# ------------------------------------------------------------------- an end by the user
 
 SLOW = """
 import sys
@@ -336,7 +338,7 @@ def test_ctrl_c_during_imports_is_one_word(tmp_path):
     assert process.returncode == 130
 
 
-# ------------------------------------------------------------------------------------------ where output goes
+# -------------------------------------------------------------------- where output goes
 
 
 def test_a_reader_that_leaves_ends_a_training_quietly(tmp_path):
@@ -387,7 +389,7 @@ def test_what_an_encoding_lacks_is_written_otherwise():
         assert (done.stdout.decode(), done.stderr, done.returncode) == (wanted, b"", 0)
 
 
-# ------------------------------------------------------------------------------------------ Ctrl-C in `sn.fit`
+# ------------------------------------------------------------------- Ctrl-C in `sn.fit`
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -418,7 +420,7 @@ def test_the_last_epoch_of_a_history_without_epochs():
         assert sn.History().last
 
 
-# ------------------------------------------------------------------------------------------ options
+# ------------------------------------------------------------------------------ options
 
 
 @pytest.mark.parametrize(
@@ -467,7 +469,7 @@ def test_too_little_memory_is_one_line():
     assert err.startswith("error: there is not enough memory") and err.count("\n") == 1
 
 
-# ------------------------------------------------------------------------------------------ compiling
+# ---------------------------------------------------------------------------- compiling
 
 COMPILES = SLOW.replace("from scratchnet import train\n", """
 from scratchnet import train
@@ -507,7 +509,7 @@ def test_the_clock_of_a_training_stands_still_while_numba_compiles(monkeypatch):
     assert told == [1] and abs(compiling.clock() - before - 2) < 1e-6
 
 
-# ------------------------------------------------------------------------------------------ what is said of a result
+# ------------------------------------------------------------- what is said of a result
 
 
 @pytest.mark.parametrize("dropout", [0.5, 0.0])
@@ -519,7 +521,7 @@ def test_a_training_loss_above_the_validation_loss_is_explained(here, few, capsy
 
 
 def test_the_times_of_the_ways_to_tell_wave_heights_are_medians_of_rounds_in_turn(monkeypatch):
-    """Of nine rounds, four in which the machine is busy for one of the ways change no figure."""
+    """If the machine is busy for one method in four of nine rounds, nothing changes."""
     o = replace(waveforms.PRESETS["default"], hidden="4")
     echoes, turns = waveforms.sea(waveforms.stream(o, 5), 18), []
 

@@ -1,4 +1,7 @@
-"""The CIFAR-10 study on a small made-up data set in the published format, and its networks."""
+"""The CIFAR-10 study on a small made-up data set in the published format.
+
+Its networks.
+"""
 
 import json
 from pathlib import Path
@@ -17,7 +20,9 @@ PICTURES = {"training", "samples", "confusion", "mistakes", "weights"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 + 20 pictures, a pattern for each class with noise, so that something can be learned."""
+    """60 + 20 pictures, with a pattern for each class and noise: something can be
+    learned.
+    """
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("data")
     (folder / "cifar-10").mkdir()
     patterns = np.kron(rng.integers(0, 200, (10, 3, 4, 4)), np.ones((8, 8), int)).reshape(10, -1).astype(np.uint8)

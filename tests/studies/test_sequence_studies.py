@@ -1,4 +1,4 @@
-"""The studies of sequences: what they compute, what they write, and what they say to a user's mistakes."""
+"""The studies of sequences: what they compute and write, and how they meet mistakes."""
 
 import json
 
@@ -22,7 +22,7 @@ def metrics(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-# ------------------------------------------------------------------------------------------ flights
+# ------------------------------------------------------------------------------ flights
 
 
 @pytest.mark.parametrize("preset", list(flights.PRESETS))
@@ -47,7 +47,10 @@ def test_the_default_preset_beats_the_naive_forecast(tmp_path):
 
 
 def test_nothing_of_the_forecast_year_is_looked_at():
-    """Other numbers in the last twelve months change neither windows nor scaling, nor the recursive forecast."""
+    """Other numbers in the last twelve months change neither windows nor scaling.
+
+    They do not change the recursive forecast either.
+    """
     series = np.exp(rng.standard_normal(144))
     other = np.concatenate([series[:132], np.full(12, 1e6)])
     for preset in flights.PRESETS.values():
@@ -80,7 +83,9 @@ def test_scaling_and_back(kind):
 
 
 def test_a_perfect_network_has_perfect_forecasts():
-    """A network that knows next month's value, here by a rule it can express, is followed to the letter."""
+    """A network that knows next month's value, by a rule it can express, is followed
+    exactly.
+    """
     series = 100 * 1.01 ** np.arange(60.0) * (1 + 0.1 * (np.arange(60) % 2))  # log-differences alternate
     scaling = fit_scaling("log-differences", series[:48])
 
@@ -134,7 +139,7 @@ def test_options_of_flights_out_of_range(args, words, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-# ------------------------------------------------------------------------------------------ memory
+# ------------------------------------------------------------------------------- memory
 
 
 def test_adding_asks_the_sum_of_the_marked_numbers():
@@ -182,12 +187,12 @@ def test_an_lstm_remembers_what_an_rnn_forgets(tmp_path):
     assert m["rnn_test_mse"] > 0.1
 
 
-# ------------------------------------------------------------------------------------------ vanishing gradients
+# ------------------------------------------------------------------ vanishing gradients
 
 
 @pytest.mark.parametrize("layer", ["RNN", "GRU", "LSTM"])
 def test_the_norms_are_those_of_the_gradient_of_every_state(layer):
-    """∂C/∂h_t by central differences: the sequence from t on, begun with a changed h_t."""
+    """∂C/∂h_t by central differences: the sequence from t on, from a changed h_t."""
     o = vanishing.Options(hidden=4).task(5)
     net = memory.network("adding", layer, o)
     net = sn.Sequential(type(net.layers[0])(2, 4), sn.Linear(4, 1), seed=2, dtype="float64")
@@ -216,7 +221,7 @@ def test_vanishing_draws_its_picture(tmp_path, capsys):
         vanishing.main(["--lengths", "ten"])
 
 
-# ------------------------------------------------------------------------------------------ chars
+# -------------------------------------------------------------------------------- chars
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The commands `train wheat`, `iris` and `tweets`: their files, their figures, their search, and a user's mistakes."""
+"""The commands `train wheat`, `iris` and `tweets`: files, figures, search, mistakes."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def mistake(capsys, *args, main=train.main):
     raise AssertionError("guard returned")
 
 
-# ------------------------------------------------------------------------------------------ wheat and iris
+# ----------------------------------------------------------------------- wheat and iris
 
 
 @pytest.mark.parametrize("preset", list(tables.PRESETS))
@@ -105,7 +105,7 @@ def test_published_accuracy_over_five_seeds(study, preset, least, data_dir):
     assert np.mean(found) >= least, found
 
 
-# ------------------------------------------------------------------------------------------ tweets
+# ------------------------------------------------------------------------------- tweets
 
 
 def test_tweets(capsys):
@@ -133,9 +133,11 @@ def test_tutorial(capsys):
 
 @pytest.mark.parametrize("batch_size", [1, 6])
 def test_tutorial_loses_as_in_pytorch(batch_size):
-    """The same first weights, the same handful in the same order: the loss of every epoch, and the end, are PyTorch's.
+    """From the same weights, with the same handful in the same order, losses are
+    PyTorch's.
 
-    With a step for every tweet it goes from 1 to below 0.1; with one step an epoch, for all of them, to about 0.3.
+    The loss of every epoch, and the end. With a step for every tweet it goes from 1 to
+    below 0.1; with one step per epoch, for all of them, to about 0.3.
     """
     torch = pytest.importorskip("torch")
     o = tweets.Options(**{**vars(tweets.PRESETS["tutorial"]), "batch_size": batch_size, "dtype": "float64"})
@@ -199,7 +201,11 @@ def test_csv_of_three_authors_with_awkward_names(here, capsys):
 
 
 def simulated(seed=0, n=1000, words=12_000, difference=0.87, length=11, authors=4):
-    """Tweets by authors who use the words of one language, Zipf's law, each with habits of their own."""
+    """Tweets by authors who use the words of one language, each with habits of their
+    own.
+
+    The words follow Zipf's law.
+    """
     rng = np.random.default_rng(seed)
     zipf = 1 / np.arange(20, words + 20)
     for author in range(authors):
@@ -228,7 +234,7 @@ def test_four_authors_not_below_a_linear_model_of_the_same_words(here):
     assert m["test_accuracy"] >= score
 
 
-# ------------------------------------------------------------------------------------------ search
+# ------------------------------------------------------------------------------- search
 
 
 def test_search_prints_and_writes_all_combinations_best_first(here, capsys):
@@ -287,7 +293,7 @@ SEARCHING = ["-u", "-m", "scratchnet.train", "iris", "--epochs", "200", "--searc
 
 
 def begin_search(folder):
-    """A search of which one combination is done, and the processes that do the others."""
+    """A search that has done one combination, and the processes that do the others."""
     environment = {**os.environ, "PYTHONPATH": str(Path(sn.__file__).parents[1])}
     p = subprocess.Popen([sys.executable, *SEARCHING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                          cwd=folder, start_new_session=True, env=environment)  # fmt: skip
@@ -322,7 +328,7 @@ def test_a_search_that_is_ended_leaves_no_process_behind_and_what_was_done(numbe
     assert workers and (tmp_path / "out" / "search.csv").read_text().count("\n") >= 2
 
 
-# ------------------------------------------------------------------------------------------ mistakes
+# ----------------------------------------------------------------------------- mistakes
 
 
 @pytest.mark.parametrize("grid, message", [
@@ -443,7 +449,7 @@ def test_crossval_is_public():
     assert sn.crossval is crossval
 
 
-# ------------------------------------------------------------------------------------------ predict --text
+# ----------------------------------------------------------------------- predict --text
 
 
 @pytest.fixture(scope="module")
@@ -487,11 +493,11 @@ def test_a_model_of_something_else_takes_no_text(here, capsys):
     assert code == 2 and "this model does not take text: its input is features" in said
 
 
-# ------------------------------------------------------------------------------------------ interrupted, and shared out
+# ---------------------------------------------------------- interrupted, and shared out
 
 
 def interrupt_at(monkeypatch, fit_number, epoch):
-    """Ctrl-C at the first step of that epoch (from 0) of that training (from 1) of the run."""
+    """Ctrl-C at the first step of `epoch` (from 0) in fit `fit_number` (from 1)."""
     from scratchnet.runs import run as module
 
     begun = []
@@ -519,7 +525,10 @@ def interrupt_at(monkeypatch, fit_number, epoch):
     ("waveforms", 3, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
 ])  # fmt: skip
 def test_an_interrupted_run_goes_on_to_the_same_end(study, fit_number, more, here, monkeypatch):
-    """The folds are judged anew, the networks that are kept go on: weights and figures are those of a run at once."""
+    """The folds are judged anew, and the final networks go on.
+
+    Weights and figures are those of an uninterrupted run.
+    """
     args = [study, "--no-plots", "--threads", "1", "--epochs", "4", *more, "--out"]
     assert train.main([*args, "whole"]) == 0
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The presets of the tweets' tutorial: the published matrix of counts, all tweets of a small file, lists of words."""
+"""The tweets' tutorial: the published matrix of counts, small files, lists of words."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,10 @@ def test_one_command_gives_the_matrix_and_trains_on_all_seven(preset, seven, cap
 
 
 def test_one_step_an_epoch_has_the_published_course():
-    """Published: 0.961 in the first epoch, 0.388 in the tenth; what chance makes of it, over twenty first weights."""
+    """Published: 0.961 in the first epoch, 0.388 in the tenth.
+
+    Twenty sets of initial weights show what chance makes of it.
+    """
     losses = []
     for seed in range(20):
         run("--preset", "tutorial-batch", "--csv", "tweets.csv", "--seed", str(seed))
@@ -68,7 +71,7 @@ def test_a_larger_file_is_a_handful_of_each_author(tmp_path, capsys):
     assert run("--preset", "tutorial", "--csv", "some.csv")["train_examples"] == 50
 
 
-# ------------------------------------------------------------------------------------------ lists of words
+# ----------------------------------------------------------------------- lists of words
 
 
 def test_own_lists_take_the_place_of_the_built_in_ones(seven, tmp_path, capsys):

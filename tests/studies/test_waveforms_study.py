@@ -1,4 +1,4 @@
-"""The command `train waveforms`: three networks, least squares beside them, files and pictures."""
+"""The command `train waveforms`: three networks, least squares, files and plots."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""`train tweets` beside linear models on real language: whose docstring is this sentence from? See docstrings.py."""
+"""`train tweets` against linear models on real language: whose docstring is this?
+
+See docstrings.py.
+"""
 
 import importlib.util
 
@@ -29,7 +32,10 @@ CHOICES = {  # by cross-validation on the training part, as a linear model deser
 
 
 def judged(rows, splits):
-    """Accuracy on a stratified fifth by (split, way): the preset default, logistic regression, naive Bayes."""
+    """Accuracy on a stratified fifth by (split, method).
+
+    The methods are the preset default, logistic regression and naive Bayes.
+    """
     authors = list(dict.fromkeys(author for author, _ in rows))
     data = Tweets([text for _, text in rows], np.array([authors.index(author) for author, _ in rows]), authors)
     words = study.words_of(data, study.PRESETS["default"])
@@ -69,9 +75,10 @@ def test_a_few_texts_of_the_standard_library():
 @pytest.mark.nightly
 @pytest.mark.parametrize("texts", [standard_library, packages])
 def test_not_below_linear_models(texts):
-    """1,000 sentences of each of four authors, five splits: as good as the better linear model, but for the noise.
+    """As good as the better linear model, apart from the noise.
 
-    On 800 test sentences two ways that are equally good differ by a percentage point and more, either way.
+    There are 1,000 sentences of each of four authors, and five splits. On 800 test
+    sentences two equally good methods differ by a percentage point or more, either way.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing and texts is packages:

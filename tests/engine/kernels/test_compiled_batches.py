@@ -1,6 +1,7 @@
-"""The compiled steps on batches: against the readable step, by every rule and loss, and in any portions.
+"""The compiled steps on batches against the readable step.
 
-How `fit` and the command take them is tested in test_compiled_steps.py.
+For every rule and loss, and in any portions. test_compiled_steps.py tests how `fit` and
+the command take them.
 """
 
 from itertools import pairwise
@@ -90,7 +91,9 @@ def test_they_are_the_readable_step(optimiser, layers, loss, dtype, tolerance, b
 )
 @pytest.mark.parametrize("batch_size", [100, 128])
 def test_products_in_parts(optimiser, sizes, batch_size, small, monkeypatch):
-    """Sizes at which they are made so, and such as leave a remainder or are read otherwise."""
+    """Sizes that are computed in these parts, that leave a remainder, or that are read
+    whole.
+    """
     monkeypatch.setattr(compiled_steps, "small_products", lambda: small)
     rng = np.random.default_rng(1)
     x, t = rng.normal(size=(3 * batch_size, sizes[0])), rng.integers(0, sizes[-1], 3 * batch_size)

@@ -1,4 +1,4 @@
-"""What Numba compiles of a step that is made in Python: Adam's passes and the LSTM's walk back."""
+"""The parts of Python steps that Numba compiles: Adam, the LSTM's walk back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The compiled loops of the CPU: against the readable step, in any portions, and through `fit`."""
+"""The CPU's compiled loops against the readable step, in portions and by `fit`."""
 
 import json
 

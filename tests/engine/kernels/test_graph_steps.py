@@ -1,4 +1,7 @@
-"""The runner of the GPU kernels: whole trainings on the fake of CuPy, and, marked gpu, on a GPU."""
+"""The runner of the GPU kernels: whole trainings on the fake of CuPy.
+
+Those marked gpu run on a GPU.
+"""
 
 import json
 import re
@@ -209,7 +212,9 @@ def test_what_is_not_supported_trains_as_ever(cupy):
 
 
 def test_the_command_takes_them(cupy, tmp_path, monkeypatch):
-    """`python -m scratchnet.train digits --preset book --device cuda`, with its checkpoints."""
+    """`python -m scratchnet.train digits --preset book --device cuda`, with
+    checkpoints.
+    """
     few = digits.load_digits(0)
     monkeypatch.setattr(digits, "load_digits", lambda seed=0: type(few)(*(part[:40] for part in few)))
     results = {}
@@ -241,7 +246,7 @@ def test_the_benchmarks_engine_takes_them(cupy, steps):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------------------ the fake, and CuPy itself
+# ------------------------------------------------------------ the fake, and CuPy itself
 
 
 def test_the_fake_forbids_while_capturing_what_a_gpu_cannot_repeat(cupy):
@@ -283,7 +288,7 @@ def test_cupy_has_what_the_runner_uses():
     assert {"begin_capture", "end_capture"} <= set(dir(real.cuda.Stream)) and "launch" in dir(real.cuda.Graph)
 
 
-# ------------------------------------------------------------------------------------------ with a GPU
+# --------------------------------------------------------------------------- with a GPU
 
 
 @pytest.fixture

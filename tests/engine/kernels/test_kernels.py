@@ -1,6 +1,7 @@
-"""The GPU kernels without a GPU: their specification, engine/backprop.py, and their text run on the CPU.
+"""The GPU kernels without a GPU: engine/backprop.py specifies them.
 
-Letters: I inputs, O outputs of a layer, K outputs of the network.
+Their source is run on the CPU. Letters: I inputs, O outputs of a layer, K outputs of
+the network.
 """
 
 import shutil
@@ -42,7 +43,9 @@ def network(layers, device="cpu", dtype="float64"):
 
 
 def wide(activation=Tanh):
-    """Layers with and without bias, with every activation and with none, of sizes that fill no warp."""
+    """Layers with and without bias, every activation and none, in sizes that fill no
+    warp.
+    """
     return [Linear(6, 40), Sigmoid(), Linear(40, 7, bias=False), ReLU(), Linear(7, 5), Linear(5, 3), activation()]
 
 
@@ -51,7 +54,7 @@ def data(n, loss, features=6, K=3):
     return rng.normal(size=(n, features)), rng.integers(0, K, n) if loss.takes_labels else rng.random((n, K))
 
 
-# ------------------------------------------------------------------------------------------ what they are tested with
+# ------------------------------------------------------------ what they are tested with
 
 
 def column(v):
@@ -69,7 +72,9 @@ def cost_of(loss, K):
 
 
 def special(activation, z, grad):
-    """The layer's a and grad ⊙ σ′ of one special number; backprop.py is for ordinary ones."""
+    """The layer's a and grad ⊙ σ′ of one special number, which backprop.py does not
+    treat.
+    """
     if activation == IDENTITY:
         return np.array([z]), np.array([grad])
     layer = LAYERS[activation]()
@@ -81,7 +86,7 @@ def special(activation, z, grad):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("activation", LAYERS)
 def test_plain_steps_are_the_engines_steps(loss, activation):
-    """A hundred steps of backprop.py and of the engine, by every activation and loss."""
+    """A hundred steps of backprop.py and the engine, for each activation and loss."""
     x, t = data(100, loss)
     last = [LAYERS[activation]()] if activation != IDENTITY else []
     net = network([*wide()[:-1], *last])
@@ -113,11 +118,14 @@ def test_kernels_and_activations_have_the_names_and_numbers_of_the_text():
     assert [name.lower() for name in names] == list(backprop.ACTIVATIONS)
 
 
-# ------------------------------------------------------------------------------------------ the text, run on the CPU
+# ------------------------------------------------------------- the text, run on the CPU
 
 
 class Kernels:
-    """The kernels for one type, called on NumPy arrays; everything is run in both orders of blocks and threads."""
+    """The kernels for one type, called on NumPy arrays.
+
+    Everything is run in both orders of blocks and threads.
+    """
 
     def __init__(self, dtype, source=TEXT):
         self.dtype = np.dtype(dtype)
@@ -125,7 +133,10 @@ class Kernels:
         self.library = Emulation(source, (f"-DREAL={name}",))
 
     def guarded(self, values):
-        """A copy with NaN before and behind it: what reads there spoils its result, what writes there is found."""
+        """A copy with NaN before and behind it.
+
+        Reading there spoils the result, and writing there is found.
+        """
         values = np.asarray(values, self.dtype)
         room = np.full(values.size + 128, np.nan, self.dtype)
         room[64:-64] = values.ravel()
@@ -237,7 +248,9 @@ def test_no_exponent_overflows_and_nan_is_not_hidden(kernels):
 
 
 def test_special_numbers_pass_the_kernels(kernels):
-    """A weight of 1, so that z is the input; and σ′ of what comes out, with special numbers coming back too."""
+    """A weight of 1, so that z is the input, and σ′, also for special numbers coming
+    back.
+    """
     one, back = kernels.guarded([[1.0]]), [1.0, -2, 3, np.inf, 5, 6, np.nan]
     for activation in LAYERS:
         for z, grad in zip([-np.inf, -800, -0.0, 0.0, 800, np.inf, np.nan], back, strict=True):

@@ -1,4 +1,7 @@
-"""The readable walks through time and the tuned ones of engine/kernels: the same numbers, and both PyTorch's."""
+"""The readable walks through time, the tuned ones of engine/kernels, and PyTorch's.
+
+All give the same numbers.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -35,13 +38,13 @@ def test_who_walks():
     assert best(Recurrent) is Recurrent
 
     class Mine(LSTM):
-        """Whoever changes a layer has the walk that is written for it, not the tuned one of another."""
+        """A changed layer has the walk written for it, not the tuned one of another."""
 
     assert best(Mine) is Mine
 
 
 def everything(layer, net, x, mask, begin, delta, end):
-    """Outputs, states and gradients of two walks there and back, the second in buffers that have been used."""
+    """Outputs, states and gradients of two walks, the second in used buffers."""
     learn = Learner()
     for _ in range(2):
         y, final, cache = layer.run(x, learn, begin, mask)

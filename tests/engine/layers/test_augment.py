@@ -14,7 +14,8 @@ def every_result(padding: int) -> set[bytes]:
     """All shifts and flips of IMAGE by up to `padding`, by definition."""
     wide = np.pad(IMAGE[0, :, :, 0], padding)
     places = [(i, j) for i in range(2 * padding + 1) for j in range(2 * padding + 1)]
-    # np.ascontiguousarray: a mirrored image is padded, then cut; the two orders give the same set
+    # np.ascontiguousarray: a mirrored image is padded and then cut; both orders give
+    # the same set
     cut = [wide[i : i + 5, j : j + 6] for i, j in places]
     return {np.ascontiguousarray(a).tobytes() for c in cut for a in (c, c[:, ::-1])}
 

@@ -1,4 +1,7 @@
-"""Convolutions beyond the table of cases: adjoints, work in parts, training in place, errors, odd sizes."""
+"""Convolutions beyond the table of cases.
+
+Adjoints, work in parts, training in place, errors, odd sizes.
+"""
 
 import numpy as np
 import pytest
@@ -23,7 +26,9 @@ def images(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
     {"stride": 3, "dilation": 2},
 ])  # fmt: skip
 def test_the_two_layers_are_adjoint(options: dict) -> None:
-    """⟨conv(x), v⟩ = ⟨x, convᵀ(v)⟩ for the same weights, also where the stride leaves rows over."""
+    """⟨conv(x), v⟩ = ⟨x, convᵀ(v)⟩ for the same weights, even if the stride leaves rows
+    over.
+    """
     there = Sequential(Conv2d(3, 2, (2, 3), bias=False, **options), dtype="float64")
     x = images(4, 3, 8, 9)
     y = there(x)
@@ -43,7 +48,7 @@ def test_the_two_layers_are_adjoint(options: dict) -> None:
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("limit", [1, 20_000])
 def test_work_in_parts_is_the_same(layer, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the unrolled image would exceed the limit, some rows at a time: same values, gradients and updates."""
+    """If the unrolled image exceeds the limit, some rows at a time give the same."""
 
     def results() -> list[np.ndarray]:
         net = Sequential(type(layer)(**layer.options()), dtype="float64")
@@ -85,7 +90,9 @@ def test_memory_of_the_unrolled_image_is_stated_and_bounded() -> None:
 ])  # fmt: skip
 @pytest.mark.parametrize("batch", [1, 5])
 def test_training_in_place_is_pytorchs(make, batch: int) -> None:
-    """The weight of a convolution is updated through its matrix view: 20 steps against PyTorch."""
+    """A convolution's weight is updated through its matrix view: 20 steps against
+    PyTorch.
+    """
     from parity import compare_training
 
     net = Sequential(Conv2d(2, 3, 3, padding=1), ConvTranspose2d(3, 2, 2, stride=2), Flatten(), Linear(200, 4),
@@ -127,7 +134,9 @@ def test_every_layer_takes_an_empty_batch() -> None:
 
 
 def test_taps_against_their_definition() -> None:
-    """Tap i at place o meets cell o·s − p + i·d, for every size, and also from a later place on."""
+    """Tap i at position o meets cell o·s − p + i·d, for every size and from later
+    positions.
+    """
     for k, s, p, d, size, first in np.ndindex(4, 3, 3, 3, 7, 3):
         window = Window(k + 1, s + 1, p, d + 1)
         places = max(0, window.places(size + 1) - first)
@@ -197,7 +206,9 @@ def test_options_survive_a_model_file(tmp_path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("small", [0, 1_000_000])
 def test_products_in_slices_are_products(columns: int, dtype: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The long products of a convolution are made slice by slice, with what is left over at the end."""
+    """The long products of a convolution are made in slices, with a remainder at the
+    end.
+    """
     from scratchnet.backend import products
     from scratchnet.backend.products import dot, dot_transposed, row_sums
 
@@ -217,7 +228,10 @@ def test_products_in_slices_are_products(columns: int, dtype: str, small: int, m
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_weight_of_nan_meets_the_padding_too(dtype: str) -> None:
-    """0 · NaN is NaN. PyTorch's own convolution says so too; oneDNN's, which it takes in float32, leaves them out."""
+    """0 · NaN is NaN, as in PyTorch's own convolution.
+
+    oneDNN's, which PyTorch uses in float32, leaves these products out.
+    """
     net = Sequential(Conv2d(1, 1, 3, padding=1), dtype=dtype)
     net.params["0.weight"].value[0, 0, 0, 0] = np.nan  # meets the padding in the first row and column
     y = net(np.ones((1, 1, 4, 4)))

@@ -1,4 +1,7 @@
-"""Every layer of the table against differences, PyTorch and the contract; then the full product of its options."""
+"""Every layer of the table against differences, PyTorch and the contract.
+
+Then the full product of its options.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +33,7 @@ def test_full_product_of_options(space: Space, data: st.DataObject) -> None:
 
 
 def faulty(net: Sequential, place: str, factor: float) -> Sequential:
-    """The network with one of its results multiplied by a factor: y, dx or the gradient of a parameter."""
+    """The network, with y, dx or the gradient of a parameter multiplied by a factor."""
     (layer,) = net.layers
     forward, backward = layer.forward, layer.backward
 
@@ -50,7 +53,10 @@ def faulty(net: Sequential, place: str, factor: float) -> Sequential:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_relative_error_of_1e_5_in_float32_is_found(case: Case) -> None:
-    """In y, in dx and in every gradient, alone, as far as the exact result is neither 0 nor nearly cancels."""
+    """In y, in dx and in every gradient, one at a time.
+
+    Provided that the exact result is neither 0 nor a sum that nearly cancels.
+    """
     x = case.x("float32")
     for what, error, _ in float32_errors(case, case.net("float32"), x):
         if error > 0:
@@ -60,14 +66,17 @@ def test_a_relative_error_of_1e_5_in_float32_is_found(case: Case) -> None:
 
 
 def test_nearly_all_results_in_float32_are_judged_that_sharply() -> None:
-    """The others are sums that nearly cancel: of 1e-5 of such a result rounding alone makes as much."""
+    """The others are sums that nearly cancel: rounding alone changes them by 1e-5."""
     limits = [limit for case in CASES for _, _, limit in float32_errors(case, case.net("float32"), case.x("float32"))]
     assert len(limits) > 500 and np.mean(np.array(limits) < 8e-6) > 0.95
 
 
 @pytest.mark.parametrize("n", [10, 100, 784])
 def test_a_relative_error_of_1e_5_in_one_term_of_every_product_is_found(n: int) -> None:
-    """One input of n is multiplied by 1 + 1e-5 √n, which moves y by as much as an error of 1e-5 in all of them."""
+    """One input of n is multiplied by 1 + 1e-5 √n.
+
+    This moves y by as much as an error of 1e-5 in all of them would.
+    """
     case = Case("Linear", (("in_features", n), ("out_features", 30)), (n,), 20, SPACES[0])
     net = case.net("float32")
     forward = net.layers[0].forward
@@ -91,7 +100,10 @@ SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -1.0, 1e-320, 1e30, -1e30)
 @pytest.mark.parametrize("name", ["ReLU", "Sigmoid", "Tanh"])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_special_values_are_pytorchs(name: str, dtype: str, in_place: bool) -> None:
-    """Every special z with every special δ, alone and in long rows: value, derivative and sign of zero."""
+    """Every special z with every special δ: value, derivative and sign of zero.
+
+    They stand alone and in long rows.
+    """
     z, delta = (a.ravel().astype(dtype) for a in np.meshgrid(SPECIAL, SPECIAL))
     z, delta = np.tile(z, (3, 1)), np.tile(delta, (3, 1))
     layer, rows = getattr(layers, name)(), torch.tensor(z, requires_grad=True)
@@ -117,7 +129,10 @@ def test_relu_is_dead_at_zero() -> None:
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_table_covers_every_option(space: Space) -> None:
-    """Every value of every option of a layer is drawn by some case; a layer that is not in the table is found here."""
+    """Every value of every option occurs in some case.
+
+    Layers missing in the table are found.
+    """
     layer = space.sample(1)[0].make()
     assert set(space.options) <= set(layer.options())
 

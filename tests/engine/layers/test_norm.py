@@ -1,4 +1,6 @@
-"""Batch normalisation beyond the table of cases: running statistics, loading into PyTorch, errors."""
+"""Batch normalisation beyond the table: running statistics, loading into PyTorch,
+errors.
+"""
 
 import numpy as np
 import pytest
@@ -28,14 +30,17 @@ RNG = np.random.default_rng(0)
 
 
 def image_net(dtype: str = "float64") -> Sequential:
-    # no bias in front of a normalisation: its gradient is 0, computed as rounding, which Adam would blow up to ±lr
+    # no bias in front of a normalisation: its gradient is 0, computed as rounding,
+    # which Adam would blow up to ±lr
     return Sequential(Conv2d(2, 3, 3, bias=False), BatchNorm2d(3, momentum=0.3), ReLU(), Flatten(),
                       Linear(27, 6, bias=False), BatchNorm1d(6), ReLU(), Linear(6, 3), dtype=dtype)  # fmt: skip
 
 
 @pytest.mark.parametrize("make", [lambda net: SGD(net, 0.1, momentum=0.9), lambda net: Adam(net, 0.01)])
 def test_twenty_steps_and_running_statistics_are_pytorchs(make) -> None:
-    """`compare_training` compares every entry of the state, so also running_mean and running_var."""
+    """`compare_training` compares the whole state, including running_mean and
+    running_var.
+    """
     net = image_net()
     rows = compare_training(net, (RNG.standard_normal((30, 2, 5, 5)), RNG.integers(0, 3, 30)), make(net), steps=20)
     assert rows.ok, rows.worst
@@ -44,7 +49,10 @@ def test_twenty_steps_and_running_statistics_are_pytorchs(make) -> None:
 
 
 def test_a_bias_that_the_normalisation_subtracts_again_has_a_gradient_of_rounding_errors() -> None:
-    """Inference in between changes nothing of it. The studies have no such bias: Adam makes whole steps of it."""
+    """Inference in between does not change it.
+
+    The studies have no such bias, because Adam makes whole steps of it.
+    """
     x, labels = RNG.standard_normal((12, 2, 5, 5)), RNG.integers(0, 3, 12)
     net = Sequential(Conv2d(2, 3, 3), BatchNorm2d(3), ReLU(), Flatten(), Linear(27, 6), BatchNorm1d(6), ReLU(),
                      Linear(6, 3), dtype="float64")  # fmt: skip
@@ -58,7 +66,10 @@ def test_a_bias_that_the_normalisation_subtracts_again_has_a_gradient_of_roundin
 
 
 def test_gradients_of_a_network_as_it_is_used_are_pytorchs() -> None:
-    """With `training` false, means and variances are the running ones, and nothing is dropped or moved."""
+    """With `training` false, running means and variances apply.
+
+    Nothing is dropped or moved.
+    """
     net = image_net()
     rng = np.random.default_rng(3)
     for name, p in net.params.items():
@@ -129,7 +140,9 @@ def test_sequences_of_features() -> None:
 
 
 def test_a_large_mean_costs_no_accuracy() -> None:
-    """σ² is the mean of (x − μ)², not of x² less μ²: in float32 the latter would be noise here."""
+    """σ² is the mean of (x − μ)², not of x² minus μ²: in float32 that would be noise
+    here.
+    """
     net = Sequential(BatchNorm2d(1))
     x = (1000 + RNG.standard_normal((1, 8, 8, 16))).astype(np.float32)
     y, _ = net.layers[0].forward(x, SGD(net, 0.1))
@@ -157,7 +170,10 @@ def test_other_shapes_are_refused(layer, shape: tuple[int, ...], message: str) -
 
 
 def test_an_infinite_gamma_gives_infinity_and_not_nan() -> None:
-    """γ x̂ as it stands. PyTorch takes γ μ/σ from γ x/σ, so where both are of one sign it gets ∞ − ∞."""
+    """γ x̂ as it stands.
+
+    PyTorch takes γ μ/σ from γ x/σ, so if both have the same sign it gets ∞ − ∞.
+    """
     net = Sequential(BatchNorm1d(1), dtype="float64")
     net.params["0.weight"].value[...] = np.inf
     y, _ = net.forward(np.array([[1.0, 2.0, 4.0]]), Learner())

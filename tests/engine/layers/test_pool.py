@@ -48,7 +48,9 @@ def test_overlapping_windows_add_up() -> None:
 
 
 def test_the_padding_of_a_maximum_never_wins() -> None:
-    """−∞ outside: an image of negative numbers has a negative maximum everywhere; of a minimum +∞."""
+    """Outside is −∞, so negative images have a negative maximum everywhere; +∞ for a
+    minimum.
+    """
     x = -1 - np.random.default_rng(0).random((2, 3, 5, 5))
     for pool, sign in ((MaxPool2d, 1), (MinPool2d, -1)):
         y = Sequential(pool(3, stride=2, padding=1), dtype="float64")(sign * x)
@@ -87,7 +89,10 @@ CHOICES = [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("pool", "options"), CHOICES, ids=str)
 def test_special_numbers_choose_and_get_what_they_do_in_pytorch(pool, options: dict, dtype: str) -> None:
-    """Images of few different numbers, special ones among them: value, sign of zero, and where each δ goes."""
+    """Images with few different numbers, special ones among them.
+
+    Value, sign of zero, and where each δ goes.
+    """
     rng, bad = np.random.default_rng(0), [np.nan, np.inf, -np.inf]
     for numbers in ([0.0, -0.0, 1.0, -1.0], [1.0, 2.0, np.nan], [*bad, 0.0], [-np.inf], [np.inf], [np.nan], [1.0]):
         net = Sequential(pool(**options), dtype=dtype)

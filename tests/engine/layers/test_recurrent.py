@@ -1,4 +1,7 @@
-"""Recurrence beyond what every layer must satisfy (tests/cases.py): long sequences, carried states, masks, memory."""
+"""Recurrence beyond what every layer must satisfy (tests/cases.py).
+
+Long sequences, carried states, masks, memory.
+"""
 
 import itertools
 import tracemalloc
@@ -58,7 +61,7 @@ def test_gradients_of_fifty_steps_agree_with_central_differences(kind):
         assert slope == pytest.approx((g * direction).sum(), rel=1e-6, abs=1e-9), name
 
 
-# ------------------------------------------------------------------------------------------ carried states
+# ----------------------------------------------------------------------- carried states
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +98,9 @@ def _torch_run(module, x, state):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_of_the_initial_state(kind):
-    """Back through two pieces by way of ∂C/∂ the state between them is back through the whole."""
+    """Going back through two pieces, with ∂C/∂(state) in between, is going back through
+    all.
+    """
     layer: Recurrent = getattr(sn, kind)(3, 5, num_layers=2)
     sn.Sequential(layer, seed=2, dtype="float64")
     x = rng.standard_normal((7, 3, 4))
@@ -144,7 +149,9 @@ def test_a_carried_state_is_the_users_own(kind):
 
 @pytest.mark.parametrize("layer", [sn.RNN, sn.LSTM, sn.GRU])
 def test_batches_of_other_sizes_and_lengths_in_between(layer):
-    """What a learner keeps from step to step fits the batch at hand: its gradients are those of a fresh one."""
+    """What a learner keeps from step to step suits each batch, as a fresh learner
+    shows.
+    """
     net = sn.Sequential(layer(2, 5, num_layers=2), sn.Linear(5, 1), seed=0, dtype="float64")
     rng, learn = np.random.default_rng(0), sn.Adam(net)
     for N, T in ((2, 6), (6, 2), (3, 4), (2, 6), (1, 6), (6, 1), (2, 6), (2, 6)):
@@ -156,12 +163,14 @@ def test_batches_of_other_sizes_and_lengths_in_between(layer):
             np.testing.assert_allclose(p.grad, expected[name], rtol=1e-12, atol=1e-15, err_msg=f"{name}, {N}, {T}")
 
 
-# ------------------------------------------------------------------------------------------ unequal lengths
+# ---------------------------------------------------------------------- unequal lengths
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_masked_sequences_end_where_they_end(kind):
-    """The same outputs, losses and gradients as of each sequence alone, whatever the padding is."""
+    """The same outputs, losses and gradients as for each sequence alone, for any
+    padding.
+    """
     net = network(kind)
     lengths = [6, 1, 4]
     x, t = rng.standard_normal((3, 6, 3)), rng.standard_normal((3, 2))
@@ -194,7 +203,7 @@ def test_masked_sequences_are_pytorchs_packed_ones(kind):
 
 
 def packed(net, x, lengths, v):
-    """(y, dx, gradients) of a layer in PyTorch, of packed sequences: outputs and dx are 0 after the end."""
+    """(y, dx, gradients) of a PyTorch layer for packed sequences: 0 after the end."""
     module = to_torch(net)[0]
     base = {"RNN": torch.nn.RNN, "LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}[type(module).__name__]
     rows = torch.from_numpy(x.copy()).requires_grad_()
@@ -219,7 +228,10 @@ SPREADING = list(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("kind", "bad", "t", "place"), SPREADING)
 def test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch(kind, bad, t, place, dtype):
-    """One special number at one time of one sequence; what stands after the end of a sequence is never looked at."""
+    """One special number at one time of one sequence.
+
+    What stands after the end of a sequence is never read.
+    """
     net = sn.Sequential(getattr(sn, kind)(3, 5, num_layers=2, output="sequence"), seed=5, dtype=dtype)
     (layer,), learn, lengths = net.layers, Learner(), [4, 7, 5]
     draw = np.random.default_rng(0)
@@ -246,12 +258,15 @@ def test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch(kind, bad, t,
         np.testing.assert_allclose(p.grad, g, err_msg=name, **tolerance)
 
 
-# ------------------------------------------------------------------------------------------ the rest
+# ----------------------------------------------------------------------------- the rest
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_grows_linearly_with_time_and_as_is_stated(kind):
-    """Doubling T doubles what training keeps; per time step it is what the class says."""
+    """Doubling T doubles what training keeps.
+
+    The class says how much that is per time step.
+    """
     I, H, N = 3, 32, 16
     stated = 2 * (I + H + 1) + {"RNN": 2, "LSTM": 16, "GRU": 15}[kind] * H
     kept = []

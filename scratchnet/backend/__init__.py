@@ -1,1 +1,1 @@
-"""What the engine computes with: arrays, products, devices, sparse matrices and BLAS threads."""
+"""Arrays on the CPU and the GPU, their products, and BLAS threads."""

@@ -1,7 +1,8 @@
-"""Arrays: which module they belong to, and what the engine asks of them besides products.
+"""Arrays: which module they belong to, and what the engine needs besides products.
 
-The backend is a property of the arrays: NumPy's run on the CPU, CuPy's on the GPU, and
-the rest of the engine is the same source for both. No backend class, no global switch.
+The backend is a property of the arrays: NumPy's live on the CPU, CuPy's on the GPU, and
+the rest of the engine is the same code for both. There is no backend class and no
+global switch.
 """
 
 import functools
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share no base class
-LINE = 64  # bytes of a line of the processor's cache
+LINE = 64  # bytes in one line of the processor's cache
 
 
 def xp_of(x: Array) -> ModuleType:
@@ -24,19 +25,20 @@ def xp_of(x: Array) -> ModuleType:
 
 
 def is_on_gpu(x: Any) -> bool:
-    """Whether x is a CuPy array; asked without importing CuPy."""
+    """Whether x is a CuPy array; does not import CuPy."""
     return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """A NumPy array of the values of `x`; waits for the GPU where there is one."""
+    """The values of `x` as a NumPy array; waits for the GPU if x is on one."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
 def aligned_zeros(n: int, dtype: Any, xp: ModuleType) -> Array:
-    """A vector of n zeros that begins with a line of the cache, which NumPy does not see to.
+    """A vector of n zeros that starts at the beginning of a cache line.
 
-    Products of small matrices, which BLAS reads where they lie, are up to twice as fast so.
+    NumPy does not see to that. Products of small matrices, which BLAS reads where they
+    are, can be twice as fast with it.
     """
     if xp is not np:
         return xp.zeros(n, dtype)
@@ -46,7 +48,7 @@ def aligned_zeros(n: int, dtype: Any, xp: ModuleType) -> Array:
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run an elementwise function as one GPU kernel (`cupy.fuse`); on the CPU it stays as it is."""
+    """Run an elementwise function as one GPU kernel; unchanged on the CPU."""
     fused: list[Callable[..., Any]] = []
 
     def call(*args: Any) -> Any:
@@ -66,5 +68,8 @@ def _kept_vector(value: int, n: int, dtype: str, xp: ModuleType) -> Array:
 
 
 def vector_of(value: int, n: int, like: Array) -> Array:
-    """A vector of n equal values, of the dtype and on the device of `like`; it is shared: nobody may write to it."""
+    """A vector of n equal values, with the dtype and on the device of `like`.
+
+    It is shared: nobody may write to it.
+    """
     return _kept_vector(value, n, like.dtype.char, xp_of(like))

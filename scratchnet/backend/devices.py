@@ -8,7 +8,7 @@ from scratchnet.errors import DeviceError, SettingError, install_command
 
 
 def cuda_problem() -> str | None:
-    """Why the GPU cannot be used, with the mend, or None if it can."""
+    """Why the GPU cannot be used, and how to mend it, or None if it can be used."""
     try:
         import cupy
     except ImportError as e:
@@ -18,14 +18,17 @@ def cuda_problem() -> str | None:
     try:
         x = cupy.zeros((1, 1)) + 1  # compiles and runs one kernel
         cupy.dot(x, x)  # finds and starts cuBLAS
-    except Exception as e:  # whatever CuPy, the driver, the compiler or cuBLAS raise here, the GPU is not usable
+    except Exception as e:  # whatever is raised here, the GPU is not usable
         why = " ".join([type(e).__name__, *str(e).splitlines()[:1]])
         return f"a first computation fails ({why}): install CuPy with its [ctk] extra"
     return None
 
 
 def resolve_device(device: str) -> str:
-    """`cpu` or `cuda` for the option `cpu`, `cuda` or `auto`. Raises DeviceError; never falls back silently."""
+    """`cpu` or `cuda` for the option `cpu`, `cuda` or `auto`.
+
+    Raises DeviceError if `cuda` cannot be used: it never falls back silently.
+    """
     if not isinstance(device, str) or device not in ("cpu", "cuda", "auto"):
         raise SettingError(f"device {' '.join(repr(device).split())[:60]} is not known: choose cpu, cuda or auto")
     if device == "cpu":

@@ -1,4 +1,4 @@
-"""Products: A B, A Bᵀ, sums of rows, and the update C ← β C + α δ aᵀ in place.
+"""Products: A B, A Bᵀ, sums of rows, and the update C ← C + α δ aᵀ in place.
 
 All products of the engine go through these functions.
 """
@@ -14,31 +14,37 @@ from threadpoolctl import threadpool_info
 from scratchnet.backend.arrays import Array, vector_of, xp_of
 from scratchnet.backend.sparse import is_sparse, sparse_dot
 
-# Each special case stands behind a function that says where it is taken. benchmarks/special_cases.py measures what it
-# saves.
+# Each special case is behind a function that says when it applies.
+# benchmarks/special_cases.py measures what it saves.
 
 SLICE = 1_024  # columns
 
 
 @functools.cache
 def small_products() -> int:
-    """Up to how many multiplications BLAS has kernels that read operands where they lie, or 0 where it repacks all.
+    """The most multiplications for which BLAS does not repack the operands.
 
-    OpenBLAS has them for processors with AVX-512, as far as we know.
+    0 if it always repacks. As far as we know, OpenBLAS has kernels that do not repack
+    for processors with AVX-512.
     """
     known = {"SkylakeX", "Cooperlake", "SapphireRapids"}
     return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
 
 
 def is_faster_turned(A: Array, B: Array) -> bool:
-    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B: where the result has few rows and B has to be turned for OpenBLAS."""
+    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B.
+
+    That is so if the result has few rows and OpenBLAS would have to transpose B.
+    """
     return len(A) <= 32 and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
 
 
 def is_faster_in_slices(small: int, *wide: Array) -> bool:
-    """Whether slices of the columns are: of very many, where the other sides together are small, as in a convolution.
+    """Whether a product is faster in slices of the columns.
 
-    Slices are small enough not to be repacked, where BLAS has `small_products`; that costs more here than the product.
+    That is so if there are very many columns and the other two sides are small
+    together, as in a convolution. Where BLAS has `small_products`, slices are not
+    repacked; here, repacking costs more than the product itself.
     """
     return (
         small <= 2_048
@@ -48,14 +54,18 @@ def is_faster_in_slices(small: int, *wide: Array) -> bool:
 
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
-    """The matrix product A B of two 2-D arrays; transposed views are read in place, never copied. B may be sparse."""
+    """The matrix product A B of two 2-D arrays; B may be sparse.
+
+    Transposed views are read where they are, never copied.
+    """
     if is_sparse(B):
         return sparse_dot(A, B, out)
     if out is None and is_faster_turned(A, B):
         return np.ascontiguousarray(np.dot(B.T, A.T).T)
     if is_faster_in_slices(A.size, B):
         return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
-    if A.size == 1 or B.size == 1:  # NumPy takes the product with a single 0 for 0, but 0 · NaN is NaN
+    # NumPy returns 0 for a product with a single 0, but 0 · NaN is NaN
+    if A.size == 1 or B.size == 1:
         return xp_of(A).multiply(A, B, out=out)
     return xp_of(A).dot(A, B, out=out)
 
@@ -70,7 +80,7 @@ def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
-    """The matrix product A Bᵀ: of a weight gradient, δ aᵀ, where the columns are the examples."""
+    """The matrix product A Bᵀ, as in BP4, whose columns are the examples."""
     if not is_faster_in_slices(len(A) * B.shape[0], A, B):
         return dot(A, B.T, out=out)
     whole = A.shape[1] // SLICE * SLICE
@@ -81,25 +91,29 @@ def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
     return product
 
 
-# Beyond ROUNDS_MORE numbers BLAS adds so many one after the other that it rounds up to twice as much as PyTorch, which
-# adds parts; in parts of PART numbers it rounds as much.
-ROUNDS_MORE, PART = 256, 128
+# Above LONG_ROW numbers, BLAS adds so many one after the other that its
+# rounding error is up to twice that of PyTorch, which adds in parts. With parts of at
+# most PART numbers, the errors are equal.
+LONG_ROW, PART = 256, 128
 
 
 @functools.lru_cache(maxsize=1024)
 def _parts(n: int) -> int:
-    """How many equal parts, of PART numbers at most, a row of n numbers is summed in."""
+    """Into how many equal parts, of at most PART numbers, to cut a row of n numbers."""
     return n // max(d for d in range(1, PART + 1) if n % d == 0)
 
 
 def row_sums(A: Array) -> Array:
-    """The sum of each row of A. By BLAS, three times faster than A.sum(axis=1); a long row in parts, to round less."""
+    """The sum of each row of A, by BLAS, three times faster than A.sum(axis=1).
+
+    A long row is summed in parts, which rounds less.
+    """
     rows, n = A.shape
-    if n <= ROUNDS_MORE or type(A) is not np.ndarray:
+    if n <= LONG_ROW or type(A) is not np.ndarray:
         return xp_of(A).dot(A, vector_of(1, n, A))
     A, parts = np.ascontiguousarray(A), _parts(n)
     if parts > n // 8:
-        return A.sum(axis=1)  # in pairs, which is as exact
+        return A.sum(axis=1)  # pairwise, which is as exact
     sums = np.dot(A.reshape(rows * parts, -1), vector_of(1, n // parts, A))
     return np.dot(sums.reshape(rows, parts), vector_of(1, parts, A))
 
@@ -107,7 +121,8 @@ def row_sums(A: Array) -> Array:
 def axpy(alpha: float, x: Array, y: Array) -> None:
     """y ← y + α x in place, for contiguous vectors, without a temporary."""
     if type(y) is np.ndarray:
-        if y.size:  # BLAS refuses vectors of no elements, those of a network without parameters
+        # BLAS refuses empty vectors, which networks without parameters have
+        if y.size:
             (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
     else:
         y += alpha * x
@@ -122,7 +137,8 @@ def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
         ger = blas.sger if C.dtype == np.float32 else blas.dger
         ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
     elif (cublas := _cublas(xp_of(C).__name__)) is not None:
-        # its ger hands the pointers on with an increment of 1, whatever the strides are
+        # its ger passes the pointers on with an increment of 1, whatever the strides
+        # are
         xp = xp_of(C)
         cublas.ger(alpha, xp.ascontiguousarray(delta[:, 0]), xp.ascontiguousarray(a[:, 0]), C)
     else:
@@ -130,7 +146,7 @@ def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
 
 
 def _cublas(module: str) -> ModuleType | None:
-    """CuPy's cuBLAS, which its documentation does not mention and `import cupy` does not bring."""
+    """CuPy's cuBLAS, which `import cupy` does not load and the documentation omits."""
     try:
         return importlib.import_module(f"{module}.cublas")
     except ImportError:

@@ -1,28 +1,32 @@
-"""Products with a batch that is nearly all zeros, such as counts of words: SciPy's sparse arrays, on the CPU.
+"""Products with a batch that is nearly all zeros, such as counts of words, on the CPU.
 
-Letters: A dense (M, R), B sparse (R, K). In a forward pass they are W and a, in BP4 δ and aᵀ.
+The batch is one of SciPy's sparse arrays. Of 10,000 words, a batch of 32 tweets has
+about 300. So the rows and columns of B that are not empty form a small dense block, and
+only the matching columns of A are multiplied by it: for words that do not occur,
+nothing is computed, and nothing of W is read.
 
-A batch of 32 tweets has about 300 of 10,000 words. So the rows and columns of B that are not empty make a small dense
-block, and the product is that of a few columns of A with it: nothing is computed, or read of W, for other words.
+Letters: A dense (M, R), B sparse (R, K). In a forward pass they are W and a, in BP4 δ
+and aᵀ.
 """
 
 from typing import Any
 
 import numpy as np
 
-#: Up to so many features the whole array is faster: with 3,000 a sparse step took 1.3 times as long, with 10,000 half
-#: as long (15 words in an example, 32 and 128 examples)
-FEW = 5_000
+#: Up to this number of features, dense arrays are faster. With 3,000 features a sparse
+#: step took 1.3 times as long, with 10,000 half as long (15 words in an example, 32 and
+#: 128 examples).
+DENSE_FEATURES = 5_000
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether x is one of SciPy's sparse arrays; asked without importing them."""
+    """Whether x is one of SciPy's sparse arrays; does not import SciPy."""
     return type(x) is not np.ndarray and hasattr(x, "tocsr")
 
 
 def is_wide(x: Any) -> bool:
-    """Whether a batch of so many features is worth these products."""
-    return bool(x.shape[1] > FEW)
+    """Whether a batch has enough features for these products to pay."""
+    return bool(x.shape[1] > DENSE_FEATURES)
 
 
 def dense(x: Any) -> Any:
@@ -31,12 +35,12 @@ def dense(x: Any) -> Any:
 
 
 def length(x: Any) -> int:
-    """How many examples x has: sparse arrays refuse len()."""
+    """How many examples x has; len() does not work for sparse arrays."""
     return x.shape[0] if is_sparse(x) else len(x)
 
 
 def _block(B: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows of B that are not empty, the columns that are not, and the dense block where they cross."""
+    """The rows and columns of B that are not empty, and the block where they meet."""
     B = B.tocoo()
     rows, r = np.unique(B.row, return_inverse=True)
     columns, c = np.unique(B.col, return_inverse=True)

@@ -38,9 +38,7 @@ def names_classes(target: Array) -> bool:
 
 
 def labels_of(target: Array) -> np.ndarray:
-    """Class numbers from labels (N,), or from one row of class values per example (N,
-    K).
-    """
+    """Class numbers from labels (N,), or from rows (N, K) of class values."""
     t = to_numpy(target)
     return t.argmax(-1) if t.dtype.kind == "f" or (t.ndim > 1 and names_classes(t)) else t
 

@@ -215,9 +215,7 @@ def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def fastest(plain: Steps, steps: int, threads: int) -> Steps:
-    """The fastest way to make this number of steps: the plain one, unless kernels/
-    replaces this function.
-    """
+    """The fastest way to make this number of steps; kernels/ replaces this function."""
     return plain
 
 

@@ -10,10 +10,10 @@ from scratchnet.engine.metrics import evaluate
 from scratchnet.errors import DataError
 
 
-@pytest.fixture(autouse=True, params=[0, sparse.FEW], ids=["sparse products", "whole array"])
+@pytest.fixture(autouse=True, params=[0, sparse.DENSE_FEATURES], ids=["sparse products", "whole array"])
 def few(request, monkeypatch):
     """All is tested both ways: which one is taken depends on the number of features."""
-    monkeypatch.setattr(sparse, "FEW", request.param)
+    monkeypatch.setattr(sparse, "DENSE_FEATURES", request.param)
 
 
 def batch(n=7, words=40, seed=0):

@@ -11,7 +11,15 @@ from threadpoolctl import threadpool_info
 
 import scratchnet as sn
 from scratchnet.backend import threads as threads_
-from scratchnet.backend.threads import KEPT, LARGE, LIBRARIES, blas_threads, choose_threads, numpys_threads, threads_for
+from scratchnet.backend.threads import (
+    LIBRARIES,
+    PROBE_SECONDS,
+    WORTH_THREADS,
+    blas_threads,
+    choose_threads,
+    numpys_threads,
+    threads_for,
+)
 from scratchnet.engine.metrics import evaluate
 from scratchnet.errors import SettingError, ShapeError
 
@@ -227,8 +235,8 @@ def test_auto_takes_them_where_they_are_much_faster(several, chosen, monkeypatch
     now()
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(threads_, "time", Clock(1.0, several))
-    assert choose_threads("auto", 2 * LARGE) == chosen
-    assert choose_threads("auto", 2 * LARGE - 1) == 1
+    assert choose_threads("auto", 2 * WORTH_THREADS) == chosen
+    assert choose_threads("auto", 2 * WORTH_THREADS - 1) == 1
     assert numpys_threads() == 3
     with blas_threads(1):
         assert choose_threads("auto", 1e12) == 1  # no more than were allowed
@@ -246,13 +254,13 @@ def test_what_a_probe_found_is_kept_for_a_while(monkeypatch):
         with threads_for(lambda x: work, None):
             return numpys_threads()
 
-    clock.time = 1e6 * KEPT
-    assert taken(3 * LARGE) == 3
+    clock.time = 1e6 * PROBE_SECONDS
+    assert taken(3 * WORTH_THREADS) == 3
     clock.several = 1e-2  # the machine has become busy
-    assert taken(2.9 * LARGE) == 3
-    assert taken(LARGE) == 1
-    clock.time += KEPT
-    assert taken(3 * LARGE) == 1
+    assert taken(2.9 * WORTH_THREADS) == 3
+    assert taken(WORTH_THREADS) == 1
+    clock.time += PROBE_SECONDS
+    assert taken(3 * WORTH_THREADS) == 1
     assert numpys_threads() == 3
 
 

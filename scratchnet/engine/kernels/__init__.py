@@ -1,9 +1,10 @@
-"""Many training steps in a row, hand-written: CUDA graphs of kernels for a GPU, compiled loops for the CPU.
+"""Hand-written code that makes many training steps in a row, for the CPU and the GPU.
 
-`engine/backprop.py` says in NumPy what a step on one example does. `step.cu` is that in
-CUDA C, and `graph_steps.py` runs it; `step.py` is that in loops which Numba compiles,
-`batch_step.py` is `training.step` in such loops, and `compiled_steps.py` runs both. Besides,
-`lstm.py` and `gru.py` walk through time in fewer passes than the layers do.
+`engine/backprop.py` says in NumPy what a step on one example does. `step.cu` is the
+same in CUDA C, and `graph_steps.py` runs it; `step.py` is the same in loops that Numba
+compiles, `batch_step.py` is `training.step` in such loops, and `compiled_steps.py` runs
+both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers
+do.
 """
 
 import numpy as np
@@ -29,7 +30,7 @@ hand_in(GRU, gru)
 
 
 def fastest(plain: Steps, steps: int, threads: int) -> Steps:
-    """The fastest way to make a training of so many steps, in place of plain ones."""
+    """The fastest way to make this number of steps, in place of plain ones."""
     kind = kind_of_steps(plain, steps, threads)
     if kind is Steps:
         compile_parts(plain.optimiser, steps)
@@ -38,7 +39,7 @@ def fastest(plain: Steps, steps: int, threads: int) -> Steps:
 
 
 def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
-    """What can make these steps many at a time, or `Steps` where the readable step has to make them.
+    """The class that can make these steps many at a time, or `Steps` if there is none.
 
     The compiled steps on batches use one thread.
     """
@@ -58,7 +59,7 @@ def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
 
 
 def compile_parts(optimiser: Optimiser, steps: int) -> None:
-    """Have the parts of the readable step compiled that are worth it in a training of so many steps."""
+    """Compile the parts of the readable step that pay in this number of steps."""
     w = optimiser.w
     if type(w) is not np.ndarray or w.size * steps < compiled_steps.MIN_UPDATES_TO_COMPILE:
         return

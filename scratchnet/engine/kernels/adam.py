@@ -1,6 +1,8 @@
-"""Adam's passes over its vectors as one loop for Numba: the same bits as `optim._adam`, since nothing is reordered.
+"""Adam's passes over its vectors, as one loop for Numba.
 
-Letters: as in optim.py.
+It gives the same bits as `optim._adam`, since nothing is reordered.
+
+Letters as in optim.py.
 """
 
 import numpy as np

@@ -1,11 +1,13 @@
-"""The training step on a batch as loops for Numba, which compiles them for the CPU: `training.step` of Linear layers.
+"""The training step on a batch, as loops that Numba compiles for the CPU.
 
-The products are made by BLAS (products.py). Beside them nothing costs much: no call from Python, and no pass over an
-array that another pass can take along.
+The loops are `training.step` for networks of Linear layers. BLAS makes the products
+(products.py). Everything else costs little: there are no calls from Python, and no pass
+over an array that could be part of another pass.
 
-Letters: N examples of the batch; W (O, I); a, z and delta (O, N); rows (N, I) the batch as it lies in memory; g a
-gradient, m and v the sums of the optimiser. A row of `layers` is one Linear: I, O, where W and b (or −1) begin in the
-flat vectors w, m and v, where its outputs begin in the vectors a and delta, its activation. `small` is as in
+Letters: N examples of the batch; W (O, I); a, z and delta (O, N); rows (N, I) the batch
+as it lies in memory; g a gradient, m and v the sums of the optimiser. A row of `layers`
+describes one Linear: I, O, where W and b (or −1) begin in the flat vectors w, m and v,
+where its outputs begin in the vectors a and delta, and its activation. `small` is as in
 products.py.
 """
 
@@ -44,7 +46,10 @@ def add_bias(z, b):  # type: ignore[no-untyped-def]
 
 @compiled
 def propagate(W, delta, a, activation, small, below):  # type: ignore[no-untyped-def]
-    """BP2: (Wᵀ δ) ⊙ σ′, written to `below`, with the outputs a of the layer below and its activation."""
+    """BP2: (Wᵀ δ) ⊙ σ′, written to `below`.
+
+    a are the outputs of the layer below, and `activation` is its activation.
+    """
     rows = transposed_rows_at_a_time(W, delta.shape[1], small)
     for i in range(0, len(below), rows):
         some = below[i : i + rows]
@@ -54,7 +59,7 @@ def propagate(W, delta, a, activation, small, below):  # type: ignore[no-untyped
 
 @compiled
 def squares(y, values, batch, scale, delta):  # type: ignore[no-untyped-def]
-    """C = scale · Σ (y − t)², with t of the examples in the batch; writes ∂C/∂y."""
+    """C = scale · Σ (y − t)², with the t of the examples in the batch; writes ∂C/∂y."""
     value, scale = 0.0, y.dtype.type(scale)
     for j in range(y.shape[1]):
         t = values[batch[j]]
@@ -87,7 +92,7 @@ def cross_entropy(y, labels, batch, delta):  # type: ignore[no-untyped-def]
 
 @compiled
 def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
-    """w changed by its gradient g, and with it the sums m and v."""
+    """Change w by its gradient g, and the sums m and v with it."""
     if rule == PLAIN:
         for i in range(w.size):
             w[i] -= rate * g[i]
@@ -104,7 +109,11 @@ def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-unt
 
 @compiled
 def learn(delta, inputs, layer, small, rule, w, m, v, g, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
-    """BP3, BP4 and the change of b and W, as many rows at a time as are best multiplied: their g stays in the cache."""
+    """BP3, BP4 and the change of b and W.
+
+    As many rows at a time as are best multiplied together, so that their g stays in the
+    cache.
+    """
     (O, N), I, at_W, at_b = delta.shape, layer[0], layer[2], layer[3]
     if at_b >= 0:
         for o in range(O):
@@ -123,7 +132,7 @@ def learn(delta, inputs, layer, small, rule, w, m, v, g, rate, keep_m, keep_v, e
 
 @compiled
 def outputs(flat, layer, N):  # type: ignore[no-untyped-def]
-    """A Linear's part of a or delta, (O, N)."""
+    """The part of a or delta that belongs to one Linear, (O, N)."""
     return flat[layer[4] : layer[4] + layer[1] * N].reshape(layer[1], N)
 
 
@@ -132,9 +141,11 @@ def steps(  # type: ignore[no-untyped-def]
     w, layers, x, values, labels, order, batch_size, first, n, lr, rule, m, v, keep, eps, step, scale, averages,
     small, a, delta, rows, g, losses,
 ):  # fmt: skip
-    """Steps first, ..., n of them, of the epoch in this order; `step` have been made before. Writes their losses.
+    """Make n steps of the epoch, from number `first` on, and write their losses.
 
-    Returns how many. After a loss that is NaN or infinite it stops, with the weights as they were before that step.
+    `step` steps of the training have been made before. Returns how many were made.
+    After a loss that is NaN or infinite it stops, with the weights as they were before
+    that step.
     """
     real = w.dtype.type
     for k in range(first, first + n):

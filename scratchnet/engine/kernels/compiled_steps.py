@@ -1,7 +1,9 @@
-"""Steps on the CPU, many in a row: the loops of step.py and batch_step.py, compiled by Numba where it is installed.
+"""Many steps in a row on the CPU: the loops of step.py and batch_step.py, run by Numba.
 
-A step made of NumPy calls spends up to half of its time on the calls, and goes through the weights more often than it
-must. Letters: as in steps.py and batch_step.py.
+A step made of NumPy calls spends up to half of its time on the calls themselves, and
+goes through the weights more often than necessary.
+
+Letters as in steps.py and batch_step.py.
 """
 
 import importlib.util
@@ -18,14 +20,15 @@ from scratchnet.engine.optim import SGD, Adam, Optimiser
 from scratchnet.engine.training import describe_non_finite
 from scratchnet.errors import NonFiniteError
 
-#: Below these numbers of steps, on one example and on batches, compiling costs more than it saves
+#: Below these numbers of steps, on one example and on batches, compiling costs more
+#: than it saves
 MIN_STEPS_TO_COMPILE, MIN_BATCHES_TO_COMPILE = 50_000, 10_000
-#: The same for the parts of a step that are compiled by themselves: parameters times steps
+#: The same for parts of a step that are compiled by themselves: parameters times steps
 MIN_UPDATES_TO_COMPILE = 1_000_000_000
 
 
 def installed() -> bool:
-    """Whether Numba is there; asked without importing it, which takes half a second."""
+    """Whether Numba is installed; importing it to find out would take half a second."""
     return importlib.util.find_spec("numba") is not None
 
 
@@ -43,7 +46,7 @@ class CompiledSteps(KernelSteps):
         room = -(-sizes * min(batch_size, self.examples) // line) * line  # for the outputs of each layer
         starts = [(la.W.start, -1 if la.b is None else la.b.start) for la in self.linears]
         inputs = [layer.in_features for layer in self.linears]
-        # rows as in step.py
+        # the columns are those of step.py
         self.layers = np.column_stack([inputs, sizes, starts, np.cumsum(room) - room, self.activations])
         self.a, self.delta = (aligned_zeros(room.sum(), net.dtype, np) for _ in range(2))
         no_values, no_labels = np.empty((0, 0), net.dtype), np.empty(0, np.int64)
@@ -53,10 +56,15 @@ class CompiledSteps(KernelSteps):
         self.order, self.losses, self.at = np.ascontiguousarray(order, np.int64), losses, at
 
     def run(self, n: int) -> int:
-        """Make the next n steps. Raises NonFiniteError at a loss that is not finite: that step changes nothing."""
+        """Make the next n steps.
+
+        Raises NonFiniteError at a loss that is not finite; that step then changes
+        nothing.
+        """
         begin, end, finite = self.at, self.at + n, True
         while self.at < end and finite:
-            made = self._make(min(end - self.at, 100 - self.optimiser.steps % 100))  # a hundred, as `count` asks for
+            # up to the next multiple of a hundred, as `count` requires
+            made = self._make(min(end - self.at, 100 - self.optimiser.steps % 100))
             self.at += made
             finite = np.isfinite(self.losses[self.at - 1])
             self.optimiser.count(made - (not finite))

@@ -1,10 +1,12 @@
-"""Steps on one example each, on a GPU: a few kernels a step, and many steps recorded as one CUDA graph and replayed.
+"""Steps on one example each, on a GPU: a few kernels a step, recorded as CUDA graphs.
 
-With batches of one, a GPU waits for the next launch most of the time. A graph is launched once for all the steps in
-it. It repeats what was recorded, addresses included: so every buffer is made beforehand and kept, the order of the
-examples, the number of the step and the learning rate are read on the device, and nothing is copied to the host.
+With batches of one example, a GPU spends most of its time waiting for the next launch.
+A graph is launched once for all the steps in it. It repeats exactly what was recorded,
+including addresses. So every buffer is made beforehand and kept; the order of the
+examples, the number of the step and the learning rate are read on the device; and
+nothing is copied to the host.
 
-Letters: as in steps.py.
+Letters as in steps.py.
 """
 
 import functools
@@ -21,12 +23,12 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 
 KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
-TOGETHER = (100, 10, 1)  # steps in a graph: the largest that fits is taken
+STEPS_IN_A_GRAPH = (100, 10, 1)  # steps in a graph: the largest that fits is taken
 
 
 @functools.cache
 def compiled(xp: ModuleType, dtype: str) -> Any:
-    """The kernels for float32 or float64, compiled at their first use."""
+    """The kernels for float32 or float64, compiled when they are first used."""
     source = Path(__file__).with_name("step.cu").read_text(encoding="utf-8")
     return xp.RawModule(code=source, options=("-DREAL=" + {"float32": "float", "float64": "double"}[dtype],))
 
@@ -42,10 +44,11 @@ class GraphSteps(KernelSteps):
         xp, dtype = net.xp, net.dtype
         self.xp = xp
         self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
-        # these too the graphs hold the addresses of, so they have to live as long as they
+        # The graphs hold the addresses of these too, so they must live as long as the
+        # graphs.
         self.order = xp.zeros(self.examples, np.int64)
         self.number = xp.zeros(1, np.int64)
-        self.address = xp.zeros(1, np.int64)  # of the losses: every epoch has its own
+        self.address = xp.zeros(1, np.int64)  # of the losses; every epoch has its own
         self.rate, self.lr = float("nan"), xp.zeros(1, dtype)  # the learning rate, here and on the device
         self.outputs = [xp.empty(layer.out_features, dtype) for layer in self.linears]
         self.deltas = [xp.empty(layer.out_features, dtype) for layer in self.linears]
@@ -55,25 +58,33 @@ class GraphSteps(KernelSteps):
         self.graphs: dict[int, Any] = {}  # by the number of steps
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        """Begin an epoch: step k takes example order[k] and writes losses[k]; the first one to run is `at`."""
+        """Begin an epoch: step k takes example order[k] and writes losses[k].
+
+        The first step to be made is number `at`.
+        """
         self.order[...] = order
         self.losses = losses
         self.address.fill(losses.data.ptr)
         self.number.fill(at)
 
     def run(self, n: int) -> int:
-        """Make the next steps, n of them but 100 at most; returns how many. Nobody waits for them."""
-        n = next(size for size in TOGETHER if size <= n)
+        """Make the next steps, at most n and at most 100; returns how many.
+
+        It does not wait for them.
+        """
+        n = next(size for size in STEPS_IN_A_GRAPH if size <= n)
         if self.rate != self.optimiser.lr:
             self.rate = self.optimiser.lr
             self.lr.fill(self.rate)
-        if not self.loaded:  # a kernel is loaded at its first launch, and that may not be recorded
+        # a kernel is loaded when it is first launched, which cannot be recorded
+        if not self.loaded:
             self._launch(n)
             self.loaded = True
         else:
             if n not in self.graphs:
                 self.graphs[n] = self._record(n)
-            self.graphs[n].launch()  # on the stream that everything else runs on, so in its turn
+            # on the stream of everything else, so it waits for its turn
+            self.graphs[n].launch()
         self.optimiser.steps += n
         return n
 
@@ -117,7 +128,10 @@ class GraphSteps(KernelSteps):
 
 
 def threads_for(n: int) -> int:
-    """Threads of a block that has n elements to go through: whole warps, at least four elements for each thread."""
+    """Threads of a block that goes through n elements.
+
+    Whole warps, with at least four elements for each thread.
+    """
     return 32 * min(-(-n // 128), 8)
 
 

@@ -1,7 +1,7 @@
-"""The walk of a GRU through time, forward and back, tuned: what layers/gru.py says, in fewer and larger passes.
+"""A GRU's walk through time, forward and back, in fewer and larger passes.
 
-The inputs of all times are multiplied at once, and the local derivatives of all times are
-computed before the walk back.
+It gives what layers/gru.py gives. The inputs of all times are multiplied at once, and
+the local derivatives of all times are computed before the walk back.
 
 Letters as in layers/gru.py.
 """
@@ -26,7 +26,8 @@ def walk(
 ) -> tuple[Arrays, Kept]:
     """`GRU.walk`."""
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
-    h = a[:, :H]  # r multiplies one of the two parts of z_n, so x and h have a product each here
+    # r multiplies only one part of z_n, so x and h have a product each here
+    h = a[:, :H]
     gates = buffer(layer, f"gates{k}", (T, 4, H, N), a, learn)
     W_ih, W_hh, b_ih, b_hh = (p.value for p in layer.weights[k])
     from_x = dot(W_ih, abreast(a[:T, H:-1]), out=buffer(layer, "from x", (3 * H, T * N), a, learn))
@@ -45,7 +46,8 @@ def walk(
         xp.multiply(r, q, out=n)
         n += from_x[t, 2 * H :]
         xp.tanh(n, out=n)
-        h_t = xp.subtract(h[t], n, out=h[t + 1])  # (1 − z) ⊙ n + z ⊙ h_{t−1} = n + z ⊙ (h_{t−1} − n)
+        # (1 − z) ⊙ n + z ⊙ h_{t−1} = n + z ⊙ (h_{t−1} − n)
+        h_t = xp.subtract(h[t], n, out=h[t + 1])
         h_t *= z
         h_t += n
         if ended is not None:
@@ -60,8 +62,8 @@ def walk_back(
     gates = cache.gates
     xp, (dh,), (T, _, H, N) = xp_of(a), grads, gates.shape
     r, z, q, n = gates.swapaxes(0, 1)
-    # For all times at once, what δ_r, ∂C/∂q and δ_n are per ∂C/∂n, and δ_z per ∂C/∂h_t; σ′ = σ (1 − σ) and
-    # tanh′ = 1 − tanh².
+    # For all times at once, the factors that turn ∂C/∂n into δ_r, ∂C/∂q and δ_n, and
+    # ∂C/∂h_t into δ_z. They use σ′ = σ (1 − σ) and tanh′ = 1 − tanh².
     delta = buffer(layer, "delta", gates.shape, a, learn)
     d_r, d_z, d_q, d_n = delta.swapaxes(0, 1)
     xp.subtract(1, z, out=d_z)

@@ -1,8 +1,10 @@
-"""Machine code that Numba has compiled, kept for later programs in a folder that only the user can write.
+"""Machine code compiled by Numba, kept for later programs.
 
-Numba's own cache ends a training with a traceback where a file of it is damaged or the disk is full, and may run
-damaged machine code. Here every file is sealed, and what cannot be read or written is compiled again, with one
-warning. Reading such a file unpickles it, which can run anything: hence whose folder it is matters.
+Numba's own cache ends a training with a traceback if one of its files is damaged or the
+disk is full, and it may run damaged machine code. Here every file carries a checksum,
+and code that cannot be read or written is compiled again, with one warning. Reading
+such a file unpickles it, which can run any code. The folder must therefore be one that
+only the user can write to.
 """
 
 import functools
@@ -27,20 +29,21 @@ SIZE = hashlib.sha256().digest_size
 
 
 class KeptCode(FunctionCache):
-    """What a dispatcher of Numba asks for code that was compiled before, and hands code that it has compiled.
+    """Where Numba's dispatchers look for compiled code and leave what they compile.
 
-    A file is: the stamp of what it was made from, a seal over the rest, the pickled code.
+    A file consists of a stamp of what it was made from, a checksum of the rest, and the
+    pickled code.
     """
 
     def __init__(self, function: Any) -> None:
-        self._py_func = function  # by this name Numba's `_index_key` reads it
+        self._py_func = function  # the name that Numba's `_index_key` reads
 
     @property
     def cache_path(self) -> str:
         return str(folder_of_code())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The code for arguments of these types, or None where it has to be compiled."""
+        """The code for arguments of these types, or None if it must be compiled."""
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
         try:
@@ -53,7 +56,7 @@ class KeptCode(FunctionCache):
                 return CompileResult._rebuild(target_context, *pickle.loads(data))  # type: ignore[no-untyped-call]
         except FileNotFoundError:
             pass
-        except Exception as e:  # whatever a damaged file leads to, compiling is the answer
+        except Exception as e:  # whatever a damaged file causes, compile again
             warn(f"{path} cannot be used ({getattr(e, 'strerror', None) or e}): it is compiled again")
         return None
 
@@ -68,20 +71,26 @@ class KeptCode(FunctionCache):
             warn(f"{path.parent}: {e.strerror}: compiled code is not kept, and every program compiles it again")
 
     def _path(self, sig: Any, codegen: Any) -> Path:
-        """One file for each function, types of its arguments, processor and version of Python."""
+        """One file per function, types of arguments, processor and Python."""
         key = repr((self._py_func.__module__, self._index_key(sig, codegen)))  # type: ignore[no-untyped-call]
         return folder_of_code() / f"{self._py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.code"
 
 
 def folder_of_code() -> Path:
-    """In $NUMBA_CACHE_DIR or our own folder for caches; each installation of this package has its own."""
+    """In $NUMBA_CACHE_DIR or in our own cache folder.
+
+    Every installation of this package has its own.
+    """
     chosen = getattr(numba.config, "CACHE_DIR", "")
     root = Path(chosen) if chosen else cache_folder()
     return root / f"compiled-{hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:16]}"
 
 
 def need_safe(folder: Path) -> None:
-    """Raise PermissionError for a folder that others can write, FileNotFoundError if there is none."""
+    """Raise PermissionError for a folder that others can write to.
+
+    Raises FileNotFoundError if there is none.
+    """
     about = folder.stat()
     if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         raise PermissionError(None, "others can write to it, and what they write would be run")
@@ -89,7 +98,10 @@ def need_safe(folder: Path) -> None:
 
 @functools.cache
 def stamp() -> bytes:
-    """Of the sources of all kernels, which are compiled into each other, and of the compiler."""
+    """A checksum of the compiler's version and of all kernels' sources.
+
+    All of them, because kernels are compiled into each other.
+    """
     seal = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         seal.update(source.read_bytes())
@@ -100,7 +112,7 @@ _warned: list[str] = []
 
 
 def warn(message: str) -> None:
-    """Once in a program: where one file is damaged or cannot be written, others will be too."""
+    """Warn once in a program: if one file fails, others will too."""
     if not _warned:
         _warned.append(message)
         warnings.warn(message, stacklevel=2)

@@ -1,8 +1,8 @@
-"""The walk of an LSTM through time, forward and back, tuned: what layers/lstm.py says, in fewer and larger passes.
+"""An LSTM's walk through time, forward and back, in fewer and larger passes.
 
-One tanh serves all gates, the local derivatives of all times are computed before the walk
-back, and the views of every time are kept from step to step: with a batch of one, making
-them anew is a cost that shows.
+It gives what layers/lstm.py gives. One tanh serves all gates, the local derivatives of
+all times are computed before the walk back, and the views for every time are kept from
+step to step: with a batch of one, making them anew would be a noticeable cost.
 
 Letters as in layers/lstm.py; s = ½ for i, f, o and 1 for g.
 """
@@ -22,16 +22,19 @@ from scratchnet.engine.learner import Learner
 
 
 class Kept(NamedTuple):
-    cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o, one above the other
+    cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o
     tanh_c: Array  # (T, H, N)
 
 
-#: For each learner: whose views, and for what → the buffer that they are of, and the views
+#: For each learner: (layer, use) → the buffer, and the views into it
 _views: WeakKeyDictionary[Learner, dict[tuple[int, str], tuple[Array, Any]]] = WeakKeyDictionary()
 
 
 def views(layer: LSTM, use: str, of: Array, learn: Learner | None, make: Callable[[], Any]) -> Any:
-    """Views of buffers, from `make`; in training they are kept for as long as `of`, one of the buffers, is the same."""
+    """Views into buffers, as `make` returns them.
+
+    In training they are kept for as long as `of`, one of the buffers, is the same.
+    """
     if learn is None:
         return make()
     mine, key = _views.setdefault(learn, {}), (id(layer), use)
@@ -42,7 +45,10 @@ def views(layer: LSTM, use: str, of: Array, learn: Learner | None, make: Callabl
 
 @functools.lru_cache(maxsize=8)
 def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, Array, Array]:
-    """s, which is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g, 1 − s and 2 s − 1: all (4·H, N)."""
+    """The arrays s, 1 − s and 2 s − 1, all (4·H, N).
+
+    s is ½ in the rows of the sigmoid gates i, f, o and 1 in those of g.
+    """
     s = xp.full((4 * H, N), 0.5, dtype)
     s[2 * H : 3 * H] = 1
     return s, 1 - s, 2 * s - 1
@@ -54,7 +60,7 @@ def walk(
     """`LSTM.walk`."""
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
 
-    def in_whole_and_at_every_time() -> tuple[Any, ...]:
+    def make() -> tuple[Any, ...]:
         cells = buffer(layer, f"cells{k}", (T + 1, 5, H, N), a, learn)
         tanh_c = buffer(layer, f"tanh c{k}", (T, H, N), a, learn)
         parts = buffer(layer, "parts of c", (2, H, N), a, learn)
@@ -62,14 +68,16 @@ def walk(
         every = repeat(parts), repeat(parts[0]), repeat(parts[1]), a, h[1:], c[1:], tanh_c
         return cells, tanh_c, h, c, list(zip(gates, cells[:, :2], cells[:, 2:4], cells[:, 4], *every))
 
-    cells, tanh_c, h, c, times = views(layer, f"walk{k}", a, learn, in_whole_and_at_every_time)
+    cells, tanh_c, h, c, times = views(layer, f"walk{k}", a, learn, make)
     c[0] = state[1]
-    # One tanh serves all gates, since σ(z) = ½ tanh(½ z) + ½: every gate is s tanh(s z) + (1 − s).
+    # One tanh serves all gates: σ(z) = ½ tanh(½ z) + ½, so every gate is s tanh(s z) +
+    # (1 − s).
     s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
     W = layer.joined(k, learn)
     blocks = W.reshape(4, -1)
     blocks *= s[::H, :1]  # s z_t = (s W) a_t
-    dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add  # each call counts here: the arrays are small
+    # every call counts here, because the arrays are small
+    dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add
     for t, (gate, c_i, f_g, o, parts, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
         dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
         tanh(gate, gate)
@@ -98,19 +106,21 @@ def walk_back(
         lstm_back.walk_back(nothing, layer.weights[k][1].value, cells, tanh_c, dh, dc, delta)
         return delta, (dh, dc)
 
-    def in_whole_and_at_every_time() -> tuple[Any, ...]:
+    def make() -> tuple[Any, ...]:
         factors = buffer(layer, "factors", (T, 6, H, N), a, learn)
-        other = buffer(layer, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)  # free until `tell`
+        # not in use before `tell`
+        other = buffer(layer, "delta abreast", (4 * H, T * N), a, learn).reshape(T, 4, H, N)
         _, _, f, g, o = cells[:T].swapaxes(0, 1)
         dc_dc, d_i, _, _, d_o, dh_dc = factors.swapaxes(0, 1)
         rows = factors[:, 1:5].reshape(T, 4 * H, N)
         times = list(zip(rows, factors[:, :4], factors[:, 4:], dh_dc, dc_dc))[::-1]
         return factors, other, (cells[:T, :2], f, g, o), (dc_dc, d_i, factors[:, 2:4], d_o, dh_dc), rows, times
 
-    # For all times at once, one above the other: f, which is ∂c_t/∂c_{t−1}; what δ_i, δ_f, δ_g are per ∂C/∂c_t, and
-    # δ_o per ∂C/∂h_t; and ∂h_t/∂c_t. First σ′ = (1 − σ) σ and tanh′ = (1 − tanh)(1 + tanh), which in terms of the
-    # gates are both (1 − gate)(gate + 2 s − 1).
-    kept = views(layer, f"walk back{k}", a, learn, in_whole_and_at_every_time)
+    # For all times at once, stacked: f, which is ∂c_t/∂c_{t−1}; the factors that turn
+    # ∂C/∂c_t into δ_i, δ_f and δ_g, and ∂C/∂h_t into δ_o; and ∂h_t/∂c_t. First σ′ = (1
+    # − σ) σ and tanh′ = (1 − tanh)(1 + tanh), both of which are (1 − gate)(gate + 2 s −
+    # 1).
+    kept = views(layer, f"walk back{k}", a, learn, make)
     factors, other, (c_i, f, g, o), (dc_dc, d_i, d_f_g, d_o, dh_dc), rows, times = kept
     gates, delta = cells[:T, 1:], factors[:, 1:5]
     xp.add(gates, scale_and_shift(H, N, a.dtype.char, xp)[2].reshape(4, H, N), out=delta)

@@ -1,6 +1,7 @@
 """An LSTM's walk back through time as loops for Numba, with one pass for each time.
 
-Forward there is little to gain: most of it is tanh, which NumPy computes many at a time and Numba one by one.
+On the way forward there is little to gain: most of the time goes into tanh, which NumPy
+computes many at a time and Numba one by one.
 """
 
 import numpy as np
@@ -10,9 +11,11 @@ from scratchnet.engine.kernels.step import compiled_exactly
 
 @compiled_exactly
 def walk_back(above, W_hh, cells, tanh_c, dh, dc, delta):  # type: ignore[no-untyped-def]
-    """δ of every time, (T, 4·H, N), from ∂C/∂h_T and ∂C/∂c_T, which become those of the initial state.
+    """δ for every time, (T, 4·H, N), from ∂C/∂h_T and ∂C/∂c_T.
 
-    `above` is ∂C/∂h_t from the layer above, (T, H, N), or empty; cells and tanh_c are those of lstm.py.
+    Those two are overwritten with the gradients of the initial state. `above` is
+    ∂C/∂h_t from the layer above, (T, H, N), or empty; cells and tanh_c are those of
+    lstm.py.
     """
     T, H, N = tanh_c.shape
     one = dh.dtype.type(1)

@@ -1,10 +1,12 @@
-"""The step of backprop.py as loops for Numba, which compiles them for the CPU: no call costs, and no pass too many.
+"""The step of backprop.py as loops that Numba compiles for the CPU.
 
-What takes time in a step of the network 784-H-10 is to read the weights of its first layer, twice, and to write them.
-Here a row of them is changed and in the same pass multiplied with the next example: they are read once.
+In a network 784-H-10, a step spends its time on reading the weights of the first layer,
+twice, and on writing them. Here each row of them is changed and, in the same pass,
+multiplied by the next example, so that it is read only once.
 
-Letters: as in steps.py; a row of `layers` is one Linear: I, O, where W and b (or −1) begin in the flat vector w of
-all parameters, where its outputs begin in the vectors a and delta, its activation.
+Letters as in steps.py. A row of `layers` describes one Linear: I, O, where W and b (or
+−1) begin in the flat vector w of all parameters, where its outputs begin in the vectors
+a and delta, and its activation.
 """
 
 from collections.abc import Callable
@@ -21,14 +23,16 @@ watch()
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-# A sum may be taken in another order, many parts of it at a time. NaN and infinities stay what they are.
+# The terms of a sum may be added in another order, several at a time. NaN and
+# infinities remain what they are.
 REORDER = {"reassoc", "contract", "nsz"}
 
 
 def compiled(function: Callable[..., Any], fastmath: Any = REORDER) -> Callable[..., Any]:
-    """Compile at the first call; the machine code is kept for later programs where a folder for it can be written.
+    """Compile at the first call; keep the machine code for later programs if possible.
 
-    Numba finds the types of each call, float32 or float64, so what it compiles has no annotations.
+    Numba finds the types of each call, float32 or float64, so compiled functions have
+    no annotations.
     """
     dispatcher = njit(fastmath=fastmath, **OPTIONS)(function)
     dispatcher._cache = KeptCode(function)
@@ -51,14 +55,17 @@ def dot(w, a):  # type: ignore[no-untyped-def]
 
 @compiled
 def learn(w, a, rate):  # type: ignore[no-untyped-def]
-    """BP4 and gradient descent for one row of W: w ← w − lr δ aᵀ, with rate = lr δ of that row."""
+    """BP4 and gradient descent for one row of W: w ← w − lr δ aᵀ.
+
+    `rate` is lr δ for that row.
+    """
     for i in range(a.size):
         w[i] -= rate * a[i]
 
 
 @compiled
 def learn_and_look_ahead(w, a, rate, ahead):  # type: ignore[no-untyped-def]
-    """`learn`, then the row's `dot` with the next example, in one pass."""
+    """`learn`, and the row's `dot` with the next example, in one pass."""
     z = w.dtype.type(0)
     for i in range(a.size):
         w[i] -= rate * a[i]
@@ -68,7 +75,7 @@ def learn_and_look_ahead(w, a, rate, ahead):  # type: ignore[no-untyped-def]
 
 @compiled
 def send_back(w, delta, below):  # type: ignore[no-untyped-def]
-    """What one row adds to Wᵀ δ, BP2."""
+    """Add what one row contributes to Wᵀ δ, BP2."""
     for i in range(below.size):
         below[i] += w[i] * delta
 
@@ -135,7 +142,10 @@ def weighted_input(w, layer, a, z):  # type: ignore[no-untyped-def]
 
 @compiled
 def learn_first_layer(w, layer, a, z, delta, lr, ahead):  # type: ignore[no-untyped-def]
-    """BP3 and BP4, and z of the next example `ahead`: a row of W is changed and used while it is in the cache."""
+    """BP3 and BP4, and z for the next example, `ahead`.
+
+    A row of W is changed and used again while it is in the cache.
+    """
     I, at_W, at_b = layer[0], layer[2], layer[3]
     for o in range(z.size):
         rate = lr * delta[o]
@@ -147,15 +157,18 @@ def learn_first_layer(w, layer, a, z, delta, lr, ahead):  # type: ignore[no-unty
 
 @compiled
 def steps(w, layers, x, values, labels, order, first, n, lr, scale, a, delta, losses):  # type: ignore[no-untyped-def]
-    """`backprop.step` on the examples order[first], ..., n of them; writes their losses.
+    """`backprop.step` on n examples, from order[first] on; writes their losses.
 
-    Returns how many. After a loss that is NaN or infinite it stops, with the weights as they were before that step.
+    Returns how many steps were made. After a loss that is NaN or infinite it stops,
+    with the weights as they were before that step.
     """
     nothing = np.zeros(layers[0, 1], w.dtype)
     begin, end = layers[:, 4], layers[:, 4] + layers[:, 1]  # of every layer's outputs
     for k in range(first, first + n):
         x_k = x[order[k]]
-        if k == first:  # by the loop that looks ahead, so that steps one by one give the same bits: it learns nothing
+        # The loop that looks ahead is used here too, although it learns nothing: steps
+        # made one by one then give the same bits.
+        if k == first:
             learn_first_layer(w, layers[0], x_k, a[begin[0] : end[0]], nothing, lr, x_k)
         activate(a[begin[0] : end[0]], layers[0, 5])
         for l in range(1, len(layers)):

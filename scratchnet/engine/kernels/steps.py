@@ -1,10 +1,11 @@
-"""Many steps in a row without Python between them: which trainings they are for, and their data.
+"""Many steps in a row without Python between them: for which trainings, on what data.
 
-`backprop.py` says in NumPy what a step on one example does. `graph_steps.py` makes such steps
-on a GPU, `compiled_steps.py` on the CPU, and there steps on batches too.
+`backprop.py` says in NumPy what a step on one example does. `graph_steps.py` makes such
+steps on a GPU, `compiled_steps.py` on the CPU, where it also makes steps on batches.
 
-Letters: I inputs and O outputs of a layer, W (O, I), b (O,) or None, a input (I,), z = W a + b,
-delta = ∂C/∂z (O,), K outputs of the network. One example, so all but W are vectors.
+Letters: I inputs and O outputs of a layer, W (O, I), b (O,) or None, a input (I,), z =
+W a + b, delta = ∂C/∂z (O,), K outputs of the network. With one example, everything but
+W is a vector.
 """
 
 import numpy as np
@@ -16,12 +17,13 @@ from scratchnet.engine.optim import SGD, Adam, Optimiser
 from scratchnet.engine.training import Steps
 from scratchnet.errors import DataError
 
-IDENTITY, SIGMOID, TANH, RELU = range(4)  # as in step.cu, and the order of backprop.ACTIVATIONS
+# the numbers of step.cu, in the order of backprop.ACTIVATIONS
+IDENTITY, SIGMOID, TANH, RELU = range(4)
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 
 
 def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
-    """Why this training cannot take the kernels for one example, in words, or None if it can."""
+    """Why this training cannot use the kernels for one example, or None if it can."""
     if batch_size != 1:
         return f"a step takes a batch of {batch_size} examples, not one"
     if type(optimiser) is not SGD or optimiser.v is not None or optimiser.hooks:
@@ -30,7 +32,7 @@ def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int
 
 
 def supported_in_batches(net: Sequential, loss: Loss, optimiser: Optimiser) -> str | None:
-    """Why this training cannot take the compiled steps on batches, in words, or None if it can."""
+    """Why this training cannot use the compiled steps on batches, or None if it can."""
     if type(optimiser) not in (SGD, Adam) or optimiser.weight_decay or optimiser.hooks:
         return "the optimiser is not SGD or Adam without weight decay and clipping"
     if isinstance(optimiser, SGD) and optimiser.nesterov:
@@ -39,7 +41,10 @@ def supported_in_batches(net: Sequential, loss: Loss, optimiser: Optimiser) -> s
 
 
 def supported_network(net: Sequential, loss: Loss) -> str | None:
-    """Why this network and loss have no kernels, or None if they have: Linear, activations and the usual losses."""
+    """Why there are no kernels for this network and loss, or None if there are.
+
+    There are kernels for Linear, activations and the usual losses.
+    """
     layers = net.layers
     if type(loss) is NLLLoss and len(layers) > 1 and type(layers[-1]) is LogSoftmax:
         layers = layers[:-1]  # together they are the cross entropy of the logits
@@ -59,8 +64,8 @@ def supported_network(net: Sequential, loss: Loss) -> str | None:
 class KernelSteps(Steps):
     """Steps of hand-written loops on x (n, I) and target (n, K) or labels (n,).
 
-    Raises ShapeError for examples or targets that do not fit, DataError for a label that is
-    out of range.
+    Raises ShapeError for examples or targets that do not fit, DataError for a label
+    that is out of range.
     """
 
     def __init__(
@@ -81,7 +86,10 @@ class KernelSteps(Steps):
 
 
 def activations_of(net: Sequential) -> list[int]:
-    """For each Linear the number of the activation that follows it; a LogSoftmax is the loss's affair."""
+    """The number of the activation that follows each Linear.
+
+    A LogSoftmax is not counted: the loss includes it.
+    """
     found: list[int] = []
     for layer in net.layers:
         if isinstance(layer, Linear):
@@ -92,14 +100,17 @@ def activations_of(net: Sequential) -> list[int]:
 
 
 def scale_of(loss: Loss, K: int) -> float:
-    """The factor before Σ (y − t)² for one example."""
+    """The factor in front of Σ (y − t)² for one example."""
     if isinstance(loss, QuadraticCost):
         return 0.5
     return 1 / K if loss.averages else 1.0
 
 
 def check_labels(labels: Array, K: int) -> None:
-    """A kernel would read past the end; nobody would notice."""
+    """Raise DataError for a label out of range.
+
+    A kernel would read past the end of an array, and nobody would notice.
+    """
     wrong = (labels < 0) | (labels >= K)
     if wrong.any():
         raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")

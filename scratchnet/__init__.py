@@ -3,8 +3,8 @@
 The public names stand in `__init__.pyi`, one list for people, type checkers and this
 file. Each is imported on first use: `python -m scratchnet.train --help` needs none.
 
-The first hour of reading, in `engine/`: backprop, equations, layers/base, layers/linear,
-layers/activation, losses, optim, training.
+The first hour of reading, in `engine/`: backprop, equations, layers/base,
+layers/linear, layers/activation, losses, optim, training.
 """
 
 import importlib

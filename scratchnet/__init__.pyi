@@ -1,5 +1,8 @@
-"""The public names, in one list: type checkers read it, and so does `__init__.py`, which
-imports what is asked for. One name a line."""
+"""The public names, in one list, with one name per line.
+
+Type checkers read it, and so does `__init__.py`, which imports names when they are
+used.
+"""
 
 from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation
 from scratchnet.engine.crossvalidation import crossval as crossval

@@ -39,16 +39,17 @@ OPTIMISERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 class _Net(BaseEstimator):
     """What both estimators share: the network, its training, and their options.
 
-    hidden: sizes of the hidden layers. activation: "relu", "tanh" or "sigmoid". dropout: the
-    share of hidden neurons that are dropped in training. optimiser: "adam", "adamw" or
-    "sgd", with the learning rate lr and the weight decay; momentum is SGD's. batch_size:
-    examples per step. early_stopping sets `validation_fraction` of the examples aside,
-    stops once their loss has not fallen for `patience` epochs, and brings the weights of
-    the best epoch back. random_state: decides the initial weights, the split and the order.
+    hidden: sizes of the hidden layers. activation: "relu", "tanh" or "sigmoid".
+    dropout: the share of hidden neurons that are dropped in training. optimiser:
+    "adam", "adamw" or "sgd", with the learning rate lr and the weight decay; momentum
+    is SGD's. batch_size: examples per step. early_stopping sets `validation_fraction`
+    of the examples aside, stops once their loss has not fallen for `patience` epochs,
+    and brings the weights of the best epoch back. random_state: decides the initial
+    weights, the split and the order.
 
-    After `fit`, net_ is the network (a `Sequential`), loss_curve_ the mean training loss of
-    every epoch, validation_curve_ that of the validation examples (with early_stopping),
-    n_iter_ the number of epochs, n_features_in_ the number of inputs.
+    After `fit`, net_ is the network (a `Sequential`), loss_curve_ the mean training
+    loss of every epoch, validation_curve_ that of the validation examples (with
+    early_stopping), n_iter_ the number of epochs, n_features_in_ the number of inputs.
     """
 
     def __init__(
@@ -82,13 +83,14 @@ class _Net(BaseEstimator):
         self.patience = patience
         self.random_state = random_state
 
-    # ------------------------------------------------------------------------------ training
+    # ------------------------------------------------------------------------- training
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network. X is (examples, features); a weight counts its example that often.
+        """Train a new network.
 
-        Raises ValueError, as scikit-learn does, for data that cannot be learnt from, and
-        SettingError, which is one too, for options that cannot be.
+        X is (examples, features); a weight makes its example count that often. Raises
+        ValueError, as scikit-learn does, for data that nothing can be learnt from, and
+        SettingError, which is also a ValueError, for impossible options.
         """
         X, values, weights = self._data(X, y, sample_weight, first=True)
         train, held = self._split(len(X))
@@ -103,7 +105,9 @@ class _Net(BaseEstimator):
         return self
 
     def _one_epoch(self, X: Any, y: Any, sample_weight: Any) -> Self:
-        """Train for one more epoch, on these examples; the first call makes the network."""
+        """Train for one more epoch, on these examples; the first call makes the
+        network.
+        """
         first = not hasattr(self, "net_")
         X, values, weights = self._data(X, y, sample_weight, first=first)
         if first:
@@ -116,7 +120,9 @@ class _Net(BaseEstimator):
         return self
 
     def _data(self, X: Any, y: Any, sample_weight: Any, first: bool) -> tuple[Any, Any, Any]:
-        """X, the values (N, K) that are wanted, and the weights (N,), whose mean becomes 1."""
+        """X, the target values (N, K), and the weights (N,), scaled so that their mean
+        is 1.
+        """
         X, y = validate_data(
             self, X, y, dtype=(np.float64, np.float32), reset=first, multi_output=True, y_numeric=self._y_is_numeric
         )
@@ -177,7 +183,7 @@ class _Net(BaseEstimator):
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         return outputs(self.net_, X.astype(self.net_.dtype, copy=False))
 
-    # ------------------------------------------------------------------------------ to be said by each kind
+    # ---------------------------------------------------------- to be said by each kind
 
     _loss: WeightedLoss
     _y_is_numeric = False
@@ -199,7 +205,10 @@ class NetClassifier(ClassifierMixin, _Net):
     _loss = WeightedCrossEntropy()
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one more epoch. The first call says which classes there are, unless y holds them all."""
+        """Train for one more epoch.
+
+        The first call must say which classes there are, unless y contains them all.
+        """
         if classes is not None and not hasattr(self, "net_"):
             self.classes_ = np.unique(classes)
         return self._one_epoch(X, y, sample_weight)
@@ -224,7 +233,9 @@ class NetClassifier(ClassifierMixin, _Net):
         return (y[:, None] == self.classes_).astype(np.float64)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class (examples, classes), in the order of `classes_`."""
+        """The probability of each class (examples, classes), in the order of
+        `classes_`.
+        """
         z = self._outputs(X)
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
@@ -236,10 +247,11 @@ class NetClassifier(ClassifierMixin, _Net):
 
 
 class NetRegressor(RegressorMixin, _Net):
-    """A fully connected network that foretells one value or several, trained on the mean squared error.
+    """A fully connected network that predicts one value or several.
 
-    Values of another size than about 1 are learnt from better through
-    `sklearn.compose.TransformedTargetRegressor`.
+    It is trained on the mean squared error. If the values are not of a size of about 1,
+    wrap the estimator in `sklearn.compose.TransformedTargetRegressor`: it then learns
+    better.
     """
 
     __doc__ += "\n" + (_Net.__doc__ or "").partition("\n")[2]
@@ -248,7 +260,9 @@ class NetRegressor(RegressorMixin, _Net):
     _y_is_numeric = True
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one more epoch, on these examples; the first call makes the network."""
+        """Train for one more epoch, on these examples; the first call makes the
+        network.
+        """
         return self._one_epoch(X, y, sample_weight)
 
     def _values(self, y: Any, first: bool) -> np.ndarray:

@@ -157,9 +157,9 @@ def text_to_input(
 ) -> np.ndarray:
     """(1, V): a text as the input of a network that was trained on these words.
 
-    It goes through the same steps, with the `drop_links`, `names` and `stop_words` of the
-    training. Raises DataError if it holds none of the words: the network would only tell
-    its default author.
+    It goes through the same steps, with the `drop_links`, `names` and `stop_words` of
+    the training. Raises DataError if it holds none of the words: the network would only
+    tell its default author.
     """
     number = {word: k for k, word in enumerate(words)}
     (found,) = preprocess_words(tokenise([text]), names, stop_words, drop_links)

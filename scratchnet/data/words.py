@@ -16,8 +16,8 @@ LARGEST = 1 << 20  # bytes of a list of words; the longest here has four thousan
 def read_words(path: str | Path, name: str = "") -> frozenset[str]:
     """The words of a text file in UTF-8, separated by white space, commas or new lines.
 
-    `name` is what the messages call the file, by default its path. Raises DataError for a
-    file that cannot be read, is not text or holds no words.
+    `name` is what the messages call the file, by default its path. Raises DataError for
+    a file that cannot be read, is not text or holds no words.
     """
     name = name or str(path)
     try:
@@ -47,8 +47,8 @@ def _own(name: str) -> frozenset[str]:
 #: Marks that stand alone: they are dropped with every list of stop words
 MARKS = frozenset([*".,;:!?'\"-–—()[]/&*…“”‘’´`", "..", "..."])
 
-#: Words that every author needs: articles, pronouns, auxiliaries, also contracted (I'm),
-#: and marks. The rest tells what somebody talks about.
+#: Words that every author needs: articles, pronouns, auxiliaries, also contracted
+#: (I'm), and marks. The rest tells what somebody talks about.
 STOP_WORDS = _own("stop_words") | MARKS
 
 #: A shorter list without contractions, as introductions use it

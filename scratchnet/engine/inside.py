@@ -1,6 +1,7 @@
-"""What happens inside a layer: the window behind one cell of a feature map, and the gates at one time of a sequence.
+"""What happens inside a layer: the window behind a cell, and the gates at a time step.
 
-Letters as in layers/conv.py and layers/recurrent.py. What is given out has PyTorch's shapes.
+The cell is one of a feature map, the time step one of a sequence. Letters as in
+layers/conv.py and layers/recurrent.py. Results have PyTorch's shapes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,16 +27,17 @@ def rows_of(columns: Array) -> np.ndarray:
     return np.array(to_rows(to_numpy(columns)), order="C")
 
 
-# ------------------------------------------------------------------------------ one cell of a feature map
+# ------------------------------------------------------------ one cell of a feature map
 
 
 @dataclass(frozen=True)
 class CellWindow:
-    """The window that makes one cell of a convolution's output: sum = Σ input ⊙ kernel + bias.
+    """The window that gives one cell of a convolution's output: sum = Σ input ⊙ kernel
+    + bias.
 
-    `input` and `kernel` are (C, kh, kw). Tap (i, j) of the window meets the image in row
-    `rows[i]` and column `columns[j]`; where there is no cell, as in the padding, that is −1
-    and the input is 0.
+    `input` and `kernel` are (C, kh, kw). Tap (i, j) of the window meets the image in
+    row `rows[i]` and column `columns[j]`. In the padding, where there is no cell, that
+    is −1 and the input is 0.
     """
 
     input: np.ndarray
@@ -57,9 +59,10 @@ class CellWindow:
 def window_of(
     layer: Convolution, parameters: Mapping[str, np.ndarray], image: np.ndarray, channel: int, row: int, column: int
 ) -> CellWindow:
-    """The window behind output[channel, row, column] for one example, `image` (C, H, W).
+    """The window behind output[channel, row, column] for one example, `image` (C, H,
+    W).
 
-    Raises SettingError for a cell that the output does not have.
+    Raises SettingError if the output has no such cell.
     """
     sizes = layer.output_shape(image.shape)
     for size, (name, value) in zip(sizes, {"channel": channel, "row": row, "column": column}.items(), strict=True):
@@ -79,16 +82,18 @@ def window_of(
     )
 
 
-# ------------------------------------------------------------------------------ one time of a sequence
+# --------------------------------------------------------------- one time of a sequence
 
 
 class Time(SimpleNamespace):
-    """One time t of a recurrent layer: what it read, its gates, its state and the error of each, all (N, ·).
+    """One time step t of a recurrent layer: what it read, gates, state, and their
+    errors.
 
-    `x` is x_t, `h_before` and `h` are h_{t−1} and h_t, and `dh` = ∂C/∂h_t. An LSTM has the
-    gates `i`, `f`, `g`, `o` and `c_before`, `c`, `dc` of its cell state; a GRU the gates
-    `r`, `z`, `n`, and `q` as in layers/gru.py. `delta_i` is ∂C/∂z_i, the error of the weighted
-    input of gate i, and so on; for an RNN it is `delta_h`. `time["i"]` is `time.i`.
+    All arrays are (N, ·). `x` is x_t, `h_before` and `h` are h_{t−1} and h_t, and `dh`
+    = ∂C/∂h_t. An LSTM has the gates `i`, `f`, `g`, `o` and, for its cell state,
+    `c_before`, `c`, `dc`; a GRU has the gates `r`, `z`, `n`, and `q` as in
+    layers/gru.py. `delta_i` is ∂C/∂z_i, the error of the weighted input of gate i, and
+    so on; for an RNN it is `delta_h`. `time["i"]` is `time.i`.
     """
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -113,10 +118,11 @@ class Time(SimpleNamespace):
 
 
 def through_time(layer: Recurrent, cache: Any, delta: Array, learn: Learner) -> list[list[Time]]:
-    """For every layer of the stack, all its times.
+    """All time steps of every layer in the stack.
 
-    `cache` is what `forward` kept, and δ = ∂C/∂output, in columns. `learn` is a learner that
-    is told the gradients once more. The cells are those that read like the equations.
+    `cache` is what `forward` kept, and δ = ∂C/∂output, in columns. `learn` is a learner
+    that receives the gradients once more. The cells used are those that read like the
+    equations.
     """
     (caches, _), stack = cache, []
     above = delta if layer.output == "sequence" else None

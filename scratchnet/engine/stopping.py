@@ -1,7 +1,8 @@
-"""Early stopping: a training ends once it no longer gets better on the validation examples.
+"""Early stopping: a training ends once it no longer gets better on the validation
+examples.
 
-Source: L. Prechelt, Early stopping, but when?, in: Neural Networks: Tricks of the Trade,
-Springer 1998.
+Source: L. Prechelt, Early stopping, but when?, in: Neural Networks: Tricks of the
+Trade, Springer 1998.
 """
 
 from scratchnet.engine import checks
@@ -10,7 +11,10 @@ from scratchnet.errors import SettingError
 
 
 class EarlyStopping:
-    """Ends a training when valid_loss has not fallen for `patience` epochs, and keeps the best weights."""
+    """Ends a training when valid_loss has not fallen for `patience` epochs.
+
+    It keeps the best weights.
+    """
 
     def __init__(self, who: str, net: Sequential, patience: int, with_valid: bool) -> None:
         self.patience = checks.whole(who, "patience", patience, 1)

@@ -1,4 +1,4 @@
-"""Tables for people: rows as HTML for a notebook, and as aligned lines for a terminal."""
+"""Tables for people: rows as HTML for a notebook, and aligned lines for a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape

@@ -1,6 +1,7 @@
-"""One pass forward and back with every number kept: what a training step computes and throws away.
+"""One pass forward and back that keeps every number a training step throws away.
 
-Letters: N examples, C loss, y output of a layer, delta = ∂C/∂y; all arrays are NumPy's, batch first.
+Letters: N examples, C loss, y output of a layer, delta = ∂C/∂y. All arrays are NumPy's,
+batch first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,11 +59,11 @@ class Gradients(Mapping[str, np.ndarray]):
 class LayerTrace:
     """One layer in a trace.
 
-    `name` is its number and its text, "2 Linear(30, 10)". `input` and `output` are what went
-    in and came out, `delta` is ∂C/∂output, `gradients` has ∂C/∂ each parameter, under
-    "weight", "bias" and so on, and `parameters` their values. A recurrent layer has `times`,
-    one `Time` for every t with its gates and states; where it is a stack, `stack[k]` are
-    those of its k-th layer, and `times` those of the last.
+    `name` is its number and its text, "2 Linear(30, 10)". `input` and `output` are what
+    went in and came out, `delta` is ∂C/∂output, `gradients` has ∂C/∂(parameter) for
+    each parameter, under "weight", "bias" and so on, and `parameters` has their values.
+    A recurrent layer has `times`, one `Time` for every t with its gates and states; in
+    a stack, `stack[k]` are those of the k-th layer, and `times` those of the last.
     """
 
     index: int
@@ -111,13 +112,15 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What `net.trace(x, target, loss)` returns: everything that one pass forward and back computes.
+    """What `net.trace(x, target, loss)` returns: every number of one pass forward and
+    back.
 
-    `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a `LayerTrace`;
-    `target` and `loss_function` are what was given, and `training` whether it was a pass as
-    in training. All arrays are copies, in PyTorch's shapes. Printing it gives a table of the sizes of all
-    outputs, deltas and gradients, as root mean squares: where delta fades from the last
-    layer to the first, the gradient vanishes.
+    `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a
+    `LayerTrace`; `target` and `loss_function` are the arguments, and `training` says
+    whether it was a pass as in training. All arrays are copies, in PyTorch's shapes.
+    Printing a trace gives a table of the sizes of all outputs, deltas and gradients, as
+    root mean squares: if delta fades from the last layer to the first, the gradient
+    vanishes.
     """
 
     loss: float
@@ -130,7 +133,9 @@ class Trace:
 
     @property
     def gradients(self) -> dict[str, np.ndarray]:
-        """∂C/∂ every parameter of the network, under the full names of `state_dict`: "0.weight"."""
+        """∂C/∂(parameter) for all parameters, under the names of `state_dict`:
+        "0.weight".
+        """
         return {f"{part.index}.{name}": g for part in self.layers for name, g in part.gradients.items()}
 
     def _head(self) -> str:
@@ -151,7 +156,7 @@ class Trace:
 
 
 class _Keeper(Learner):
-    """Keeps the gradients of the layer that is walked back, and leaves the network's own arrays alone."""
+    """Keeps the gradients of the current layer, not in the network's own arrays."""
 
     def __init__(self, seed: int, training: bool) -> None:
         super().__init__(seed, training)
@@ -199,6 +204,8 @@ def trace(net: "Sequential", x: Any, target: Any, loss: Loss, training: bool = T
 
 
 def _rms(*arrays: np.ndarray) -> float:
-    """The root mean square of all their numbers: a size that does not depend on how many there are."""
+    """The root mean square of all their numbers, which does not depend on how many
+    there are.
+    """
     total = sum(float(np.square(a, dtype=np.float64).sum()) for a in arrays)
     return (total / sum(a.size for a in arrays)) ** 0.5

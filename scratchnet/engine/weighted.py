@@ -1,7 +1,7 @@
 """Losses in which every example has a weight of its own.
 
-Letters as in losses.py; w_n is the weight of example n. The target is an array (N, K + 1):
-the K values that are wanted, and the weight in the last column.
+Letters as in losses.py; w_n is the weight of example n. The target is an array (N, K +
+1): the K target values, and the weight in the last column.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ def with_weights(values: Array, weights: Array) -> Array:
 
 
 class WeightedLoss(Loss):
-    """C = 1/N Σ w_n C_n, so that weights whose mean is 1 leave the size of a step alone."""
+    """C = 1/N Σ w_n C_n; weights with mean 1 do not change the size of a step."""
 
     def as_target(self, target: Array, y: Array) -> Array:
         t = checks.examples(type(self).__name__, "the target", target, y.real.dtype, xp_of(y))
@@ -34,7 +34,10 @@ class WeightedLoss(Loss):
 
 @dataclass(frozen=True)
 class WeightedCrossEntropy(WeightedLoss):
-    """C_n = −Σ_k t_kn ln softmax(z)_kn; ∂C/∂z = w (softmax(z) − t)/N, for targets t that sum to 1."""
+    """C_n = −Σ_k t_kn ln softmax(z)_kn, ∂C/∂z = w (softmax(z) − t)/N.
+
+    The targets t of each example sum to 1.
+    """
 
     def forward(self, z: Array, t: Array) -> tuple[Array, Array]:
         xp, values, scale = xp_of(z), t[:-1], t[-1] / z.shape[-1]

@@ -1,7 +1,7 @@
 """A formula with its numbers: a sum of products, perhaps under a function, as data.
 
-Whoever shows it, a terminal or a page, finds in it the equation in letters, every factor by
-name and value, the result, and the file and line that computed it.
+Whoever shows it, on a terminal or a page, finds in it the equation in letters, every
+factor by name and value, the result, and the file and line that computed it.
 """
 
 import inspect
@@ -28,7 +28,7 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where something is computed: the file below the package, its line, and the name of the function."""
+    """The place where something is computed: file in the package, line, function."""
 
     file: str
     line: int
@@ -50,8 +50,9 @@ def source_of(function: Callable[..., Any]) -> Source:
 class Formula:
     """value = function(Σ of the terms, each a product of factors).
 
-    `name` is FWD, BP1, BP2, BP3, BP4 or C; `equation` is in letters; `value` is what the engine
-    computed, and `computed` what the terms make: the same but for rounding.
+    `name` is FWD, BP1, BP2, BP3, BP4 or C; `equation` is in letters; `value` is what
+    the engine computed, and `computed` is what the terms give: the same, apart from
+    rounding.
     """
 
     name: str
@@ -85,10 +86,10 @@ class Formula:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which number of a trace is to be explained: its place, and its value.
+    """The number of a trace that is to be explained: its place and its value.
 
-    Of an output or a gradient `part` is its own layer; of a δ it is the layer after, whose
-    backward computes it, and `index` is a place of that layer's input.
+    For an output or a gradient, `part` is its own layer; for a δ it is the following
+    layer, whose backward computes it, and `index` is a place in that layer's input.
     """
 
     trace: Trace
@@ -99,7 +100,9 @@ class Asked:
 
     @property
     def which(self) -> str:
-        """Which equation a δ through an activation belongs to: BP1 at the end of the network, else BP2."""
+        """The equation of a δ through an activation: BP1 at the network's end, else
+        BP2.
+        """
         return "BP1" if self.part is self.trace.layers[-1] else "BP2"
 
     def formula(
@@ -120,7 +123,10 @@ def sum_of(terms: Sequence[Term]) -> float:
 
 
 def written(terms: Sequence[Term], most: int = 4) -> str:
-    """Terms with their numbers and signs; where there are more than `most` of one kind, their sum and how many."""
+    """Terms with their numbers and signs.
+
+    If there are more than `most` of one kind, their sum and number are given.
+    """
     kinds: dict[tuple[str, ...], list[Term]] = {}
     for term in terms:
         kinds.setdefault(tuple(letter.partition("[")[0] for letter, _ in term), []).append(term)
@@ -138,14 +144,20 @@ def written(terms: Sequence[Term], most: int = 4) -> str:
 
 
 def _product(term: Term) -> tuple[float, str]:
-    """The sign of the first factor, and the factors with a · between them; later ones keep their sign."""
+    """The sign of the first factor, and the factors with a · between them.
+
+    Later factors keep their signs.
+    """
     (_, first), *rest = term
     words = [short(abs(first)), *(short(v) if v >= 0 else f"({short(v)})" for _, v in rest)]
     return math.copysign(1, first), "·".join(words)
 
 
 def short(value: float) -> str:
-    """A number for a formula: four decimals without zeros at the end, or two digits and an exponent."""
+    """A number for a formula.
+
+    It has four decimals without trailing zeros, or two digits and an exponent.
+    """
     if not math.isfinite(value):
         return str(value)
     if value != 0 and abs(value) < 1e-3:

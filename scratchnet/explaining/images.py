@@ -1,6 +1,7 @@
-"""Formulas of what slides a window over an image: convolutions and pools.
+"""Formulas of layers that slide a window over an image: convolutions and pools.
 
-Letters as in layers/conv.py: a place of the window is a cell of the grid, a tap meets a cell of the image.
+Letters as in layers/conv.py: a position of the window is a cell of the grid, and a tap
+meets a cell of the image.
 """
 
 import numpy as np
@@ -27,7 +28,9 @@ def output(of: Asked) -> Formula:
 
 
 def back(of: Asked) -> Formula:
-    """∂C/∂x of one cell: over every cell of the output that it had a part in, the weight times δ."""
+    """∂C/∂x of one cell: the sum of weight times δ over all output cells it contributes
+    to.
+    """
     kind, (c, row, column), W = of.part.layer, of.index, of.part.parameters["weight"]
     assert isinstance(kind, Convolution)
     forward, delta = isinstance(kind, Conv2d), of.part.delta[of.example]
@@ -45,7 +48,10 @@ def back(of: Asked) -> Formula:
 
 
 def gradient(of: Asked, parameter: str) -> Formula:
-    """BP3 sums δ over a whole channel; BP4 sums δ times what this tap of the kernel met, over all places."""
+    """BP3 sums δ over a whole channel.
+
+    BP4 sums δ times what this tap of the kernel met, over all positions.
+    """
     kind, delta = of.part.layer, of.part.delta
     assert isinstance(kind, Convolution)
     if parameter == "bias":
@@ -83,7 +89,10 @@ def pool_output(of: Asked) -> Formula:
 
 
 def pool_back(of: Asked) -> Formula:
-    """∂C/∂x of one cell: the places whose window meets it, and its share of each, by the pool's own backward."""
+    """∂C/∂x of one cell: the positions whose window covers it, and its share in each.
+
+    The pool's own backward gives the shares.
+    """
     kind, (c, row, column), delta = of.part.layer, of.index, of.part.delta[of.example]
     assert isinstance(kind, Pool)
     rows, columns = (w.places_over(at, size) for w, at, size in zip(kind.window, (row, column), delta.shape[1:]))

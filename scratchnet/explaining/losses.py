@@ -1,6 +1,7 @@
-"""Where δ begins: the formula of the loss, and of its derivative with respect to one output.
+"""Where δ begins: the formula of the loss, and of its derivative by one output.
 
-Letters: y output of the network, t target, K outputs of an example, N examples, p probability.
+Letters: y output of the network, t target, K outputs of an example, N examples, p
+probability.
 """
 
 import math
@@ -69,7 +70,9 @@ def loss_formula(trace: Trace) -> Formula:
 
 
 def _classes(trace: Trace, index: Index, example: int) -> tuple[int, int, np.ndarray]:
-    """(class that the index names, class that is right there, the outputs for all classes there)."""
+    """(class that the index names, correct class there, the outputs for all classes
+    there).
+    """
     loss = trace.loss_function
     assert isinstance(loss, ClassLoss)
     axis = 0 if loss.classes == "first" else len(index) - 1

@@ -1,7 +1,8 @@
 """The formula of any number of a trace: an output, a δ or a gradient of any layer.
 
-Pure functions of a trace, for whoever shows numbers. Indices are those of one example, in
-PyTorch's order: (unit,) of a vector, (channel, row, column) of an image, (time, unit) of a sequence.
+These are pure functions of a trace, for whoever shows numbers. Indices are those of one
+example, in PyTorch's order: (unit,) of a vector, (channel, row, column) of an image,
+(time, unit) of a sequence.
 
 >>> trace = net.trace(x, target, loss)
 >>> gradient_formula(trace, 0, "weight", (8, 425)).numbers()
@@ -49,13 +50,19 @@ _OWN = _Family(others.own_output, others.own_back)
 
 
 def output_formula(trace: Trace, layer: int, index: Sequence[int], example: int = 0) -> Formula:
-    """output[example, index] of layer number `layer`. Raises SettingError for a number that there is not."""
+    """output[example, index] of layer number `layer`.
+
+    Raises SettingError if there is no such number.
+    """
     part = _part(trace, layer)
     return _family(part).output(_asked(trace, part, "output", part.output, index, example))
 
 
 def delta_formula(trace: Trace, layer: int, index: Sequence[int], example: int = 0) -> Formula:
-    """δ[example, index] = ∂C/∂output of layer number `layer`; −1 stands for x. Raises SettingError."""
+    """δ[example, index] = ∂C/∂output of layer number `layer`; −1 stands for x.
+
+    Raises SettingError if there is no such number.
+    """
     layer = checks.whole("explain", "the layer", layer + 1, 0, len(trace.layers)) - 1
     rows = trace.layers[layer].delta if layer >= 0 else trace.dx
     if layer == len(trace.layers) - 1:
@@ -66,7 +73,10 @@ def delta_formula(trace: Trace, layer: int, index: Sequence[int], example: int =
 
 
 def gradient_formula(trace: Trace, layer: int, parameter: str, index: Sequence[int]) -> Formula:
-    """∂C/∂parameter[index] of layer number `layer`: BP3 of a bias, BP4 of a weight. Raises SettingError."""
+    """∂C/∂parameter[index] of layer number `layer`: BP3 for a bias, BP4 for a weight.
+
+    Raises SettingError if there is no such number.
+    """
     part = _part(trace, layer)
     parameter = parameter.removeprefix(f"{part.index}.")
     if parameter not in part.gradients:
@@ -77,9 +87,10 @@ def gradient_formula(trace: Trace, layer: int, parameter: str, index: Sequence[i
 
 
 def time_formula(trace: Trace, layer: int, t: int, name: str, unit: int, example: int = 0) -> Formula:
-    """One number of a time of a recurrent layer by its letter: a gate, c, h, or a δ such as "delta_f".
+    """One number of a recurrent layer at one time step, by its letter.
 
-    The letters are those of `Time`. Raises SettingError.
+    This is a gate, c, h, or a δ such as "delta_f"; the letters are those of `Time`.
+    Raises SettingError.
     """
     part = _part(trace, layer)
     if not isinstance(part.layer, Recurrent):
@@ -101,7 +112,10 @@ def _family(part: LayerTrace) -> _Family:
 
 
 def _asked(trace: Trace, part: LayerTrace, what: str, rows: np.ndarray, index: Sequence[int], example: int) -> Asked:
-    """rows[example, index], with its place. Raises SettingError where there is no such number."""
+    """rows[example, index], with its place.
+
+    Raises SettingError if there is no such number.
+    """
     sizes = rows.shape[1:]
     if len(index) != len(sizes):
         raise SettingError(

@@ -1,4 +1,6 @@
-"""Formulas of the layers between: normalisation, dropout, Flatten, and layers of one's own."""
+"""Formulas of the other layers: normalisation, dropout, Flatten, and a user's own
+layers.
+"""
 
 import numpy as np
 
@@ -8,11 +10,11 @@ from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.trace import LayerTrace, Trace
 from scratchnet.explaining.formula import Asked, Formula, Term, place
 
-# ------------------------------------------------------------------------------ batch normalisation
+# ------------------------------------------------------------------ batch normalisation
 
 
 def normalised(trace: Trace, part: LayerTrace) -> tuple[np.ndarray, np.ndarray]:
-    """(x̂ of all examples, 1/σ of every channel), with the statistics that this pass used."""
+    """(x̂ of all examples, 1/σ of every channel), with the statistics of this pass."""
     kind, x, p = part.layer, part.input.astype(float), part.parameters
     assert isinstance(kind, BatchNorm)
     axes = tuple(k for k in range(x.ndim) if k != 1)
@@ -64,7 +66,7 @@ def norm_gradient(of: Asked, parameter: str) -> Formula:
 
 
 def _mask(of: Asked) -> float:
-    """What dropout multiplied this number by: 0, or 1/(1 − p); 1 where it does not act."""
+    """What dropout multiplied this number by: 0 or 1/(1 − p); 1 if inactive."""
     here = (of.example, *of.index)
     x = float(of.part.input[here])
     return float(of.part.output[here]) / x if x else 1.0
@@ -85,7 +87,7 @@ def dropout_back(of: Asked) -> Formula:
     return of.formula(of.which, "∂C/∂x = δ mask", terms, type(of.part.layer).backward)
 
 
-# ------------------------------------------------------------------------------ the same number, and what is unknown
+# ------------------------------------------------- the same number, and what is unknown
 
 
 def _elsewhere(index: tuple[int, ...], shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
@@ -106,7 +108,9 @@ def flatten_back(of: Asked) -> Formula:
 
 
 def own_output(of: Asked) -> Formula:
-    """Of a layer whose equation is not known here: the value, and where it is computed."""
+    """For a layer whose equation is not known here: the value, and where it is
+    computed.
+    """
     return of.formula("FWD", "y, by its forward", [((place("y", of.index), of.value),)], type(of.part.layer).forward)
 
 

@@ -1,6 +1,7 @@
-"""Formulas of one time of an RNN, an LSTM or a GRU: its gates, its state, and the error of each.
+"""Formulas of one time step of an RNN, LSTM or GRU: gates, states, and their errors.
 
-Letters as in layers/recurrent.py, lstm.py and gru.py. Of a stack the last layer is explained.
+Letters as in layers/recurrent.py, lstm.py and gru.py. In a stack, the last layer is
+explained.
 """
 
 import math
@@ -14,7 +15,8 @@ from scratchnet.engine.trace import LayerTrace
 from scratchnet.errors import SettingError
 from scratchnet.explaining.formula import Asked, Factor, Formula, Term, place
 
-#: A number of one time: which equation it is, in letters, its terms, and what stands around them
+#: A number of one time step: its equation, in letters, its terms, and what stands
+#: around them
 Made = tuple[str, str, list[Term], str]
 
 
@@ -24,7 +26,9 @@ def gates(kind: Recurrent) -> str:
 
 
 def at_time(of: Asked, name: str) -> Formula:
-    """The number `name` of a time, index (t, unit): a gate, c or h, or a δ such as "delta_f"."""
+    """The number `name` of a time step, index (t, unit): a gate, c, h, or a δ
+    ("delta_f").
+    """
     kind, (t, unit) = of.part.layer, of.index
     time = of.part.times[t]
     if name not in time or name == "x":

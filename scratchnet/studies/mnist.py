@@ -51,8 +51,8 @@ class Options(CommonOptions):
     Zero to GANs (2020), lesson 3.
 
     relu: 784-500-10, one hidden layer of ReLU, cross entropy, Adam, five epochs. C.
-    Healey, Deep Learning, a module of North Carolina State University, exercise 2, which
-    promises 97 % or better and leaves the size and the optimiser open.
+    Healey, Deep Learning, a module of North Carolina State University, exercise 2,
+    which promises 97 % or better and leaves the size and the optimiser open.
 
     two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch
     tutorial.

@@ -38,14 +38,15 @@ class Options(SmallOptions):
 
     default: two hidden layers of tanh, cross entropy, Adam.
 
-    scratch: one hidden layer of 10 sigmoid neurons, squared error, one example at a time,
-    learning rate 0.1, decay 0.01.
+    scratch: one hidden layer of 10 sigmoid neurons, squared error, one example at a
+    time, learning rate 0.1, decay 0.01.
 
     tutorial: the same after C. Healey, Deep Learning, a module of North Carolina State
-    University, exercise 1, which has 1,000 iterations in a single epoch. An iteration is
-    read as one pass through all examples: there are 1,000 of these, and the rate stays at
-    0.1, since it decays from epoch to epoch only. If an iteration is read as one example,
-    which makes about 6 passes (--epochs 6), wheat is told 89 % right instead of 96 %.
+    University, exercise 1, which has 1,000 iterations in a single epoch. An iteration
+    is read as one pass through all examples: there are 1,000 of these, and the rate
+    stays at 0.1, since it decays from epoch to epoch only. If an iteration is read as
+    one example, which makes about 6 passes (--epochs 6), wheat is told 89 % right
+    instead of 96 %.
     """
 
     preset: Literal["default", "scratch", "tutorial"] = "default"

@@ -5,10 +5,10 @@ Letters: N tweets, V words of the vocabulary, K authors. The presets:
     tutorial        a handful of tweets, or all of a small file; summed squared error on
                     rows of 0 and 1, Adam, one tweet at a time, 10 epochs; evaluated on
                     the tweets it was trained on, as such tutorials do
-    tutorial-batch  the same with one step an epoch, for up to seven tweets at once
-    default         cross entropy on all tweets, a stratified fifth of which is set aside
-                    as the test; the settings were chosen by cross-validation on the other
-                    four fifths
+    tutorial-batch  the same with one step per epoch, for up to seven tweets at once
+    default         cross entropy on all tweets, a stratified fifth of which is set
+                    aside as the test; the settings were chosen by cross-validation on
+                    the other four fifths
 
 Source of the tutorial: "PyTorch: GPU-Accelerated Neural Networks in Python", a workshop
 of the University of Southampton (FEEG6003), on seven tweets by a detective and a dog.
@@ -66,16 +66,17 @@ class Options(SmallOptions):
 
     The presets:
 
-    default: cross entropy; a stratified fifth of the tweets is set aside as the test, and
-    the rest is cross-validated.
+    default: cross entropy; a stratified fifth of the tweets is set aside as the test,
+    and the rest is cross-validated.
 
-    tutorial: trains on all tweets of a small --csv (up to 50; otherwise on three of each
-    author) and is judged on the same; one hidden layer of 200 ReLU, summed squared error,
-    Adam, a step for every tweet, ten epochs. The stop words of a --csv are a shorter list
-    here, without contractions. After a workshop of the University of Southampton,
-    FEEG6003: its seven tweets give the 7 x 24 matrix of counts that it prints.
+    tutorial: trains on all tweets of a small --csv (up to 50; otherwise on three of
+    each author) and is judged on the same; one hidden layer of 200 ReLU, summed squared
+    error, Adam, a step for every tweet, ten epochs. The stop words of a --csv are a
+    shorter list here, without contractions. After a workshop of the University of
+    Southampton, FEEG6003: its seven tweets give the 7 x 24 matrix of counts that it
+    prints.
 
-    tutorial-batch: the same with one step an epoch, for up to seven tweets at once. The
+    tutorial-batch: the same with one step per epoch, for up to seven tweets at once. The
     losses that the workshop prints, .96 to .39 in ten epochs, are of this kind.
     """
 
@@ -92,8 +93,8 @@ class Options(SmallOptions):
     commas or new lines between them.
     """
     names: Path | None = None
-    """Names that are not stemmed, in place of the built-in list: a file of the same kind,
-    in which capitals count.
+    """Names that are not stemmed, in place of the built-in list: a file of the same
+    kind, in which capitals count.
     """
 
     @property

@@ -4,6 +4,9 @@ Type checkers read it, and so does `__init__.py`, which imports names when they 
 used.
 """
 
+from scratchnet.data.cifar import load_cifar10 as load_cifar10
+from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist
+from scratchnet.data.mnist import load_mnist as load_mnist
 from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation
 from scratchnet.engine.crossvalidation import crossval as crossval
 from scratchnet.engine.gradients import GradientReport as GradientReport
@@ -33,6 +36,8 @@ from scratchnet.engine.losses import CrossEntropyLoss as CrossEntropyLoss
 from scratchnet.engine.losses import MSELoss as MSELoss
 from scratchnet.engine.losses import NLLLoss as NLLLoss
 from scratchnet.engine.losses import QuadraticCost as QuadraticCost
+from scratchnet.engine.metrics import accuracy as accuracy
+from scratchnet.engine.metrics import evaluate as evaluate
 from scratchnet.engine.optim import SGD as SGD
 from scratchnet.engine.optim import Adam as Adam
 from scratchnet.engine.optim import AdamW as AdamW

@@ -14,7 +14,7 @@ from scratchnet.data.fetch import Remote, find
 from scratchnet.data.idx import read_idx
 from scratchnet.errors import DataError, SettingError
 
-__all__ = ["CLASSES", "Images", "load_mnist"]
+__all__ = ["CLASSES", "Images", "load_fashion_mnist", "load_mnist"]
 
 CLASSES = {
     "mnist": tuple("0123456789"),
@@ -71,6 +71,11 @@ def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> Image
         files.append(Remote(file, size, f"sha256:{digest}", tuple(mirror + file for mirror in MIRRORS[name]), also))
     train_images, train_labels, test_images, test_labels = find(name, files, data_dir)
     return Images(*_pair(train_images, train_labels), *_pair(test_images, test_labels))
+
+
+def load_fashion_mnist(data_dir: str | Path | None = None) -> Images:
+    """The pictures of clothes: images (N, 28, 28) uint8, labels (N,) in 0..9; found and refused as by `load_mnist`."""
+    return load_mnist("fashion-mnist", data_dir)
 
 
 def _pair(image_path: Path, label_path: Path) -> tuple[np.ndarray, np.ndarray]:

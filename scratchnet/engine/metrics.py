@@ -7,8 +7,11 @@ import numpy as np
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import length
 from scratchnet.backend.threads import threads_for
+from scratchnet.engine import checks
+from scratchnet.engine.door import check_loss, check_network, pair
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
+from scratchnet.errors import ShapeError
 
 CHUNK = 1000  # examples at a time
 
@@ -43,8 +46,19 @@ def labels_of(target: Array) -> np.ndarray:
     return t.argmax(-1) if t.dtype.kind == "f" or (t.ndim > 1 and names_classes(t)) else t
 
 
-def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float, np.ndarray]:
-    """(loss per example, outputs) over all examples, at inference."""
+def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, np.ndarray]:
+    """(loss per example, outputs (N, ...)) over all examples, in inference; nothing is learnt from them.
+
+    `x` is (N, ...), `target` labels (N,) or values (N, ...), as for `fit`. The examples go
+    through the network in pieces, so their number is not limited by the memory that a step
+    takes. Raises SettingError, ShapeError, DataError.
+
+    >>> value, y = sn.evaluate(net, sn.CrossEntropyLoss(), x, labels)
+    >>> sn.accuracy(y, labels)
+    """
+    check_network("evaluate", net)
+    check_loss("evaluate", loss)
+    x, target = pair("evaluate", "(x, target)", (x, target))
     total, parts = 0.0, []
     for k in range(0, length(x), CHUNK):
         piece = net.as_input(x[k : k + CHUNK])
@@ -56,9 +70,20 @@ def evaluate(net: Sequential, loss: Loss, x: Array, target: Any) -> tuple[float,
     return total / length(x), np.concatenate(parts)
 
 
-def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """The share of examples whose largest output is that of their class."""
-    return float((predicted.argmax(-1) == labels).mean())
+def accuracy(outputs: Any, labels: Any) -> float:
+    """The share of examples whose largest output is their class, from 0 to 1.
+
+    `outputs` are (N, K), one for each class, and `labels` the classes (N,), or one row of
+    class values per example (N, K). Raises ShapeError, DataError.
+    """
+    y = to_numpy(checks.array("accuracy", "the outputs", outputs))
+    given = checks.array("accuracy", "the labels", labels)
+    t = labels_of(given) if given.size else given
+    if y.ndim < 2 or y.size == 0 or t.shape != y.shape[:-1]:
+        raise ShapeError(
+            f"accuracy: outputs (N, K) and labels (N,), whole numbers, are needed, not {y.shape} and {given.shape}"
+        )
+    return float((y.argmax(-1) == t).mean())
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -110,6 +110,8 @@ CALLS |= {
                                "batch_size": 4, "valid": (c.x, c.t), "schedule": sn.Cosine(0.1, 2), "shuffle": True,
                                "seed": 0, "threads": 1, "on_step": None, "on_epoch": None, "history": None}),
     "step": lambda c: (sn.step, {"net": c.net, "loss": c.loss, "optimiser": c.rule, "x": c.x, "target": c.t}),
+    "evaluate": lambda c: (sn.evaluate, {"net": c.net, "loss": c.loss, "x": c.x, "target": c.t}),
+    "accuracy": lambda c: (sn.accuracy, {"outputs": np.ones((6, 3)), "labels": c.t}),
     "gradcheck": lambda c: (sn.gradcheck, {"net": sn.Sequential(sn.Linear(4, 3)), "x": c.x, "target": c.t,
                                            "loss": c.loss, "samples": 2, "seed": 0}),
     "crossval": lambda c: (sn.crossval, {"build": c.build, "x": c.x, "target": c.t, "folds": 2, "seed": 0,

@@ -1,6 +1,7 @@
-"""A grid search over settings, each combination cross-validated.
+"""A grid search over settings, each combination judged on data it was not trained on.
 
-The work is spread over all cores, or over a cluster.
+The studies of small data judge by cross-validation, those with many examples by their
+validation set; never by the test. The work is shared out over all cores, or a cluster.
 """
 
 import csv
@@ -16,13 +17,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from rich.table import Table
 
 from scratchnet.cli import parse
 from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
+from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.options import MAY_CHANGE, CommonOptions
+from scratchnet.runs.progress import many
+from scratchnet.runs.run import Run
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,23 +41,55 @@ MAX_BROKEN_POOLS = 3  # a search gives up when a process was killed so often
 NOT_SEARCHABLE = (MAY_CHANGE - {"epochs"}) | {"preset", "search"}
 
 
+#: How a combination is judged: the function of the study's module, and the names of what
+#: it returns
+JUDGES = {"crossvalidate": ("cv_accuracy", "cv_std"), "validate": ("valid_accuracy",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(CommonOptions):
+    """The options of a study whose settings can be searched."""
+
+    search: str = ""
+    """Try all combinations of settings, such as "hidden=50,100,200 lr=0.1,0.01", on all
+    cores, judged by data that is not the test's, and then stop.
+    """
+    scheduler: str = ""
+    """Search on the machines of this Dask scheduler, such as tcp://10.0.0.1:8786."""
+    judge: ClassVar[str] = "crossvalidate"
+
+    def check(self) -> None:
+        super().check()
+        if self.distributed and (self.search or self.scheduler):
+            raise SettingError("--search and --scheduler share out the work by themselves: leave out --distributed")
+
+
+class Judged(NamedTuple):
+    """The accuracy of a combination, and its spread over the folds where there are any."""
+
+    accuracy: float
+    std: float = math.nan
+
+
 def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[str, str], CommonOptions]]:
     """All combinations in a text such as "hidden=50,100 lr=0.1,0.01", with options.
 
-    Several layers are written 64x32. Raises SettingError for a malformed text, an
-    unknown option or an invalid value.
+    Names may also be separated by commas, and values by semicolons. Several layers are
+    written 64x32, or between semicolons 64,32. Raises SettingError for a malformed text,
+    an unknown option or an invalid value.
     """
     values: dict[str, list[str]] = {}
-    for part in text.split():
-        name, equals, choices = part.partition("=")
-        if not equals or not name or not all(choices.split(",")):
+    for part in re.split(r"[\s,]+(?=[\w-]+=)", text.strip()) if text.strip() else []:
+        name, equals, listed = part.partition("=")
+        choices = [choice.strip() for choice in listed.split(";" if ";" in listed else ",")]
+        if not equals or not name or not all(choices) or any(re.search(r"\s", choice) for choice in choices):
             raise SettingError(f"--search '{part}': write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
         name = name.replace("-", "_")
         if name in NOT_SEARCHABLE:
             raise SettingError(f"--search {name}: give it to the whole search, as an option of its own, or not at all")
         if name in values:
             raise SettingError(f"--search names {name} twice")
-        values[name] = choices.split(",")
+        values[name] = choices
     if not values:
         raise SettingError("--search is empty: write NAME=VALUE,VALUE, such as 'hidden=50,100,200 lr=0.1,0.01'")
     grid = []
@@ -72,7 +110,7 @@ def arguments(settings: dict[str, str]) -> list[str]:
 class Found(NamedTuple):
     """The result of one combination.
 
-    Its settings, cross-validated accuracy and time; if it failed, the numbers are NaN
+    Its settings, accuracy, spread over the folds and time; if it failed, the numbers are NaN
     and `problem` says why.
     """
 
@@ -88,15 +126,15 @@ class Job(NamedTuple):
 
     study: str
     settings: dict[str, str]
-    options: CommonOptions
+    options: SearchOptions
 
 
 def try_one(job: Job) -> Found:
-    """Cross-validate one combination. A failure is a result too: others may succeed."""
-    study = sys.modules[type(job.options).__module__]  # every study defines its options beside its `crossvalidate`
+    """Judge one combination. A failure is a result too: others may succeed."""
+    judge = getattr(sys.modules[type(job.options).__module__], job.options.judge)  # beside the options
     start, accuracy, std, problem = time.perf_counter(), math.nan, math.nan, ""
     try:
-        result = study.crossvalidate(job.study, job.options)
+        result = judge(job.study, job.options)
         accuracy, std = result.accuracy, result.std
     except NonFiniteError:
         problem = "diverged"
@@ -147,15 +185,15 @@ def end_with_parent() -> None:
 
 
 def search(
-    study: str, options: CommonOptions, grid: Iterable[tuple[dict[str, str], CommonOptions]],
+    study: str, grid: Iterable[tuple[dict[str, str], SearchOptions]],
     say: Callable[[list[Found]], Any] = lambda found: None, scheduler: str = "",
 ) -> list[Found]:  # fmt: skip
-    """Cross-validate every combination of a grid, with one BLAS thread each.
+    """Judge every combination of a grid, with one BLAS thread each.
 
     Returns the best first and those that failed last. After each combination, `say` is
     called with all results so far, in the order of the grid.
     """
-    jobs = [Job(study, settings, replace(made, threads="1", search="", scheduler="")) for settings, made in grid]  # type: ignore[call-arg]
+    jobs = [Job(study, settings, replace(made, threads="1", search="", scheduler="")) for settings, made in grid]
     results: list[Found] = []
     for found in map_jobs(try_one, jobs, scheduler):
         results.append(found)
@@ -168,13 +206,53 @@ def best_first(results: Sequence[Found]) -> list[Found]:
 
     Combinations that failed come last.
     """
-    return sorted(results, key=lambda f: (-math.inf, 0) if f.problem else (f.accuracy, -f.std), reverse=True)
+
+    def goodness(f: Found) -> tuple[float, float]:
+        return (-math.inf, 0.0) if f.problem else (f.accuracy, 0.0 if math.isnan(f.std) else -f.std)
+
+    return sorted(results, key=goodness, reverse=True)
 
 
-def as_csv(results: Sequence[Found]) -> str:
+def as_csv(results: Sequence[Found], figures: Sequence[str] = JUDGES["crossvalidate"]) -> str:
     """One line per combination, in the given order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*results[0].settings, "cv_accuracy", "cv_std", "seconds", "problem"])
-    writer.writerows([*f.settings.values(), f.accuracy, f.std, round(f.seconds, 3), f.problem] for f in results)
+    writer.writerow([*results[0].settings, *figures, "seconds", "problem"])
+    for f in results:
+        writer.writerow([*f.settings.values(), *(f.accuracy, f.std)[: len(figures)], round(f.seconds, 3), f.problem])
     return text.getvalue()
+
+
+def run_search(study: str, o: SearchOptions, dataset: str, how: str) -> int:
+    """Judge all combinations of --search; print and write the ranking.
+
+    `how` says by what they are judged. Returns the exit code.
+    """
+    grid: list[Any] = parse_grid(o.search, o, f"python -m scratchnet.train {study}")
+    figures = JUDGES[o.judge]
+    with Run(study, o, dataset) as run:
+        run.say(f"{many(len(grid), 'combination')}, each {how}")
+
+        def tell(found: list[Found]) -> None:
+            # saved after each, so that nothing is lost
+            atomic_write(run.out / "search.csv", as_csv(best_first(found), figures).encode())
+            run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
+
+        results = search(study, grid, tell, o.scheduler)
+        columns = [*results[0].settings, *(name.replace("_", " ") for name in figures), "seconds"]
+        table = Table(*columns, title="best first", title_justify="left")
+        for column in table.columns:
+            column.justify = "right"
+        for found in results:
+            shown = ("failed", "") if found.problem else (f"{found.accuracy:.2%}", f"{found.std:.2%}")
+            table.add_row(*found.settings.values(), *shown[: len(figures)], f"{found.seconds:.1f}")
+        run.console.print(table)
+        run.say(f"written to {run.out}/: search.csv")
+        if results[0].problem:
+            raise SettingError(f"--search: no combination could be trained; the first: {results[0].problem}")
+        run.say(f"to train with the best, put {' '.join(arguments(results[0].settings))} in the place of --search")
+        return 0
+
+
+def _words(found: Found) -> str:
+    return " ".join(f"{name}={value}" for name, value in found.settings.items())

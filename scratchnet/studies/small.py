@@ -1,4 +1,4 @@
-"""What the studies of small data share: cross-validation and the search."""
+"""What the studies of small data share: cross-validation and how it is reported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,13 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import confusion
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.errors import SettingError
-from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.run import Run, optimiser_of
-from scratchnet.runs.search import Found, arguments, as_csv, best_first, map_jobs, parse_grid, search
+from scratchnet.runs.search import SearchOptions, map_jobs
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallOptions(CommonOptions):
+class SmallOptions(SearchOptions):
     hidden: str
     """Sizes of the hidden layers, such as 32,16."""
     dropout: float = 0.0
@@ -31,10 +29,6 @@ class SmallOptions(CommonOptions):
     """Number of parts for cross-validation.
 
     Each part is judged by a network trained on the others.
-    """
-    search: str = ""
-    """Try all combinations of settings, such as "hidden=50,100,200 lr=0.1,0.01", by
-    cross-validation on all cores, and then stop.
     """
     scheduler: str = ""
     """Cross-validate and search on the machines of this Dask scheduler, such as
@@ -46,8 +40,6 @@ class SmallOptions(CommonOptions):
         need(0 <= self.dropout < 1, "--dropout", "from 0 to below 1", self.dropout)
         need(self.folds >= 2, "--folds", "a number from 2", self.folds)
         sizes(self.hidden)
-        if self.distributed and (self.search or self.scheduler):
-            raise SettingError("--search and --scheduler share out the work by themselves: leave out --distributed")
 
 
 def hidden_layers(n_in: int, n_out: int, activation: type[Layer], o: SmallOptions) -> list[Layer]:
@@ -112,36 +104,3 @@ def say_confusion(run: Run, predicted: np.ndarray, labels: np.ndarray, names: Se
         table.add_row(name, *map(str, counts[k]), f"{counts[k, k] / max(1, counts[k].sum()):.1%}")
     run.console.print(table)
     return counts
-
-
-def run_search(study: str, o: SmallOptions, dataset: str) -> int:
-    """Cross-validate all combinations of --search; print and write the ranking."""
-    prog = f"python -m scratchnet.train {study}"
-    grid = parse_grid(o.search, o, prog)
-    with Run(study, o, dataset) as run:
-        run.say(f"{len(grid)} combinations, each by {o.folds}-fold cross-validation")
-
-        def tell(found: list[Found]) -> None:
-            # saved after each, so that nothing is lost
-            atomic_write(run.out / "search.csv", as_csv(best_first(found)).encode())
-            run.say(f"  {_words(found[-1])}: {found[-1].problem or f'{found[-1].accuracy:.2%}'}")
-
-        results = search(study, o, grid, tell, o.scheduler)
-        table = Table(
-            *results[0].settings, "cv accuracy", "cv std", "seconds", title="best first", title_justify="left"
-        )
-        for column in table.columns:
-            column.justify = "right"
-        for found in results:
-            figures = ("failed", "") if found.problem else (f"{found.accuracy:.2%}", f"{found.std:.2%}")
-            table.add_row(*found.settings.values(), *figures, f"{found.seconds:.1f}")
-        run.console.print(table)
-        run.say(f"written to {run.out}/: search.csv")
-        if results[0].problem:
-            raise SettingError(f"--search: no combination could be trained; the first: {results[0].problem}")
-        run.say(f"to train with the best, put {' '.join(arguments(results[0].settings))} in the place of --search")
-        return 0
-
-
-def _words(found: Found) -> str:
-    return " ".join(f"{name}={value}" for name, value in found.settings.items())

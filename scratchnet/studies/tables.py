@@ -27,7 +27,8 @@ from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
-from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, run_search, say_confusion
+from scratchnet.runs.search import run_search
+from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, say_confusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def run(study: str, o: Options) -> int:
         if n < o.folds:
             raise DataError(f"{study}: {many(n, 'example')} of {name}, too few for {o.folds} folds")
     if o.search:
-        return run_search(study, o, study)
+        return run_search(study, o, study, f"by {o.folds}-fold cross-validation")
     with Run(study, o, study, digests(measurements=table.values, classes=table.labels)) as result:
         F, K = len(table.features), len(table.classes)
         net = network(layers_of(F, K, o), o)

@@ -44,12 +44,12 @@ from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.identity import digests
 from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
+from scratchnet.runs.search import run_search
 from scratchnet.studies.small import (
     SmallOptions,
     cross_validate,
     hidden_layers,
     network,
-    run_search,
     say_confusion,
 )
 
@@ -230,7 +230,7 @@ def run(study: str, o: Options) -> int:
         raise SettingError(f"--search: preset {o.preset} has too few tweets to choose by; use preset default")
     dataset, tweets = load(o)
     if o.search:
-        return run_search(study, o, dataset)
+        return run_search(study, o, dataset, f"by {o.folds}-fold cross-validation")
     words, K = words_of(tweets, o), len(tweets.authors)
     if tutorial:
         train, which = handful(tweets, o)

@@ -1,0 +1,135 @@
+"""Which images the networks of mnist and its siblings train on, in which order, and how their settings are searched."""
+
+import csv
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchnet import train
+from scratchnet.data.digits import load_digits
+from scratchnet.engine.training import order_of
+from scratchnet.errors import SettingError
+from scratchnet.studies import mnist
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), 1))
+
+
+@pytest.fixture(scope="module")
+def few():
+    return load_digits(seed=3, train=200, test=50)
+
+
+@pytest.fixture
+def folder(tmp_path, few, monkeypatch):
+    """A small data folder in MNIST's format, and an empty working directory."""
+    data = tmp_path / "data" / "mnist"
+    data.mkdir(parents=True)
+    for name, array in zip(
+        ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"), few, strict=True
+    ):
+        write_idx(data / f"{name}-ubyte.gz", array)
+    monkeypatch.chdir(tmp_path)
+    return data.parent
+
+
+def parts(folder, **options):
+    o = replace(mnist.PRESETS["two-hidden"], data_dir=folder, **options)
+    return mnist.load_parts("mnist", o)
+
+
+def pixels(images):
+    return images.reshape(len(images), -1).astype(np.float32) / 255
+
+
+def test_all_images_in_the_order_of_the_file(folder, few):
+    found = parts(folder, valid=0, order="file")
+    assert found.valid is None
+    np.testing.assert_allclose(found.train[0], pixels(few.train_images))
+    np.testing.assert_array_equal(found.train[1], few.train_labels)
+
+
+def test_in_the_order_of_the_file_the_last_images_are_those_of_validation(folder, few):
+    found = parts(folder, valid=30, order="file")
+    np.testing.assert_array_equal(found.train[1], few.train_labels[:-30])
+    np.testing.assert_array_equal(found.valid[1], few.train_labels[-30:])
+    np.testing.assert_allclose(found.valid[0], pixels(few.train_images)[-30:])
+
+
+def test_shuffled_every_image_is_in_one_part(folder, few):
+    found = parts(folder, valid=30)
+    x = np.concatenate([found.train[0], found.valid[0]])
+    np.testing.assert_allclose(np.sort(x.sum(1)), np.sort(pixels(few.train_images).sum(1)), rtol=1e-5)
+    assert len(found.valid[0]) == 30 and (found.train[1] != few.train_labels[:-30]).any()
+    assert len(parts(folder, valid=5_000).valid[1]) == 40, "of few images a fifth"
+
+
+@pytest.mark.parametrize(("order", "shuffled"), [("file", False), ("shuffled", True)])
+def test_the_order_is_that_of_every_epoch(order, shuffled, folder, monkeypatch):
+    from scratchnet.engine.training import Steps
+
+    orders = []
+    begin = Steps.begin
+
+    def spy(self, order, losses, at=0):
+        orders.append(np.asarray(order))
+        begin(self, order, losses, at)
+
+    monkeypatch.setattr(Steps, "begin", spy)
+    args = ["mnist", "--preset", "two-hidden", "--data-dir", str(folder), "--order", order, "--valid", "0",
+            "--epochs", "2", "--no-plots", "--threads", "1"]  # fmt: skip
+    assert train.main(args) == 0
+    for epoch, found in enumerate(orders):
+        np.testing.assert_array_equal(found, order_of(0, epoch, 200) if shuffled else np.arange(200))
+
+
+@pytest.mark.parametrize("preset", ["two-hidden", "logistic", "cnn"])
+def test_without_a_validation_set_there_are_pictures_and_all_figures_but_one(preset, folder, capsys):
+    args = ["mnist", "--preset", preset, "--data-dir", str(folder), "--valid", "0", "--epochs", "1", "--out", "out"]
+    assert train.main(args) == 0
+    assert "valid accuracy" not in capsys.readouterr().out
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["valid_accuracy"] is None and 0 <= metrics["test_accuracy"] <= 1
+    assert Path("out/training.png").stat().st_size > 10_000
+    assert train.main(["mnist", "--resume", "out", "--epochs", "2"]) == 0
+
+
+def test_a_search_is_judged_by_validation_images(folder, capsys):
+    args = ["mnist", "--preset", "two-hidden", "--data-dir", str(folder), "--epochs", "3", "--out", "out",
+            "--search", "hidden=16;8,4,lr=0.01;1e-6"]  # fmt: skip
+    assert train.main(args) == 0
+    rows = list(csv.DictReader(Path("out/search.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["hidden", "lr", "valid_accuracy", "seconds", "problem"]
+    assert {(row["hidden"], row["lr"]) for row in rows} == {(h, lr) for h in ("16", "8,4") for lr in ("0.01", "1e-6")}
+    found = [float(row["valid_accuracy"]) for row in rows]
+    assert found == sorted(found, reverse=True)
+    said = capsys.readouterr().out
+    assert "4 combinations, each judged by validation images" in said and "test" not in said
+    # the figure is that of a run with the same settings
+    best = rows[0]
+    args = ["mnist", "--preset", "two-hidden", "--data-dir", str(folder), "--epochs", "3", "--threads", "1",
+            "--hidden", best["hidden"], "--lr", best["lr"], "--no-plots", "--out", "one"]  # fmt: skip
+    assert train.main(args) == 0
+    assert json.loads(Path("one/metrics.json").read_text())["valid_accuracy"] == found[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--valid", "-1"], "--valid must be a number of images, or 0, not -1"),
+        (["--valid", "0", "--search", "lr=0.1"], "--search judges by the validation images: give --valid too"),
+        (["--preset", "book", "--search", "lr=0.1"], "--search judges by the validation images"),
+        (["--search", "lr=0.1", "--distributed"], "leave out --distributed"),
+        (["--order", "alphabetical"], "--order"),
+        (["--search", "hidden=100;300;,lr=0.1"], "write NAME=VALUE,VALUE"),
+    ],
+)
+def test_mistakes_are_one_line(args, words, folder):
+    with pytest.raises(SettingError, match=words):
+        train.train(["mnist", "--data-dir", str(folder), *args])

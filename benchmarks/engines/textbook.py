@@ -1,10 +1,14 @@
-"""Textbook NumPy: float64, one column per example, nothing reused.
+"""Textbook NumPy: float64, one column per example, as the books write it.
+
+The weights are changed in place, there is momentum only where a network asks for it, and
+δ goes back to the first weights but not to the pixels, where nobody needs it.
 
 Every formula stands as the books print it. Source: T. Rashid, Make Your Own Neural
 Network (2016), part 2; M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2.
 """
 
 import numpy as np
+from scipy.special import expit
 
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
@@ -21,7 +25,7 @@ def forward(layers: list, W: dict, b: dict, a: np.ndarray) -> list[np.ndarray]:
             case sn.Linear():
                 a = np.dot(W[k], a) + b.get(k, 0)
             case sn.Sigmoid():
-                a = 1 / (1 + np.exp(-a))
+                a = expit(a)
             case sn.ReLU():
                 a = np.maximum(a, 0)
             case sn.LogSoftmax():
@@ -39,16 +43,20 @@ def train(work: Workload, device: str) -> Trainer:
     b = {k: start[f"{k}.bias"][:, None] for k in range(len(layers)) if f"{k}.bias" in start}
     first: dict = {}  # sums of gradients, for momentum and Adam
     second: dict = {}
-    steps = [0]
+    steps, lowest = [0], min(W)
 
-    def change(key: tuple, w: np.ndarray, g: np.ndarray) -> np.ndarray:
+    def change(key: tuple, w: np.ndarray, g: np.ndarray) -> None:
+        """Momentum and Adam, in place."""
         if work.optimiser == "adam":
             first[key] = 0.9 * first.get(key, 0) + 0.1 * g
             second[key] = 0.999 * second.get(key, 0) + 0.001 * g**2
             m, v = first[key] / (1 - 0.9 ** steps[0]), second[key] / (1 - 0.999 ** steps[0])
-            return w - work.lr * m / (np.sqrt(v) + 1e-8)
-        first[key] = work.momentum * first.get(key, 0) + g
-        return w - work.lr * first[key]
+            w -= work.lr * m / (np.sqrt(v) + 1e-8)
+        else:
+            first[key] = work.momentum * first.get(key, 0) + g
+            w -= work.lr * first[key]
+
+    plain = work.optimiser == "sgd" and not work.momentum
 
     def step(x: np.ndarray, t: np.ndarray) -> None:
         steps[0] += 1
@@ -64,11 +72,18 @@ def train(work: Workload, device: str) -> Trainer:
             a, y = outputs[k], outputs[k + 1]
             match layers[k]:
                 case sn.Linear():
-                    dx = np.dot(W[k].T, delta)
-                    W[k] = change(("W", k), W[k], np.dot(delta, a.T))
-                    if k in b:
-                        b[k] = change(("b", k), b[k], np.sum(delta, axis=1, keepdims=True))
-                    delta = dx
+                    back = np.dot(W[k].T, delta) if k > lowest else None
+                    if plain:  # one line, as the books write it: NumPy then needs one temporary matrix, not two
+                        W[k] -= work.lr * np.dot(delta, a.T)
+                    else:
+                        change(("W", k), W[k], np.dot(delta, a.T))
+                    if k in b and plain:
+                        b[k] -= work.lr * np.sum(delta, axis=1, keepdims=True)
+                    elif k in b:
+                        change(("b", k), b[k], np.sum(delta, axis=1, keepdims=True))
+                    if back is None:
+                        return
+                    delta = back
                 case sn.Sigmoid():
                     delta = delta * y * (1 - y)
                 case sn.ReLU():

@@ -121,11 +121,11 @@ class TruncatedSteps(Steps):
         self.one_hot = None
         return self.net.as_input(x)
 
-    def some(self) -> Array:
-        return self.batch(0)[0]
+    def some(self, n: int = 1) -> tuple[Array, Array]:
+        return self.batch(0)
 
     def work(self) -> float:
-        return self.net.work(self.some())
+        return self.net.work(self.some()[0])
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
         super().begin(order, losses, at)

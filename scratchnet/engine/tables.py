@@ -6,7 +6,7 @@ from typing import Any
 
 
 def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table, for notebooks; the first one's keys are the columns."""
+    """Rows as an HTML table, for notebooks; a key that a row does not have stays empty."""
     if not rows:
         return "<p>no rows</p>"
 
@@ -14,8 +14,9 @@ def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
         words = [escape(_text(v)) for v in values]
         return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
 
-    body = "".join(cells("td", row.values()) for row in rows)
-    return f"<table><thead>{cells('th', rows[0])}</thead><tbody>{body}</tbody></table>"
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    body = "".join(cells("td", [row.get(name, "") for name in names]) for row in rows)
+    return f"<table><thead>{cells('th', names)}</thead><tbody>{body}</tbody></table>"
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:

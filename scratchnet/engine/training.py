@@ -91,9 +91,9 @@ class Steps:
         """The examples as an array that `batch` can take its batches from."""
         return self.net.as_input(x)
 
-    def some(self) -> Array:
-        """A few examples, in the form in which the network takes them."""
-        return self.x[:1]
+    def some(self, n: int = 1) -> tuple[Array, Array]:
+        """(x, target) of the first examples, n at most, as the network takes them."""
+        return self.x[:n], self.target[:n]
 
     def work(self) -> float:
         """Floating-point operations of a step's largest product.
@@ -144,15 +144,18 @@ class Steps:
 
 @dataclasses.dataclass(repr=False)
 class History:
-    """What happened: one row for each epoch, and the loss of every step."""
+    """What happened: one row per epoch, and the loss of every step.
+
+    `start` is the row of epoch 0: how good the network was before it was trained. It is
+    empty where that was not asked for, by `valid`. `rows` are all of them.
+    """
 
     epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
     step_losses: list[float] = dataclasses.field(default_factory=list)
-    # the losses of the unfinished epoch, one place for each step
-    running: Array | None = None
-    begun: float = 0.0  # when that epoch began, by `clock`
-    # `Steps.state`, in the middle of that epoch
-    carried: dict[str, Array] = dataclasses.field(default_factory=dict)
+    running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
+    begun: float = 0.0  # when that epoch began, in seconds of `clock`
+    carried: dict[str, Array] = dataclasses.field(default_factory=dict)  # `Steps.state` in the middle of that epoch
+    start: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def resume(self, epoch: int, steps: int, net: Sequential) -> int:
         """Make room for the losses of an epoch.
@@ -167,6 +170,11 @@ class History:
         return len(done)
 
     @property
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of all epochs, with that of epoch 0 if there is one."""
+        return [self.start, *self.epochs] if self.start else self.epochs
+
+    @property
     def last(self) -> dict[str, float]:
         """The row of the last epoch. Raises SettingError if there is none yet."""
         if not self.epochs:
@@ -179,7 +187,7 @@ class History:
 
     def _repr_html_(self) -> str:
         """The table of epochs that a notebook shows."""
-        return html_table(self.epochs)
+        return html_table(self.rows)
 
 
 #: Called as on_step(epoch, step within the epoch, steps per epoch, loss of that step)
@@ -236,7 +244,7 @@ class Training:
         epochs, batch_size = checks.whole("fit", "epochs", epochs), checks.whole("fit", "batch_size", batch_size, 1)
         self.net, self.loss, self.optimiser = net, loss, optimiser
         self.steps = (steps or Steps)(net, loss, optimiser, x, target, batch_size)
-        check_fitting(net, loss, self.steps.some())
+        check_fitting(net, loss, self.steps.some()[0])
         need_finite(net, self.steps.x)
         self.epochs, self.batch_size, self.examples = epochs, batch_size, self.steps.examples
         self.steps_per_epoch = -(-self.examples // batch_size)
@@ -247,6 +255,14 @@ class Training:
     def how(self) -> str:
         """How the steps are made, in words."""
         return self.steps.how + ", in part compiled by Numba" * self.optimiser.compiled
+
+    def before(self, valid: tuple[Any, Any] | None = None, examples: int = 0) -> dict[str, float]:
+        """The row of epoch 0, by `valid` and the loss on so many training examples."""
+        row: dict[str, float] = {"epoch": 0}
+        with np.errstate(**QUIET):
+            if examples:
+                row["train_loss"], _ = evaluate(self.net, self.loss, *self.steps.some(examples))
+            return row | (score(self.net, self.loss, *valid) if valid is not None else {})
 
     def run(
         self, *, valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True,
@@ -265,6 +281,8 @@ class Training:
         settings = {"epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates}
         self.steps.agree(settings | {"seed": seed, "shuffle": shuffle})
         with blas_threads(self.threads), np.errstate(**QUIET), _history_on_error(history):
+            if valid is not None and not history.start and not history.step_losses:
+                history.start = self.before(valid)
             for epoch in range(len(history.epochs), self.epochs):
                 if schedule is not None:
                     rate = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
@@ -327,18 +345,16 @@ def fit(
 ) -> History:  # fmt: skip
     """Train on all examples `epochs` times, in batches; returns the history.
 
-    `x` is (examples, ...), and `target` is labels (examples,) or values (examples,
-    ...). Each epoch takes the examples in a new order drawn from `seed`, and its last
-    batch may be smaller. A row of the history has epoch, lr, train_loss (the mean per
-    example over the epoch's steps) and seconds, and with `valid = (x, target)` also
-    valid_loss and, for classes, valid_accuracy.
-
-    `threads` is "auto" or the number of BLAS threads. `steps` is a subclass of `Steps`,
-    by default the fastest. At most `steps_per_callback` steps are made between two
-    calls of `on_step`, which then sees those whose number is a multiple of it. With
-    `history`, an earlier training is continued where it stopped, even in the middle of
-    an epoch. With `patience`, the training ends when valid_loss has not fallen for that
-    many epochs, and the network gets back the weights of the best epoch. Raises
+    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last
+    batch of an epoch may be smaller. A row of the history has epoch, lr, train_loss (mean
+    per example over the epoch's steps), seconds, and with `valid = (x, target)` valid_loss
+    and, for classes, valid_accuracy; `history.start`, the row of epoch 0, has these two of
+    the network before it is trained. `threads` is "auto" or the number of BLAS threads;
+    `steps` is a kind of `Steps`, by default the fastest. `steps_per_callback` is how many
+    steps may be made between two calls of `on_step`, which then sees those whose number is
+    a multiple. With `history`, that training is continued where it stopped, in the middle
+    of an epoch too. With `patience`, the training ends once valid_loss has not fallen for
+    so many epochs, and the network gets the weights of the best epoch back. Raises
     NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other

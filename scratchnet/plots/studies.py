@@ -26,7 +26,7 @@ def loss_and_accuracy(history: "History", path: Path) -> None:
 
     Without classes, the mean loss takes the place of the accuracy.
     """
-    epochs, losses = history.epochs, np.asarray(history.step_losses, float)
+    epochs, rows, losses = history.epochs, history.rows, np.asarray(history.step_losses, float)
     classes = any("valid_accuracy" in row or "train_accuracy" in row for row in epochs)
     last = epochs[-1] if epochs else {}
     outcome = [f"training loss {last['train_loss']:.4g}"] if epochs else []
@@ -37,7 +37,7 @@ def loss_and_accuracy(history: "History", path: Path) -> None:
     subtitle = f"After {_count(len(epochs), 'epoch')}, {_count(len(losses), 'step')}: {', '.join(outcome)}"
     fig = new_figure("How the training went", subtitle, 11, 4.9)
     left, right = fig.subplots(1, 2)
-    _loss_per_step(style(left, "Loss of every step", "training step", "loss"), losses, epochs)
+    _loss_per_step(style(left, "Loss of every step", "training step", "loss"), losses, rows)
     if classes:
         sampled = any("train_accuracy" in row for row in epochs)
         note = f" (training: of {SAMPLE:,} examples at most)" if sampled else ""
@@ -46,11 +46,11 @@ def loss_and_accuracy(history: "History", path: Path) -> None:
     else:
         style(right, "Mean loss", "epoch", "loss")
         lines = [("valid_loss", "validation", ORANGE), ("train_loss", "training", BLUE)]
-    _per_epoch(right, epochs, lines, 100 if classes else 1)
+    _per_epoch(right, rows, lines, 100 if classes else 1)
     save(fig, path)
 
 
-def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]]) -> None:
+def _loss_per_step(ax: "Axes", losses: np.ndarray, rows: list[dict[str, float]]) -> None:
     from matplotlib.ticker import StrMethodFormatter
 
     n = len(losses)
@@ -69,10 +69,13 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
         every = -(-len(smooth) // 2000)
         middle = np.arange(len(smooth)) + (window + 1) / 2
         ax.plot(middle[::every], smooth[::every], color=BLUE, linewidth=2, label=f"mean of {window:,} steps")
-    if any("valid_loss" in row for row in epochs):
-        ends = [round(n * (i + 1) / len(epochs)) for i, row in enumerate(epochs) if "valid_loss" in row]
-        ax.plot(ends, [row["valid_loss"] for row in epochs if "valid_loss" in row], "o", color=ORANGE, markersize=5,
-                markeredgecolor="white", label="validation, after each epoch")  # fmt: skip
+    validated = [row for row in rows if "valid_loss" in row]
+    if validated:
+        ends = [n * row["epoch"] / max(rows[-1]["epoch"], 1) for row in validated]
+        values = [row["valid_loss"] for row in validated]
+        drawn = np.concatenate([drawn.ravel(), values])
+        ax.plot(ends, values, "o", color=ORANGE, markersize=5, clip_on=False,
+                markeredgecolor="white", zorder=3, label="validation, after each epoch")  # fmt: skip
     _log_if_wide(ax, drawn)
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.locator_params(axis="x", nbins=6)
@@ -80,14 +83,14 @@ def _loss_per_step(ax: "Axes", losses: np.ndarray, epochs: list[dict[str, float]
     legend(ax, loc="upper right")
 
 
-def _per_epoch(ax: "Axes", epochs: list[dict[str, float]], lines: list[tuple[str, str, str]], factor: float) -> None:
+def _per_epoch(ax: "Axes", rows: list[dict[str, float]], lines: list[tuple[str, str, str]], factor: float) -> None:
     """Lines over the epochs; the name and last value of each stand at its end."""
     from matplotlib.ticker import MaxNLocator
 
     ends = []
     for key, name, colour in lines:
-        at = [row["epoch"] for row in epochs if key in row]
-        values = [row[key] * factor for row in epochs if key in row]
+        at = [row["epoch"] for row in rows if key in row]
+        values = [row[key] * factor for row in rows if key in row]
         if at:
             few = len(at) <= 40
             ax.plot(at, values, "-o" if few else "-", color=colour, linewidth=2, markersize=5, markeredgecolor="white")
@@ -96,12 +99,12 @@ def _per_epoch(ax: "Axes", epochs: list[dict[str, float]], lines: list[tuple[str
     if not ends:
         ax.text(0.5, 0.5, "no validation set", ha="center", va="center", transform=ax.transAxes, color=GREY)
         return
-    first, final = epochs[0]["epoch"], epochs[-1]["epoch"]
+    first, final = rows[0]["epoch"], rows[-1]["epoch"]
     span = max(final - first, 1)
     ax.set_xlim(first - 0.04 * span, final + 0.3 * span)
     ax.set_xticks([at for at in MaxNLocator(8, integer=True).tick_values(first, final) if first <= at <= final])
     if factor == 1:
-        _log_if_wide(ax, np.array([row[key] for row in epochs for key, _, _ in lines if key in row]))
+        _log_if_wide(ax, np.array([row[key] for row in rows for key, _, _ in lines if key in row]))
     else:
         low, high = ax.get_ylim()
         ax.set_ylim(low, min(high, 100 + 0.02 * (100 - low)))

@@ -87,7 +87,7 @@ def write_checkpoint(
     training = {
         "optimiser": settings_of(optimiser), "steps": optimiser.steps, "lr": optimiser.lr, "k": k,
         "elapsed": clock() - history.begun if running else 0.0,
-        "epochs": [{name: v if math.isfinite(v) else repr(v) for name, v in row.items()} for row in history.epochs],
+        "start": _written(history.start), "epochs": [_written(row) for row in history.epochs],
         **about,
     }  # fmt: skip
     write_tensors(path, {**net.state_dict(), **arrays}, {**describe(net), "training": training})
@@ -102,7 +102,7 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
     about = training_of(file)
     try:
         recorded, steps, lr, k, elapsed = (about[name] for name in ("optimiser", "steps", "lr", "k", "elapsed"))
-        epochs = [{name: float(v) if isinstance(v, str) else v for name, v in row.items()} for row in about["epochs"]]
+        start, epochs = _read(about.get("start", {})), [_read(row) for row in about["epochs"]]
         if not (type(steps) is int and type(k) is int and steps >= 0 and k >= 0):
             raise ValueError("numbers of steps that cannot be")
         lr, elapsed = float(lr), float(elapsed)
@@ -126,7 +126,16 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
         a[...] = net.xp.asarray(values[TRAINING + name])
     optimiser.steps, optimiser.lr = steps, lr
     losses = values[f"{TRAINING}step_losses"].tolist()
-    return History(epochs, losses, begun=clock() - elapsed, carried=carried)
+    return History(epochs, losses, begun=clock() - elapsed, carried=carried, start=start)
+
+
+def _written(row: dict[str, float]) -> dict[str, Any]:
+    """A row of the history as JSON can hold it: NaN and infinities as words."""
+    return {name: value if math.isfinite(value) else repr(value) for name, value in row.items()}
+
+
+def _read(row: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def training_of(file: TensorFile) -> dict[str, Any]:

@@ -58,10 +58,21 @@ class ProgressLines:
         text = f"loss {float(loss):.4f}{self.accuracy}  {rate:,.0f} examples/s"
         self.bar.update(self.task, completed=done, text=text, refresh=True)
 
-    def epoch(self, row: dict[str, float]) -> None:
+    def _remember(self, row: dict[str, float]) -> None:
+        """The accuracy that is shown from now on."""
         name = "valid_accuracy" if "valid_accuracy" in row else "train_accuracy"
         if name in row:
             self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
+
+    def start(self, row: dict[str, float]) -> None:
+        """The network before it is trained."""
+        self._remember(row)
+        self.console.print(
+            f"epoch {0:>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  before training", soft_wrap=True
+        )
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self._remember(row)
         if row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs):
             return  # of hundreds of epochs, only about twenty are printed
         left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])

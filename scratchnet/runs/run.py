@@ -71,10 +71,11 @@ def versions() -> dict[str, str]:
 
 def train_accuracy(training: Training) -> dict[str, float]:
     """The accuracy on the first training examples, where the outputs are classes."""
-    y = outputs(training.net, training.steps.x[:SAMPLE])
+    x, target = training.steps.some(SAMPLE)
+    y = outputs(training.net, x)
     if y.ndim != 2 or y.shape[1] < 2:
         return {}
-    return {"train_accuracy": accuracy(y, labels_of(training.steps.target[:SAMPLE]))}
+    return {"train_accuracy": accuracy(y, labels_of(target))}
 
 
 class Run:
@@ -186,6 +187,9 @@ class Run:
                 self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say,
                 writes=self.leads,
             )  # fmt: skip
+            if self.leads and not history.start and not history.step_losses:
+                history.start = training.before(valid, SAMPLE) | judge()
+                progress.start(history.start)
             checkpoints.begin(history)
             self.history = training.run(
                 valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
@@ -204,6 +208,7 @@ class Run:
         self.metrics |= {
             "train_seconds": round(seconds, 3),
             "examples_per_second": round(training.examples * len(self.history.epochs) / seconds, 1),
+            "before_training": {name: value for name, value in self.history.start.items() if name != "epoch"},
             "train_loss": self.history.last["train_loss"],
             "valid_accuracy": self.history.last.get("valid_accuracy"),
         }
@@ -317,10 +322,10 @@ class Run:
 
 
 def history_csv(history: History) -> str:
-    """One line per epoch."""
+    """One line per epoch, beginning with epoch 0, the network before it was trained."""
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in history.epochs for name in row))
+    names = list(dict.fromkeys(name for row in [*history.epochs, history.start] for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(history.epochs)
+    writer.writerows(history.rows)
     return text.getvalue()

@@ -175,7 +175,9 @@ def draw(result: Run, histories: dict[str, History], study: str, T: int, path: P
     for k, (layer, history) in enumerate(histories.items()):
         losses = np.array(history.step_losses)
         width = min(50, len(losses))
-        ax.plot(np.arange(width, len(losses) + 1), np.convolve(losses, np.ones(width) / width, "valid"),
+        steps, means = np.arange(width, len(losses) + 1), np.convolve(losses, np.ones(width) / width, "valid")
+        begin = [history.start["train_loss"]] if history.start else []
+        ax.plot([*[0] * len(begin), *steps], [*begin, *means],
                 color=COLOURS[k], linewidth=1.6, label=layer)  # fmt: skip
     nothing = 1 / 6 if study == "adding" else SYMBOLS / T * np.log(KINDS)
     ax.axhline(nothing, color=GREY, linewidth=1.2, linestyle=":", label="remembers nothing")

@@ -61,7 +61,10 @@ def test_every_preset_trains_and_leaves_its_files(preset, folder, tmp_path):
     assert (m["study"], m["preset"], m["dataset"], m["epochs"], m["device"]) == ("mnist", preset, "mnist", 2, "cpu")
     assert set(m["per_class_accuracy"]) == set("0123456789")
     rows = list(csv.DictReader((out / "history.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    before = m["before_training"]
+    assert {name: float(rows[0][name]) for name in before} == before and 0 <= before["train_accuracy"] < 0.5
+    assert ("valid_accuracy" in before) == ("valid_accuracy" in rows[0]) == (preset != "book")
     assert not list(out.glob(".*")), "temporary files are left"
 
 

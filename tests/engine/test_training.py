@@ -18,6 +18,8 @@ from scratchnet import (
     SettingError,
     ShapeError,
     Sigmoid,
+    accuracy,
+    evaluate,
     fit,
     step,
 )
@@ -63,6 +65,21 @@ def test_fit_is_step_over_the_order_of_the_seed() -> None:
     for k, row in enumerate(history.epochs):
         assert row["train_loss"] == pytest.approx(np.average(losses[4 * k : 4 * k + 4], weights=weights), rel=1e-14)
     assert history.last is history.epochs[-1]
+
+
+def test_epoch_0_is_the_network_before_it_is_trained() -> None:
+    net, untrained, (x, t) = network(), network(), examples(50)
+    history = fit(net, CrossEntropyLoss(), SGD(net, 0.1), x, t, epochs=2, valid=(x[:20], t[:20]))
+    value, y = evaluate(untrained, CrossEntropyLoss(), x[:20], t[:20])
+    assert history.start == {"epoch": 0, "valid_loss": value, "valid_accuracy": accuracy(y, t[:20])}
+    assert history.rows == [history.start, *history.epochs] and len(history.epochs) == 2
+    assert [row["epoch"] for row in history.rows] == [0, 1, 2]
+    assert "<th>valid_loss</th>" in history._repr_html_() and history._repr_html_().count("<tr>") == 4
+    begun = dict(history.start)
+    fit(net, CrossEntropyLoss(), SGD(net, 0.1), x, t, epochs=3, valid=(x[:20], t[:20]), history=history)
+    assert history.start == begun and len(history.epochs) == 3, "what goes on begins where it began"
+    plain = fit(net, CrossEntropyLoss(), SGD(net, 0.1), x, t)
+    assert plain.start == {} and plain.rows == plain.epochs
 
 
 def test_orders_differ_between_seeds_and_epochs() -> None:

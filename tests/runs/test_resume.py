@@ -97,7 +97,7 @@ def training(folder, layers, optimiser, schedule, dtype="float32", stop_at=None,
 
 def bits(net, rule, history):
     """All that a training leaves, as bytes; not the seconds."""
-    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in history.epochs]
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
     arrays = [*net.state_dict().values(), *rule.state().values()]
     return [a.tobytes() for a in arrays], rule.steps, rule.lr, rows, history.step_losses
 

@@ -47,7 +47,7 @@ def labels_of(target: Array) -> np.ndarray:
 
 
 def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, np.ndarray]:
-    """(loss per example, outputs (N, ...)) over all examples, in inference; nothing is learnt from them.
+    """(loss per example, outputs (N, ...)) over all examples, at inference.
 
     `x` is (N, ...), `target` labels (N,) or values (N, ...), as for `fit`. The examples go
     through the network in pieces, so their number is not limited by the memory that a step

@@ -1,10 +1,11 @@
 """scratchnet: neural networks from scratch, to read, to prove and to race.
 
-The public names stand in `__init__.pyi`, one list for people, type checkers and this
-file. Each is imported on first use: `python -m scratchnet.train --help` needs none.
+The public names are listed in `__init__.pyi`, one list for people, type checkers and
+this file. Each is imported on first use, so that `python -m scratchnet.train --help` is
+quick.
 
 The first hour of reading, in `engine/`: backprop, equations, layers/base,
-layers/linear, layers/activation, losses, optim, training.
+layers/linear, layers/activation, losses, learner, optim, layers/sequential, training.
 """
 
 import importlib

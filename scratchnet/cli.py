@@ -1,4 +1,4 @@
-"""What all commands share: options from a dataclass, and errors as one line on stderr."""
+"""What all commands share: options from a dataclass, and errors in one line."""
 
 import codecs
 import contextlib
@@ -19,14 +19,15 @@ from scratchnet.errors import Interrupted, ScratchnetError, SettingError
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: What mpiexec of MPICH, Open MPI, Intel MPI and Slurm's srun tell every process: its rank
+#: The variables in which mpiexec of MPICH, Open MPI and Intel MPI, and Slurm's srun,
+#: tell every process its rank
 RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
 
 Options = TypeVar("Options")
 
 
 def patience() -> float:
-    """Seconds to wait for a process that does not come, a rank or a worker: $SCRATCHNET_TIMEOUT, or a minute."""
+    """Seconds to wait for a rank or a worker: $SCRATCHNET_TIMEOUT, or a minute."""
     text = os.environ.get("SCRATCHNET_TIMEOUT") or "60"
     try:
         seconds = float(text)
@@ -38,9 +39,10 @@ def patience() -> float:
 
 
 def parse(kind: type[Options], args: Sequence[str], prog: str, default: Options | None = None) -> Options:
-    """An instance of the dataclass `kind` from command-line arguments; raises SettingError with one clear line.
+    """An instance of the dataclass `kind` from command-line arguments.
 
-    `--help` prints the options, from the fields and the strings below them, and leaves with 0.
+    Raises SettingError with one clear line. `--help` prints the options, from the
+    fields and the strings below them, and leaves with 0.
     """
     import tyro
 
@@ -56,7 +58,7 @@ def parse(kind: type[Options], args: Sequence[str], prog: str, default: Options 
 
 
 def _check_names(kind: type, args: Sequence[str], prog: str) -> None:
-    """Unknown options, with the nearest known one."""
+    """Raise SettingError for unknown options, with the nearest known one."""
     known = {"--help"}
     for field in dataclasses.fields(kind):
         name = field.name.replace("_", "-")
@@ -70,11 +72,12 @@ def _check_names(kind: type, args: Sequence[str], prog: str) -> None:
 
 
 def _first_words(box: str) -> str:
-    """The message inside the first part of a drawn error box."""
+    """The message inside the first part of an error box."""
     words = []
     for line in box.splitlines()[1:]:
         text = line.strip("│╭╮╰╯ ")
-        if text and not set(text) <= {"─", "-"}:  # where UTF-8 cannot be written there is no box, only such lines
+        # without UTF-8 there is no box, but there are such lines
+        if text and not set(text) <= {"─", "-"}:
             words.append(text)
         elif words:
             break
@@ -82,7 +85,7 @@ def _first_words(box: str) -> str:
 
 
 def known(name: str, names: Sequence[str], what: str) -> str:
-    """`name`, if it is one of `names`; else SettingError with a suggestion."""
+    """`name`, if it is one of `names`; otherwise SettingError with a suggestion."""
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)
@@ -91,22 +94,27 @@ def known(name: str, names: Sequence[str], what: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` for a terminal: what would move its cursor, or is no character, is shown as its number (\\x1b)."""
+    """`text` for a terminal, with control characters shown as their numbers (\\x1b)."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def guard(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Run a command's `main` and leave: a user's mistake is one line on stderr and exit code 2 (or 3), no traceback."""
+    """Run a command's `main` and leave the program.
+
+    A user's mistake becomes one line on stderr and exit code 2 (or 3), without a
+    traceback.
+    """
     _prepare_streams()
     try:
         code = main(sys.argv[1:]) or 0
         sys.stdout.flush()
     except ScratchnetError as e:
         kind = "" if isinstance(e, Interrupted) else "error: "
-        if not any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):  # of several ranks, the first speaks
+        # only the first of several ranks speaks
+        if not any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):
             _last_words(f"{kind}{e}")
         code = e.exit_code
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # as with `| head`
         code = 141
     except OSError as e:
         _last_words(f"error: {e.filename or 'input or output'}: {e.strerror or e}")
@@ -123,8 +131,12 @@ def guard(main: Callable[[Sequence[str]], int | None]) -> None:
 
 @contextlib.contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the process in this block, which imports modules: some of them swallow a KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    """Let Ctrl-C end the process in this block, which imports modules.
+
+    Some modules swallow a KeyboardInterrupt while they are imported.
+    """
+    # handlers can only be set there
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
@@ -140,7 +152,7 @@ def stopped_at_once() -> Iterator[None]:
 
 
 def console(**options: Any) -> "Console":
-    """A console of Rich that leaves a closed pipe to `guard`; Rich itself would end the program with 1."""
+    """A console of Rich that leaves a closed pipe to `guard`."""
     from rich.console import Console
 
     class Lines(Console):
@@ -150,9 +162,10 @@ def console(**options: Any) -> "Console":
     return Lines(**options)
 
 
-# ------------------------------------------------------------------------------------------ streams of a command
+# -------------------------------------------------------------- streams of a command
 
-#: What stands for a character that the output's encoding does not have; any other is a question mark
+#: Replacements for characters that the output's encoding lacks; any other becomes a
+#: question mark
 GLYPHS = {"→": "->", "×": "x", "·": ".", "µ": "u", "±": "+-", "≤": "<=", "≥": ">=", "≈": "~", "…": "...", "‖": "||",
           "∂": "d", "δ": "d", "σ": "s", "✓": "+", "✗": "x", "²": "^2", "³": "^3", "√": "sqrt",
           **dict.fromkeys("─━═–—−", "-"), **dict.fromkeys("│┃║", "|"), **dict.fromkeys("“”„", '"'),
@@ -160,7 +173,7 @@ GLYPHS = {"→": "->", "×": "x", "·": ".", "µ": "u", "±": "+-", "≤": "<=",
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """For `codecs.register_error`: the glyph, the letter without its accent, or a question mark."""
+    """A handler for `codecs.register_error`: the replacement, or a plain letter."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     glyphs = [GLYPHS.get(c) or unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?"
@@ -169,7 +182,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def _prepare_streams() -> None:
-    """Let output go nowhere where a stream is closed (`>&-`), and what its encoding lacks be written otherwise."""
+    """Prepare stdout and stderr for closed streams (`>&-`) and for poor encodings."""
     codecs.register_error("scratchnet", _replaced)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -180,13 +193,13 @@ def _prepare_streams() -> None:
 
 
 def _last_words(text: str) -> None:
-    """One line on stderr; nobody may be there any more to read it."""
+    """Print one line on stderr, even if nobody may be reading it any more."""
     with contextlib.suppress(OSError, ValueError):
         print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def _drop_unwritten() -> None:
-    """Let nothing be left in a closed pipe or terminal, which Python would complain about when it ends."""
+    """Leave nothing in a closed pipe or terminal, about which Python would complain."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,15 +1,18 @@
-"""What can go wrong, by kind. The commands print these as one line and leave with `exit_code`."""
+"""What can go wrong, by kind.
+
+The commands print these errors as one line and leave with `exit_code`.
+"""
 
 import os
 import shlex
 from pathlib import Path
 
-#: The name on the package index; what is called `scratchnet` there is another project
+#: The name on the package index, where `scratchnet` is another project
 DISTRIBUTION = "scratchnet-engine"
 
 
 def install_command(extra: str) -> str:
-    """The command that installs what the extra names, right where it is printed.
+    """The command that installs an optional extra, correct wherever it is printed.
 
     In a clone it installs the clone; elsewhere it installs from the package index.
     """
@@ -22,13 +25,13 @@ def install_command(extra: str) -> str:
 
 
 class ScratchnetError(Exception):
-    """A mistake that the user can mend; the message says what, where and what to do."""
+    """A mistake that the user can correct; says what, where and what to do."""
 
     exit_code = 2
 
 
 class ScratchnetWarning(UserWarning):
-    """What runs, but cannot be meant so; says why and what to do."""
+    """Something that runs, but is probably not meant; says why and what to do."""
 
 
 class ShapeError(ScratchnetError, ValueError):
@@ -36,11 +39,11 @@ class ShapeError(ScratchnetError, ValueError):
 
 
 class DataError(ScratchnetError, ValueError):
-    """A data file or an array of examples that cannot be right; names the file and the place."""
+    """Data that cannot be right, in a file or an array; names the place."""
 
 
 class DeviceError(ScratchnetError, RuntimeError):
-    """A device was asked for that cannot be used; says what is missing."""
+    """A device that cannot be used was asked for; says what is missing."""
 
 
 class CheckpointError(ScratchnetError, ValueError):
@@ -52,11 +55,11 @@ class SettingError(ScratchnetError, ValueError):
 
 
 class NotWrittenError(ScratchnetError, OSError):
-    """A result that could not be written; says which, and where the trained weights are."""
+    """A result that could not be written; says where the trained weights are."""
 
 
 class Interrupted(ScratchnetError):
-    """The user asked for an end, by signal `number`; says how to go on."""
+    """The user asked for an end, by signal `number`; says how to continue."""
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
@@ -64,13 +67,19 @@ class Interrupted(ScratchnetError):
 
 
 class NonFiniteError(ScratchnetError, ArithmeticError):
-    """A loss became NaN or infinite; names the step and the layer. The weights are left as they were."""
+    """A loss became NaN or infinite; names the step and the layer.
+
+    The weights are left as they were.
+    """
 
     exit_code = 3
 
 
 class RanksError(ScratchnetError):
-    """The processes of a training differ, or one of them failed: every rank raises it, with the same words."""
+    """The processes of a training differ, or one of them failed.
+
+    Every rank raises it, with the same words.
+    """
 
     def __init__(self, text: str, exit_code: int = 2) -> None:
         super().__init__(text)

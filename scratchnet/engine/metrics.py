@@ -49,9 +49,9 @@ def labels_of(target: Array) -> np.ndarray:
 def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, np.ndarray]:
     """(loss per example, outputs (N, ...)) over all examples, at inference.
 
-    `x` is (N, ...), `target` labels (N,) or values (N, ...), as for `fit`. The examples go
-    through the network in pieces, so their number is not limited by the memory that a step
-    takes. Raises SettingError, ShapeError, DataError.
+    `x` is (N, ...), and `target` is labels (N,) or values (N, ...), as for `fit`. The
+    examples pass through the network in pieces, so that any number of them fits into
+    memory. Raises SettingError, ShapeError, DataError.
 
     >>> value, y = sn.evaluate(net, sn.CrossEntropyLoss(), x, labels)
     >>> sn.accuracy(y, labels)
@@ -71,10 +71,10 @@ def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, n
 
 
 def accuracy(outputs: Any, labels: Any) -> float:
-    """The share of examples whose largest output is their class, from 0 to 1.
+    """The share of examples whose largest output is that of their class, from 0 to 1.
 
-    `outputs` are (N, K), one for each class, and `labels` the classes (N,), or one row of
-    class values per example (N, K). Raises ShapeError, DataError.
+    `outputs` are (N, K), one for each class. `labels` are the classes (N,), or one row
+    of class values per example (N, K). Raises ShapeError, DataError.
     """
     y = to_numpy(checks.array("accuracy", "the outputs", outputs))
     given = checks.array("accuracy", "the labels", labels)

@@ -51,26 +51,29 @@ INITS = ("pytorch", "glorot", "xavier", "he", "kaiming", "normal", "zeros")
 
 
 def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init, Init]:
-    """(how the weights are drawn, how the biases), by the name of the literature:
+    """How to draw the weights and the biases, by the name in the literature:
 
-    pytorch           weights and biases U(±1/√fan_in), variance 1/(3 fan_in): the default,
-                      and PyTorch's
-    glorot, xavier    U(±√(6/(fan_in + fan_out))), variance 2/(fan_in + fan_out): the signal
-                      forward and the δ backward both keep their size. For sigmoid and tanh
-    he, kaiming       N(0, 2/fan_in): as ReLU makes half of the signal 0, the other half is
-                      drawn twice as large
-    normal            N(0, 1/fan_in), as books do that write a network from scratch
-    zeros             all 0: shows why initial values must differ, for then all neurons of a
-                      hidden layer learn the same
+        pytorch           the default, as in PyTorch: weights and biases U(±1/√fan_in),
+                          variance 1/(3 fan_in)
+        glorot, xavier    U(±√(6/(fan_in + fan_out))), variance 2/(fan_in + fan_out).
+                          Activations on the way forward and δ on the way back both keep
+                          their size. For sigmoid and tanh
+        he, kaiming       N(0, 2/fan_in). ReLU makes half of the activations 0, so the
+                          variance is twice as large
+        normal            N(0, 1/fan_in), as in books that build a network from scratch
+        zeros             all 0. Shows why initial values must differ: all neurons of a
+                          hidden layer then learn the same
 
-    fan_in counts the numbers that one output is a sum of, fan_out those that one input goes
-    to: of Linear in_features and out_features, of Conv2d in_channels·kh·kw and
-    out_channels·kh·kw. ConvTranspose2d takes them the other way round, as torch.nn.init
-    does. Biases are 0 except with "pytorch". Raises SettingError for another name.
+    fan_in is the number of terms in the sum for one output, fan_out the number of sums
+    that one input is part of. In Linear they are in_features and out_features, in
+    Conv2d in_channels·kh·kw and out_channels·kh·kw. In ConvTranspose2d they are the
+    other way round, as in torch.nn.init. Biases are 0 except with "pytorch". Raises
+    SettingError for another name.
     Sources: X. Glorot and Y. Bengio, Understanding the difficulty of training deep
     feedforward neural networks, AISTATS 2010, eq. 16; K. He et al., Delving deep into
-    rectifiers, ICCV 2015, eq. 10; T. Rashid, Make Your Own Neural Network (2016), part 2,
-    and M. Nielsen, Neural Networks and Deep Learning (2015), chapter 3, for "normal".
+    rectifiers, ICCV 2015, eq. 10; T. Rashid, Make Your Own Neural Network (2016), part
+    2, and M. Nielsen, Neural Networks and Deep Learning (2015), chapter 3, for
+    "normal".
     """
     weights = _WEIGHTS[checks.choice(who, "init", init, INITS)](fan_in, fan_out)
     return weights, weights if init == "pytorch" else constant(0.0)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table, for notebooks; a key that a row does not have stays empty."""
+    """Rows as an HTML table; the keys of the first row are the columns."""
     if not rows:
         return "<p>no rows</p>"
 

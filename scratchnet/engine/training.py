@@ -345,16 +345,19 @@ def fit(
 ) -> History:  # fmt: skip
     """Train on all examples `epochs` times, in batches; returns the history.
 
-    `x` is (examples, ...), `target` labels (examples,) or values (examples, ...); the last
-    batch of an epoch may be smaller. A row of the history has epoch, lr, train_loss (mean
-    per example over the epoch's steps), seconds, and with `valid = (x, target)` valid_loss
-    and, for classes, valid_accuracy; `history.start`, the row of epoch 0, has these two of
-    the network before it is trained. `threads` is "auto" or the number of BLAS threads;
-    `steps` is a kind of `Steps`, by default the fastest. `steps_per_callback` is how many
-    steps may be made between two calls of `on_step`, which then sees those whose number is
-    a multiple. With `history`, that training is continued where it stopped, in the middle
-    of an epoch too. With `patience`, the training ends once valid_loss has not fallen for
-    so many epochs, and the network gets the weights of the best epoch back. Raises
+    `x` is (examples, ...), and `target` is labels (examples,) or values (examples,
+    ...). Each epoch takes the examples in a new order drawn from `seed`, and its last
+    batch may be smaller. A row of the history has epoch, lr, train_loss (the mean per
+    example over the epoch's steps) and seconds, and with `valid = (x, target)` also
+    valid_loss and, for classes, valid_accuracy. `history.start`, the row of epoch 0,
+    has these two for the network before training.
+
+    `threads` is "auto" or the number of BLAS threads. `steps` is a subclass of `Steps`,
+    by default the fastest. At most `steps_per_callback` steps are made between two
+    calls of `on_step`, which then sees those whose number is a multiple of it. With
+    `history`, an earlier training is continued where it stopped, even in the middle of
+    an epoch. With `patience`, the training ends when valid_loss has not fallen for that
+    many epochs, and the network gets back the weights of the best epoch. Raises
     NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other

@@ -1,1 +1,1 @@
-"""Bytes on disk: whole files or none, and tensor files."""
+"""Files on disk: written whole or not at all, and files of tensors."""

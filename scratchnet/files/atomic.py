@@ -1,7 +1,7 @@
 """Writing files so that a reader sees the old one or the new one, never half of one.
 
-Any number of threads, processes and containers may write the same file at once: each writes a
-temporary file of its own, and the last to finish wins.
+Any number of threads, processes and containers may write the same file at once. Each
+writes a temporary file of its own, and the last to finish wins.
 """
 
 import contextlib
@@ -17,16 +17,17 @@ try:
 except ImportError:  # Windows: there, what a killed process leaves behind stays
     fcntl = None  # type: ignore[assignment]
 
-SUFFIX = ".scratchnet.tmp"  # so that we remove nobody else's temporary files
+SUFFIX = ".scratchnet.tmp"  # so that we never remove other programs' temporary files
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write `content` (bytes, or pieces of them) to `path`, through a temporary file in the same folder.
+    """Write `content` (bytes, or pieces of them) to `path`, through a temporary file.
 
-    The new file is on disk before it gets its name. If anything fails, the file that was there
-    stays whole and no temporary file remains; those of killed processes are removed by the next
-    write into the folder. A file that was there keeps its permissions, and a symbolic link goes on
-    pointing to the file that is written. Raises OSError, with `path` as its filename.
+    The temporary file is in the same folder, and its content is on disk before it gets
+    its name. If anything fails, the file that was there stays whole and no temporary
+    file remains; those of killed processes are removed by the next write into the
+    folder. An existing file keeps its permissions, and a symbolic link continues to
+    point to the file that is written. Raises OSError, with `path` as its filename.
     """
     with _replacement(Path(path)) as (file, _):
         for piece in [content] if isinstance(content, bytes) else content:
@@ -37,9 +38,10 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | Iterable[bytes |
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """For libraries that write a file themselves: the block fills the empty file that it is given.
+    """For libraries that write a file themselves: the block fills an empty file.
 
-    Everything else is as in `atomic_write`. The library must not lock the file: it is locked here.
+    Everything else is as in `atomic_write`. The library must not lock the file, which
+    is locked here.
     """
     with _replacement(Path(path)) as (_, temporary):
         yield temporary
@@ -47,7 +49,10 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _replacement(path: Path) -> Iterator[tuple[int, Path]]:
-    """A new temporary file, open and locked, and its name; after the block it is on disk and called `path`."""
+    """A new temporary file, open and locked, and its name.
+
+    After the block it is on disk and called `path`.
+    """
     temporary = None
     try:
         target = Path(os.path.realpath(path))
@@ -81,7 +86,10 @@ def _replacement(path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _mode_of(path: Path) -> int | None:
-    """The permissions of the file that is to be replaced, or None if there is none. Raises OSError for a device."""
+    """The permissions of the file that is to be replaced, or None if there is none.
+
+    Raises OSError for a device.
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -96,8 +104,9 @@ def _mode_of(path: Path) -> int | None:
 def _open_new(folder: Path, mode: int | None) -> tuple[int, Path]:
     """A new file that nobody else can have opened for writing, and its name.
 
-    It carries a lock, which the system releases when its writer ends: until then it is being
-    written. Its permissions are what the user's umask leaves, or of `mode`, with the right to write.
+    It carries a lock, which the system releases when its writer ends; until then the
+    file is being written. Its permissions are those that the user's umask leaves, or
+    `mode` with the right to write.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
@@ -111,13 +120,13 @@ def _open_new(folder: Path, mode: int | None) -> tuple[int, Path]:
             return file, temporary
         if os.fstat(file).st_nlink:
             return file, temporary
-        os.close(file)  # another writer took it for abandoned between our two calls
+        os.close(file)  # another writer removed it between our two calls
 
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove temporary files that no living process has locked.
 
-    Only ordinary files are opened: a pipe or a link of such a name is left where it is.
+    Only ordinary files are opened: a pipe or a link of such a name stays where it is.
     """
     for temporary in folder.glob(f".*{SUFFIX}") if fcntl is not None else ():
         try:
@@ -136,7 +145,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a new name in the folder to the disk."""
+    """Make sure that a new name in the folder is on disk."""
     if os.name == "posix":
         file = os.open(folder, os.O_RDONLY)
         try:

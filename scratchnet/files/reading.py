@@ -1,4 +1,4 @@
-"""Opening a file that the user names: an ordinary file, and nothing that could wait for ever."""
+"""Opens files that the user names, but nothing that could block for ever."""
 
 import errno
 import io
@@ -7,9 +7,10 @@ import stat
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """The file, open for reading in binary. A pipe, whose writer may never come, and a device are refused.
+    """The file, open for reading in binary.
 
-    Raises OSError (FileNotFoundError where there is nothing), with a reason in `strerror`.
+    Devices are refused, and so are pipes, whose writer may never come. Raises OSError
+    (FileNotFoundError if there is nothing), with a reason in `strerror`.
     """
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

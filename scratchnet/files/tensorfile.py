@@ -1,15 +1,18 @@
-"""A safetensors file that notices when it is damaged: named arrays, and a JSON value about them.
+"""A safetensors file that notices damage: named arrays, and a JSON value about them.
 
     8 bytes   the length of the header, little-endian
-    header    JSON: {"__metadata__": {"sha256": seal, "scratchnet": about}, name: {dtype, shape, data_offsets}, ...}
-    data      the arrays, one after the other
+    header    JSON: {"__metadata__": {"sha256": seal, "scratchnet": about},
+                     name: {dtype, shape, data_offsets}, ...}
+    data      the arrays, one after another
 
-`about` holds the SHA-256 of every array, and the seal is that of the length and the header with 64 zeros in its own
-place: together they cover every byte. The seal stands first, so a damaged header is refused before it is
-parsed, and every size is checked against the size of the file before anything is allocated.
+`about` holds the SHA-256 of every array. The seal is the SHA-256 of the length and the
+header, with 64 zeros in place of the seal itself: together they cover every byte. The
+seal comes first, so a damaged header is refused before it is parsed, and every size is
+checked against the size of the file before anything is allocated.
 
-The safetensors library reads these files, but does not write or check them here: 0.8.0 writes wrong values for
-arrays that are not C-contiguous, accepts a name that occurs twice, and has no checksum.
+The safetensors library can read these files, but does not write or check them here:
+version 0.8.0 writes wrong values for arrays that are not C-contiguous, accepts a name
+that occurs twice, and has no checksum.
 """
 
 import contextlib
@@ -35,12 +38,16 @@ START, ZEROS = b'{"__metadata__":{"sha256":"', b"0" * 64
 
 
 def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write arrays (float32 or float64, in any memory layout) and the JSON value `about` to `path`, atomically.
+    """Write arrays and the JSON value `about` to `path`, atomically.
 
-    Raises CheckpointError if `about` cannot be JSON or is too large, OSError if the file cannot be written.
+    The arrays are float32 or float64, in any memory layout.
+
+    Raises CheckpointError if `about` cannot be
+    JSON or is too large, and OSError if the file cannot be written.
     """
     flat: dict[str, np.ndarray] = {}
-    for name in sorted(arrays, key=lambda name: -arrays[name].itemsize):  # float64 first: all are then aligned
+    # float64 first, so that all arrays are aligned
+    for name in sorted(arrays, key=lambda name: -arrays[name].itemsize):
         a = np.ascontiguousarray(arrays[name])
         if a.dtype not in NAMES:
             raise CheckpointError(f"{path}: array {name!r} is {a.dtype}; only float32 and float64 can be written")
@@ -68,7 +75,7 @@ def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
 
 
 class Entry(NamedTuple):
-    """One array in the file; `start` and `end` count bytes from the first of the data."""
+    """One array in the file; `start` and `end` count bytes within the data."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -78,9 +85,10 @@ class Entry(NamedTuple):
 
 
 class TensorFile:
-    """A file written by `write_tensors`, open for reading: `about`, `entries`, and the arrays by `read(name)`.
+    """A file written by `write_tensors`, open for reading.
 
-    Opening checks all but the arrays, `read` checks the array. Raises CheckpointError, with the file and the place.
+    Opening it checks everything but the arrays, and `read` checks an array. Raises
+    CheckpointError, with the file and the place.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -104,7 +112,7 @@ class TensorFile:
         self.file.close()
 
     def read(self, name: str) -> np.ndarray:
-        """A new array, its SHA-256 checked."""
+        """A new array, after its SHA-256 has been checked."""
         entry = self.entries[name]
         place = f"array {name!r}, bytes {self.data + entry.start:,} to {self.data + entry.end:,}"
         try:
@@ -122,7 +130,7 @@ class TensorFile:
     def error(self, text: str) -> CheckpointError:
         return CheckpointError(f"{self.path}: {text}")
 
-    # ------------------------------------------------------------------------------ the header
+    # ------------------------------------------------------------ the header
 
     def _read_header(self) -> None:
         size = os.fstat(self.file.fileno()).st_size
@@ -173,7 +181,7 @@ class TensorFile:
         if digests:
             raise ValueError(f"a SHA-256 for {short(next(iter(digests)))}, which is not there")
 
-    # ------------------------------------------------------------------------------ bytes
+    # ------------------------------------------------------------ bytes
 
     def _exactly(self, n: int) -> bytes:
         with self._reading():
@@ -191,7 +199,11 @@ class TensorFile:
 
 
 def parse_json(text: str) -> dict[str, Any]:
-    """A JSON object; raises ValueError for names that occur twice, and for NaN and infinities, which JSON has not."""
+    """A JSON object.
+
+    Raises ValueError for names that occur twice, and for NaN and infinities, which are
+    not JSON.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -209,6 +221,6 @@ def parse_json(text: str) -> dict[str, Any]:
 
 
 def short(value: object) -> str:
-    """What a stranger wrote, fit for one line of a message."""
+    """Text that we have not written, fit for one line of a message."""
     text = ascii(str(value))[1:-1] if isinstance(value, Exception) else ascii(value)
     return text if len(text) <= 100 else text[:100] + "..."

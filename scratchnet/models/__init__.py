@@ -1,1 +1,1 @@
-"""Networks in files: our own format, those of others, and ONNX."""
+"""Networks in files: our own format, other formats, and ONNX."""

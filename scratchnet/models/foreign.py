@@ -1,8 +1,8 @@
-"""Weights in the files of others: a folder of .npy files, as the simplest tutorials write them, and HDF5.
+"""Weights in other formats: a folder of .npy files, and HDF5.
 
-Both are read as strictly as everything else: what is missing, left over, misshapen or not a finite
-floating-point number is a CheckpointError that names it, and then nothing has been changed. Neither
-can carry code: no pickle is ever read.
+Both are read as strictly as our own files. Anything missing, left over, misshapen or
+not a finite floating-point number is a CheckpointError that names it, and then nothing
+has been changed. Neither format can carry code: no pickle is ever read.
 """
 
 import contextlib
@@ -26,19 +26,21 @@ from scratchnet.files.atomic import atomic_file
 from scratchnet.files.reading import open_regular
 from scratchnet.models import hdf5_reader
 
-PIECE = 16 * 2**20  # bytes that are in memory at a time
-PATIENCE = 30.0  # seconds that the reader of an HDF5 file may be silent
+PIECE = 16 * 2**20  # bytes in memory at a time
+PATIENCE = 30.0  # seconds without a word from the reader of an HDF5 file
 
 
-# ------------------------------------------------------------------------------------------ .npy
+# ------------------------------------------------------------------ .npy
 
 
 def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
     """Set all parameters of `net` from a folder with one .npy file for each.
 
-    The files are named as the parameters (0.weight.npy), or anyhow (wih.npy, b1.npy) if only one assignment fits their
-    shapes; a weight (in, out), as x @ W has it, is then transposed, and a bias may be a row or a column.
-    Raises CheckpointError, before anything is changed, if they do not fit or hold NaN or infinities.
+    The files are named after the parameters (0.weight.npy), or in any way (wih.npy,
+    b1.npy) if only one assignment fits their shapes. In that case a weight may also be
+    (in, out), as in x @ W, and is then transposed, and a bias may be a row or a column.
+    Raises CheckpointError, before anything is changed, if they do not fit or hold NaN
+    or infinities.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -56,7 +58,7 @@ def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
 
 
 def _open_npy(path: Path) -> np.ndarray:
-    """The array in a file, not yet read: only what fits a parameter will be."""
+    """The array in a file, not read yet: only what fits a parameter will be."""
     try:
         open_regular(path).close()
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -70,7 +72,10 @@ def _open_npy(path: Path) -> np.ndarray:
 
 
 def _assigned(net: Sequential, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    """The arrays under the names of the parameters whose shapes they have; CheckpointError if that is not clear."""
+    """The arrays, under the names of the parameters whose shapes they have.
+
+    Raises CheckpointError if that is not clear.
+    """
     found: dict[str, np.ndarray] = {}
     for name, p in net.params.items():
         fitting = {file: fitted for file, a in arrays.items() if (fitted := _fitted(a, p.shape)) is not None}
@@ -84,7 +89,7 @@ def _assigned(net: Sequential, arrays: dict[str, np.ndarray], folder: Path) -> d
 
 
 def _fitted(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """`a` in this shape, if it is that but for a transposition or axes of length 1."""
+    """`a` in this shape, if only a transposition or axes of length 1 are in the way."""
     if a.shape == shape:
         return a
     if len(shape) == 2 and a.shape == shape[::-1]:
@@ -94,13 +99,14 @@ def _fitted(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------ HDF5
+# ------------------------------------------------------------------ HDF5
 
 
 def save_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
-    """Write the parameters of `net` to an HDF5 file, one data set each, under their names; in pieces of 16 MB.
+    """Write the parameters of `net` to an HDF5 file, one data set for each.
 
-    Only the parameters: architecture and `net.info` are in the files of `net.save`. Raises SettingError if h5py is
+    At most 16 MB are in memory at a time. Only the parameters are written: architecture
+    and `net.info` are in the files of `net.save`. Raises SettingError if h5py is
     missing, OSError if the file cannot be written.
     """
     h5py = _h5py()
@@ -115,11 +121,12 @@ def save_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
 
 
 def load_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
-    """Set all parameters of `net` from an HDF5 file with a data set for each, never more than 16 MB of it at a time.
+    """Set all parameters of `net` from an HDF5 file with a data set for each.
 
-    The file is read by another process: a damaged one can crash the HDF5 library, or hang it for ever.
-    Raises CheckpointError, before anything is changed, for a damaged file and data sets that do not
-    fit, and if nothing comes for PATIENCE seconds; SettingError if h5py is missing.
+    At most 16 MB are in memory at a time. Another process reads the file, because a
+    damaged one can crash the HDF5 library, or hang it for ever. Raises CheckpointError,
+    before anything is changed, for a damaged file, for data sets that do not fit, and
+    if nothing comes for PATIENCE seconds; SettingError if h5py is missing.
     """
     _h5py()
     try:
@@ -139,7 +146,10 @@ def load_hdf5(net: Sequential, path: str | os.PathLike[str]) -> None:
 
 
 class _Reader:
-    """The process that reads an HDF5 file (hdf5_reader.py); entering it waits until the file is known to be whole."""
+    """The process that reads an HDF5 file (hdf5_reader.py).
+
+    Entering it waits until the file is known to be whole.
+    """
 
     def __init__(self, path: str | os.PathLike[str], asked: dict[str, Any]) -> None:
         self.path, self.asked, self.silent = path, asked, False
@@ -163,7 +173,8 @@ class _Reader:
 
     def _begin(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already; reading will tell
+        # it has ended already; reading will tell
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(self.asked).encode() + b"\n")
             self.process.stdin.flush()
         line = b"\n"

@@ -1,12 +1,14 @@
 """The reading half of `load_hdf5`, run as a program of its own.
 
-One flipped bit can make the HDF5 library crash, or go round in a circle that no Ctrl-C ends. Here it
-takes nothing with it: `load_hdf5` notices both, and refuses the file. Nothing of scratchnet is
-imported, so that the program starts quickly.
+One flipped bit can make the HDF5 library crash, or loop for ever, deaf to Ctrl-C. Here
+that harms nothing else: `load_hdf5` notices, and refuses the file. Nothing of
+scratchnet is imported, so that the program starts quickly.
 
-In:   one line of JSON, {"path", "shapes": {name: shape}, "dtype", "piece": bytes in memory at a time}
-Out:  an empty line for every piece that has been checked, then one line of JSON: {"error": text}, or
-      {} if the whole file is as it should be; then the data, in `dtype`, piece by piece as `pieces` cuts
+In:   one line of JSON,
+      {"path", "shapes": {name: shape}, "dtype", "piece": bytes in memory at a time}
+Out:  an empty line for every piece that has been checked; then one line of JSON,
+      {"error": text}, or {} if the whole file is right; then the data, in `dtype`,
+      in the pieces that `pieces` gives
 """
 
 import json
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def pieces(shape: tuple[int, ...], itemsize: int, size: int) -> Iterator[slice]:
-    """Slices along the first axis that cut an array into pieces of about `size` bytes."""
+    """Slices along the first axis, for pieces of about `size` bytes."""
     n = max(1, size // max(1, math.prod(shape[1:]) * itemsize))
     for k in range(0, shape[0], n):
         yield slice(k, min(k + n, shape[0]))
 
 
 def check_names(wanted: Any, given: Any) -> None:
-    """Raise ValueError, naming them, for entries that are missing or that nobody asked for."""
+    """Raise ValueError, naming them, for missing or unexpected entries."""
     for what, names in (("missing", [name for name in wanted if name not in given]),
                         ("unexpected", [name for name in given if name not in wanted])):  # fmt: skip
         if names:
@@ -39,14 +41,16 @@ def check_names(wanted: Any, given: Any) -> None:
 
 
 def check(file: "h5py.File", name: str, shape: tuple[int, ...], dtype: np.dtype, size: int, sealed: bool) -> None:
-    """Raise ValueError unless this is a data set for the parameter, in this file itself, and whole.
+    """Raise ValueError unless this file itself has a whole data set for `name`.
 
-    All of it is read once before any of it is handed on, so that nothing is changed if it is damaged.
+    All of it is read once before any of it is passed on, so that nothing is changed if
+    it is damaged.
     """
     import h5py
 
     link = file.get(name, getlink=True)
-    data = file[name] if isinstance(link, h5py.HardLink) else None  # no links into other files
+    # not a link into another file
+    data = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise ValueError(f"{name} is not a data set of this file")
     if data.dtype.kind != "f":
@@ -75,9 +79,11 @@ def main() -> None:
     asked = json.loads(sys.stdin.readline())
     shapes = {name: tuple(shape) for name, shape in asked["shapes"].items()}
     dtype, size = np.dtype(asked["dtype"]), asked["piece"]
-    with h5py.File(asked["path"], "r", locking=False) as file:  # no file of ours changes after it has its name
+    # no locks: our files never change once they have their name
+    with h5py.File(asked["path"], "r", locking=False) as file:
         check_names(shapes, file)
-        sealed = any("sha256" in file[name].attrs for name in shapes)  # then all must be
+        # if one is sealed, all must be
+        sealed = any("sha256" in file[name].attrs for name in shapes)
         for name, shape in shapes.items():
             check(file, name, shape, dtype, size, sealed)
         print("{}", flush=True)

@@ -1,7 +1,8 @@
 """A network as one safetensors file that describes itself.
 
-The weights stand under PyTorch's names, so `safetensors.torch.load_file` reads them; architecture, dtype and what else
-travels with the network (`net.info`: preprocessing, class names, vocabulary, training summary) are JSON in the header.
+The weights have PyTorch's names, so `safetensors.torch.load_file` can read them. The
+architecture, the dtype and what else is saved with the network (`net.info`:
+preprocessing, class names, vocabulary, training summary) are JSON in the header.
 """
 
 import math
@@ -20,30 +21,33 @@ from scratchnet.engine.params import check_names, check_values
 from scratchnet.errors import CheckpointError, DeviceError, ScratchnetError, SettingError
 from scratchnet.files.tensorfile import TensorFile, short
 
-#: What a file may ask for: these layers and OWN, and nothing else by name
+#: The layers that a file may name, besides those in OWN; it can name nothing else
 LAYERS = {
     name: kind
     for name, kind in vars(layers).items()
     if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
 }
-#: Those that the user has registered
+#: Layers that the user has registered
 OWN: dict[str, type[Layer]] = {}
 OwnLayer = TypeVar("OwnLayer", bound=Layer)
-#: Memory that a file may make one layer work with, where a command runs it; see `check_work`
+#: Bytes that one layer of a model from a file may work with, where a command runs it;
+#: see `check_work`
 MOST_BYTES = 2**30
-#: Arrays of this prefix belong to an unfinished training (see runs/checkpoints.py), not to the network
+#: Arrays with this prefix belong to an unfinished training (runs/checkpoints.py), not
+#: to the network
 TRAINING = "training."
 
 
 def register(kind: type[OwnLayer]) -> type[OwnLayer]:
-    """A class decorator for a layer of your own: files that hold it can then be loaded.
+    """A class decorator for a layer of your own, so that files with it can be loaded.
 
     >>> @sn.register
     ... @dataclass(eq=False)
     ... class Swish(Layer): ...
 
-    The class is found by its name, so it must be imported before the file is loaded. Raises
-    SettingError for what is no layer, and for the name of one of this package.
+    The class is found by its name, so its module must be imported before the file is
+    loaded. Raises SettingError for anything but a class of layers, and for the name of
+    a layer of this package.
     """
     if not (isinstance(kind, type) and issubclass(kind, Layer)):
         raise SettingError(f"register takes a class of layers, such as class Swish(Layer), not {kind!r}")
@@ -54,13 +58,19 @@ def register(kind: type[OwnLayer]) -> type[OwnLayer]:
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Sequential:
-    """The network in a file written by `net.save`. Raises CheckpointError for any other file."""
+    """The network in a file written by `net.save`.
+
+    Raises CheckpointError for any other file.
+    """
     with TensorFile(path) as file:
         return read_network(file, device)
 
 
 def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
-    """The network in an open file. Nothing is allocated before the arrays there are known to be those it needs."""
+    """The network in an open file.
+
+    Nothing is allocated before the file's arrays are known to be the ones it needs.
+    """
     about = file.about
     if about.get("format") != FORMAT:
         raise file.error(f"format {short(about.get('format'))} is not known to this version of scratchnet")
@@ -88,9 +98,10 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
 
 
 def check_work(net: Sequential, shape: tuple[int, ...], examples: int = 1) -> None:
-    """Raise CheckpointError if examples of this shape would make a layer work with more than MOST_BYTES at once.
+    """Raise CheckpointError if a layer would need more than MOST_BYTES at once.
 
-    A file of a kilobyte can describe an output of any size: a padding or a stride is one number.
+    A file of a kilobyte can describe an output of any size, because a padding or a
+    stride is just a number.
     """
     shapes = net.shapes_from(shape)
     for i, (layer, before, after) in enumerate(zip(net.layers, shapes, shapes[1:], strict=False)):
@@ -140,7 +151,8 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}
     del options["type"]
     try:
-        if options.get("num_layers", 0) > len(file.entries):  # every one has arrays of its own
+        # each of them has arrays of its own
+        if options.get("num_layers", 0) > len(file.entries):
             raise SettingError("num_layers is more than there are arrays")
         return known[kind](**options)
     except (ScratchnetError, TypeError, ValueError, OverflowError, AttributeError) as e:

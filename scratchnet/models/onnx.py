@@ -1,10 +1,11 @@
 """A network as an ONNX graph.
 
-One function for each kind of layer says which ONNX nodes it becomes; `NODES` is the
-table of them. Shapes are PyTorch's, batch first, as everywhere outside the engine; the
-numbers are float32. Layers that act only in training are left out.
+For each kind of layer one function says which ONNX nodes it becomes; `NODES` is the
+table of these functions. Shapes are PyTorch's, batch first, as everywhere outside the
+engine; numbers are float32. Layers that act only in training are left out.
 
-Source: the ONNX operator definitions, https://onnx.ai/onnx/operators/ (opset 21, IR version 10).
+Source: the ONNX operator definitions, https://onnx.ai/onnx/operators/ (opset 21, IR
+version 10).
 """
 
 import json
@@ -24,12 +25,15 @@ from scratchnet.models.network import check_work
 
 OPSET, IR = 21, 10  # what every current runtime understands
 TOLERANCE = 1e-5
-EXAMPLES = 8  # that are run in both
+EXAMPLES = 8  # examples that are run in both, to compare
 Dims = tuple[int | str, ...]  # of one example; a name stands for any size
 
 
 class Graph:
-    """The nodes and arrays of an ONNX graph while it is built; `at` is the name of the value that comes next."""
+    """The nodes and arrays of an ONNX graph while it is being built.
+
+    `at` is the name of the value that the next node takes.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -38,12 +42,12 @@ class Graph:
         self.prefix = ""
 
     def array(self, name: str, values: Any, dtype: type = np.float32) -> str:
-        """An array that the file holds; returns its name in the graph."""
+        """Store an array in the file; returns its name in the graph."""
         self.arrays[f"{self.prefix}{name}"] = np.ascontiguousarray(np.asarray(to_numpy(values), dtype))
         return f"{self.prefix}{name}"
 
     def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """A node on the value `at` and further inputs; its first output is the next `at`."""
+        """Add a node that takes `at` and further inputs, and sets the new `at`."""
         from onnx import helper
 
         names = [f"{self.prefix}{len(self.nodes)}.{kind}{k or ''}" for k in range(outputs)]
@@ -79,10 +83,11 @@ def convolution(g: Graph, layer: la.Conv2d) -> None:
 
 
 def transposed_convolution(g: Graph, layer: la.ConvTranspose2d) -> None:
-    """One node where output_padding is smaller than the stride, which is what runtimes take.
+    """One node if output_padding is smaller than the stride, as runtimes require.
 
-    Otherwise (it may also be smaller than the dilation alone) the output is not cut at its end, as far
-    as output_padding goes, and lengthened by zeros, where no place of the window reaches.
+    Otherwise it is smaller than the dilation alone. Then the output is not cropped at
+    its end as far as output_padding goes, and it is extended by zeros where no position
+    of the window reaches.
     """
     ends = [w.p - more for more, w in zip(layer.more, layer.window, strict=True)]
     within = all(more < w.s for more, w in zip(layer.more, layer.window, strict=True))
@@ -108,7 +113,10 @@ def min_pool(g: Graph, layer: la.MinPool2d) -> None:
 
 
 def median_pool(g: Graph, layer: la.MedianPool2d) -> None:
-    """All cells of a window side by side, by a convolution with one 1 in each kernel; of them the lower median."""
+    """The lower median of all cells of a window.
+
+    A convolution whose kernels each contain a single 1 puts the cells side by side.
+    """
     rows, cols = layer.window
     K = rows.k * cols.k
     taps = g.array("taps", np.eye(K).reshape(K, 1, rows.k, cols.k))
@@ -116,7 +124,8 @@ def median_pool(g: Graph, layer: la.MedianPool2d) -> None:
     g.node("Shape", start=0, end=2)  # (N, C)
     batch_and_channels = g.at
     g.at = image
-    # each channel is an image of its own for the convolution: (N·C, 1, H, W) → (N·C, K, P, Q)
+    # for the convolution, each channel is an image of its own: (N·C, 1, H, W) → (N·C,
+    # K, P, Q)
     g.node("Shape", start=2, end=4)
     size = g.at
     g.at = g.array("one_channel", [-1, 1], np.int64)
@@ -145,12 +154,16 @@ def batch_norm(g: Graph, layer: BatchNorm) -> None:
     g.node("BatchNormalization", *arrays, epsilon=layer.eps)
 
 
-#: The rows of our gates (PyTorch's order) in ONNX's order: i, o, f, c of LSTM; z, r, h of GRU
+#: The rows of our gates (in PyTorch's order) in ONNX's order: i, o, f, c for LSTM; z,
+#: r, h for GRU
 ROWS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
 
 
 def recurrent(g: Graph, layer: Recurrent) -> None:
-    """Time first inside, (T, N, I); each layer of the stack is one node, with an axis for its one direction."""
+    """Time comes first inside, (T, N, I).
+
+    Each layer of the stack is one node, with an axis for its one direction.
+    """
     kind, H = type(layer).__name__, layer.hidden_size
 
     def reordered(p: Any) -> np.ndarray:
@@ -173,7 +186,7 @@ def recurrent(g: Graph, layer: Recurrent) -> None:
         g.node("Transpose", perm=[1, 0, 2])
 
 
-#: What each kind of layer is in ONNX
+#: The function for each kind of layer
 NODES: dict[type[Layer], Callable[[Graph, Any], Any]] = {
     la.Linear: linear,
     la.Sigmoid: simple("Sigmoid"),
@@ -199,7 +212,10 @@ NODES: dict[type[Layer], Callable[[Graph, Any], Any]] = {
 
 
 def example_shape(net: Sequential) -> Dims:
-    """The shape of one example that a network takes, with names for the sizes that may vary. Raises SettingError."""
+    """The shape of one example that a network takes; sizes that vary have names.
+
+    Raises SettingError if the network does not say.
+    """
     given = net.info.get("input")
     if isinstance(given, dict) and isinstance(given.get("shape"), list):
         shape = tuple(given["shape"])
@@ -222,14 +238,15 @@ def example_shape(net: Sequential) -> Dims:
 
 
 def sizes_of(shape: Dims, size: int = 32) -> tuple[int, ...]:
-    """The shape with a size in place of every name."""
+    """The shape, with a size in place of every name."""
     return tuple(n if isinstance(n, int) else size for n in shape)
 
 
 def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
-    """The network as an ONNX model (onnx.ModelProto), checked by onnx; `shape` is of one example.
+    """The network as an ONNX model (onnx.ModelProto), checked by onnx.
 
-    Raises SettingError if onnx is missing, if a layer has no counterpart, or the shape is not known; ShapeError.
+    `shape` is that of one example. Raises SettingError if onnx is missing, if a layer
+    has no counterpart, or if the shape is not known; ShapeError.
     """
     try:
         import onnx
@@ -264,9 +281,10 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
 
 
 def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: int = EXAMPLES) -> float | None:
-    """The largest difference between onnxruntime's outputs and the engine's in float32, relative to the largest output.
+    """The largest difference between the outputs of onnxruntime and of the engine.
 
-    On random inputs; None if onnxruntime is not installed.
+    In float32, on random inputs, relative to the largest output. None if onnxruntime is
+    not installed.
     """
     try:
         import onnxruntime

@@ -103,9 +103,10 @@ class Sequential:
         return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
 
     def trace(self, x: Any, target: Any, loss: "Loss", *, training: bool = True) -> "Trace":
-        """One pass forward and back with everything kept, layer by layer, in PyTorch's shapes; changes nothing.
+        """One pass forward and back with everything kept, layer by layer.
 
-        With `training` false, dropout and batch normalisation act as when the network is used.
+        Shapes are PyTorch's, and nothing is changed. With `training` false, dropout and
+        batch normalisation act as at inference.
         """
         from scratchnet.engine.trace import trace
 

@@ -52,12 +52,14 @@ class Window:
         return (places - 1) * self.s - 2 * self.p + self.span + more
 
     def cells_at(self, place: int, size: int) -> np.ndarray:
-        """For every tap the cell that it meets when the window stands at `place`; −1 where that is none."""
+        """For every tap, the cell that it meets at position `place`; −1 if there is
+        none.
+        """
         cells = place * self.s - self.p + self.d * np.arange(self.k)
         return np.where((cells >= 0) & (cells < size), cells, -1)
 
     def places_over(self, cell: int, places: int) -> np.ndarray:
-        """For every tap the place of the window at which it meets `cell`; −1 where there is none."""
+        """For every tap, the position at which it meets `cell`; −1 if there is none."""
         found, rest = np.divmod(cell + self.p - self.d * np.arange(self.k), self.s)
         return np.where((rest == 0) & (found >= 0) & (found < places), found, -1)
 

@@ -334,7 +334,7 @@ def verdict(report: dict[str, list[Line]]) -> str:
     bad = [line.name for lines in report.values() for line in lines if line.mark == BAD]
     if bad:
         return f"To mend, as said at the arrows: {', '.join(dict.fromkeys(bad))}."
-    return "All that is needed is here. To begin: python -m scratchnet.train mnist"
+    return "Everything needed is here. To begin: python -m scratchnet.train mnist"
 
 
 def show(report: dict[str, list[Line]]) -> None:

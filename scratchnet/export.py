@@ -45,7 +45,11 @@ def main(args: Sequence[str]) -> int:
     if most is not None and not most <= TOLERANCE:
         raise ScratchnetError(f"{options.onnx} is not written: onnxruntime's outputs differ by {most:.1e}")
     atomic_write(options.onnx, content)
-    run = "not run, for want of onnxruntime" if most is None else f"run in onnxruntime: within {most:.1e} of the engine"
+    run = (
+        "not run, because onnxruntime is missing"
+        if most is None
+        else f"run in onnxruntime: within {most:.1e} of the engine"
+    )
     given = ", ".join(map(str, shape))
     print(f"{options.onnx}: {len(content):,} bytes, opset {OPSET}; input (N, {given}) float32; {run}")
     return 0

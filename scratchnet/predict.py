@@ -70,7 +70,7 @@ def probabilities(net: Sequential, x: Any) -> np.ndarray:
         else:
             p = softmax(y.T).T
     if not np.isfinite(p).all():
-        raise CheckpointError("this model's outputs are no probabilities: NaN or infinite")
+        raise CheckpointError("this model's outputs are not probabilities: NaN or infinite")
     return p
 
 
@@ -136,7 +136,7 @@ def classes_of(net: Sequential, outputs: int) -> list[str]:
     texts = [str(name) if type(name) is int and abs(name) < 2**63 else name for name in names]
     for text in texts:
         if not isinstance(text, str) or len(text) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in text):
-            raise CheckpointError(f"this model has a class whose name is no text to show: {short(text)}")
+            raise CheckpointError(f"this model has a class whose name cannot be shown: {short(text)}")
         if texts.count(text) > 1:
             raise CheckpointError(f"this model has {texts.count(text)} classes of one name: {short(text)}")
     return texts

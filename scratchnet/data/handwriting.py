@@ -148,7 +148,7 @@ def ink_of(picture: np.ndarray, name: str = "picture") -> np.ndarray:
     threshold = _otsu(ink)
     pen = ink > threshold
     if not pen.any() or pen.all() or (strong := float(ink[pen].mean())) - float(ink[~pen].mean()) < MIN_CONTRAST:
-        raise DataError(f"{name}: no digit is to be seen: the picture is blank, or too faint")
+        raise DataError(f"{name}: no digit can be seen: the picture is blank or too faint")
     rows, cols = np.nonzero(ndimage.binary_dilation(_digit(pen), iterations=2) & (ink > 0.3 * threshold))
     box = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
     near = ndimage.binary_dilation(_digit(pen), iterations=max(2, min(pen.shape) // 100))[box]

@@ -66,7 +66,7 @@ def map_on_cluster(function: Callable[[T], R], jobs: Sequence[T], address: str) 
                 yield result_of(future, client, address)
         except KilledWorker as e:
             raise SettingError(
-                f"--scheduler {address}: one job ended several workers, is their memory enough? ({e})"
+                f"--scheduler {address}: one job killed several workers: do they have enough memory? ({e})"
             ) from None
         except CancelledError:
             raise SettingError(f"--scheduler {address}: the connection to the scheduler is lost: start again") from None

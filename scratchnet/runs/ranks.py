@@ -45,7 +45,7 @@ SECONDS_BETWEEN_CHECKS = 0.005  # for a message
 SECONDS_FOR_AN_ANSWER = 10.0  # without one, an error is taken to be this rank's alone
 SAME_DATA = "put the same data on all machines (--data-dir, $SCRATCHNET_DATA)"
 MISSING = (
-    "of the processes that mpiexec started, not all have come within {:g} s: see that each of them is given "
+    "not all processes that mpiexec started have come within {:g} s: check that each of them is given "
     "--distributed and finds Python, scratchnet and mpi4py; $SCRATCHNET_TIMEOUT sets another limit"
 )
 

@@ -167,7 +167,7 @@ def map_jobs(function: Callable[[T], R], jobs: Sequence[T], scheduler: str = "")
             except BrokenProcessPool:
                 pass
     raise SettingError(
-        f"{MAX_BROKEN_POOLS} times a process of the search was killed: is there enough memory for {cores} at once?"
+        f"a process of the search was killed {MAX_BROKEN_POOLS} times: is there enough memory for {cores} at once?"
     )
 
 

@@ -179,8 +179,8 @@ def train(net: Sequential, text: np.ndarray, valid: np.ndarray, result: Run) -> 
     assert isinstance(o, Options) and isinstance(lstm, LSTM)
     eye = net.xp.eye(lstm.input_size, dtype=net.dtype)
     result.say(
-        f"{len(text):,} characters to train on, {len(valid):,} to validate by; in a step {o.batch_size} streams of "
-        f"{o.length} characters"
+        f"{len(text):,} characters to train on, {len(valid):,} to validate on; each step reads "
+        f"{o.batch_size} streams of {o.length} characters"
     )
     result.fit(
         net, CrossEntropyLoss(classes="last"), pieces(text, o.batch_size, o.length), batch_size=1, shuffle=False,

@@ -76,8 +76,8 @@ class Options(SmallOptions):
     Southampton, FEEG6003: its seven tweets give the 7 x 24 matrix of counts that it
     prints.
 
-    tutorial-batch: the same with one step per epoch, for up to seven tweets at once. The
-    losses that the workshop prints, .96 to .39 in ten epochs, are of this kind.
+    tutorial-batch: the same with one step per epoch, for up to seven tweets at once.
+    The losses that the workshop prints, .96 to .39 in ten epochs, are of this kind.
     """
 
     preset: Literal["default", "tutorial", "tutorial-batch"] = "default"

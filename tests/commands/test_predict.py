@@ -173,7 +173,7 @@ BLANK = {
 @pytest.mark.parametrize("kind", BLANK)
 def test_blank(tmp_path, kind):
     Image.fromarray(BLANK[kind]).save(tmp_path / "blank.png")
-    with pytest.raises(DataError, match=r"blank.png: no digit is to be seen"):
+    with pytest.raises(DataError, match=r"blank.png: no digit can be seen"):
         read_digit(tmp_path / "blank.png")
 
 
@@ -414,10 +414,10 @@ HOSTILE = {
     "scale of 1e308": (scaled(1e308), r"this model's scale 1e\+308 and shift -1.0 make no pixels"),
     "scale in words": (scaled("nan"), "does not take grey images"),
     "shift of 10^400": (scaled(1, -(10**400)), "this model's scale"),
-    "no text": (named(*"012345678", "\ud800"), r"name is no text to show: '\\ud800'"),
-    "no name": (named(*"012345678", None), "name is no text to show: None"),
+    "no text": (named(*"012345678", "\ud800"), r"name cannot be shown: '\\ud800'"),
+    "no name": (named(*"012345678", None), "name cannot be shown: None"),
     "one name": (named(*["7"] * 10), "10 classes of one name: '7'"),
-    "long name": (named(*"012345678", "x" * 10**6), "name is no text to show"),
+    "long name": (named(*"012345678", "x" * 10**6), "name cannot be shown"),
 }
 
 
@@ -456,7 +456,7 @@ def test_outputs_that_are_no_numbers(tmp_path, drawn):
     net.params["1.weight"].value[...] = 3e38
     net.save(tmp_path / "m.safetensors")
     Image.fromarray(grey(drawn.test_images[0])).save(tmp_path / "a.png")
-    with pytest.raises(CheckpointError, match="outputs are no probabilities: NaN or infinite"):
+    with pytest.raises(CheckpointError, match="outputs are not probabilities: NaN or infinite"):
         predict.main([str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "--json"])
 
 

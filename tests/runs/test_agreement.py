@@ -180,7 +180,7 @@ def test_a_mistake_on_one_command_line(tmp_path):
 )
 def test_a_rank_that_never_comes(first, second, tmp_path):
     done = several([1, *first], [1, *second], cwd=tmp_path, timeout=60, SCRATCHNET_TIMEOUT="3")
-    one_line(done, "error: of the processes that mpiexec started, not all have come within 3 s")
+    one_line(done, "error: not all processes that mpiexec started have come within 3 s")
 
 
 @needs_mpi

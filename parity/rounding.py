@@ -19,6 +19,7 @@ BLAS adds.
 """
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -49,16 +50,17 @@ def change(moved: Iterable[Any], exact: Any, noise: float = 0.0) -> float:
     return max(difference(a, exact, noise).norm_relative for a in moved)
 
 
-def moved_results(make: Callable[["Rounding"], T], holds: Callable[[list[T]], bool]) -> list[T]:
+def moved_results(
+    make: Callable[["Rounding"], T], holds: Callable[[list[T]], bool], made: list[T] | None = None
+) -> list[T]:
     """What `make` returns with random errors, in at most DRAWS passes.
 
     It stops as soon as the rule holds, since further passes can only make c larger.
+    Passes `made` before, of the same computation, are used first, and new ones join them.
     """
-    made: list[T] = []
-    for seed in range(DRAWS):
-        made.append(make(Rounding(seed)))
-        if holds(made):
-            break
+    made = [] if made is None else made
+    while len(made) < DRAWS and not (made and holds(made)):
+        made.append(make(Rounding(len(made))))
     return made
 
 
@@ -74,10 +76,10 @@ class Rounding(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
-        if func in CHOOSES or any(not alias.is_write for alias in aliases):  # a view
+        kind = _kind(func)
+        if kind == "exact":
             return result
-        if aliases:  # computed in place, as the gates of recurrent layers are
+        if kind == "in place":  # as the gates of recurrent layers are
             return result.copy_(self.round(result, 0.5 if func in GATES else 0.0))
         return tuple(map(self.round, result)) if isinstance(result, tuple) else self.round(result)
 
@@ -85,8 +87,8 @@ class Rounding(TorchDispatchMode):
         """`a` with errors of up to u, and in small numbers of up to u · `least`."""
         if not isinstance(a, torch.Tensor) or not a.is_floating_point():
             return a
-        random = torch.rand(a.shape, generator=self.generator, dtype=a.dtype).to(a.device)
-        return torch.addcmul(a, a.abs().clamp(min=least), 2 * random - 1, value=UNIT)
+        random = torch.empty(a.shape, dtype=a.dtype).uniform_(-UNIT, UNIT, generator=self.generator)
+        return torch.addcmul(a, a.abs().clamp(min=least) if least else a, random.to(a.device))
 
     def round_weights(self, twin: nn.Sequential) -> None:
         """Add the error of storing the weights."""
@@ -104,10 +106,24 @@ class Rounding(TorchDispatchMode):
         return twin
 
 
-CHOOSES = {torch.ops.aten.median.dim}  # it returns one of its numbers, and MedianPool2d asks which
+#: What returns numbers that it is given: a median is one, and MedianPool2d asks which.
+CHOOSES = {torch.ops.aten.median.dim, torch.ops.aten.copy_.default}
 #: The σ of gates, which may be computed by a tanh: ½ tanh(½ z) + ½ has an error of u
 #: times ½ where σ(z) is small.
 GATES = {torch.ops.aten.sigmoid_.default}
+
+
+@functools.cache
+def _kind(func: Any) -> str:
+    """How an operation makes its result.
+
+    "exact" returns what it is given or a view of it, "in place" writes into its input,
+    "new" computes something new.
+    """
+    aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
+    if func in CHOOSES or any(not alias.is_write for alias in aliases):
+        return "exact"
+    return "in place" if aliases else "new"
 
 
 def _normalise(module: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:

@@ -73,8 +73,6 @@ def compare_training(
         for j, (t, o) in enumerate(zip(twins, optimisers, strict=True)):
             with roundings[j - 2] if j >= 2 else contextlib.nullcontext():
                 values.append(_torch_step(t, o, watched.masks, x, target, fitting, optimiser))
-        for rounding, t in zip(roundings, twins[2:], strict=True):
-            rounding.round_weights(t)
         # A single loss is one number and may end near 0, so the curve up to this step
         # is judged, relative to all of it.
         curves = [np.append(curve, v) for curve, v in zip(curves, values, strict=True)]
@@ -121,15 +119,16 @@ def fitting_loss(net: Sequential, target: Any) -> Loss:
 def optimiser_twin(optimiser: Optimiser, twin: nn.Module) -> torch.optim.Optimizer:
     """torch.optim's optimiser with the same settings.
 
-    Raises SettingError if there is none.
+    Without `foreach` each operation is one of its own, in which `Rounding` makes an
+    error. Raises SettingError if there is none.
     """
     parameters = list(twin.parameters())
     if isinstance(optimiser, SGD):
         return torch.optim.SGD(parameters, optimiser.lr, optimiser.momentum, weight_decay=optimiser.weight_decay,
-                               nesterov=optimiser.nesterov)  # fmt: skip
+                               nesterov=optimiser.nesterov, foreach=False)  # fmt: skip
     if isinstance(optimiser, Adam):
         kind = torch.optim.AdamW if optimiser.decoupled else torch.optim.Adam
-        return kind(parameters, optimiser.lr, optimiser.betas, optimiser.eps, optimiser.weight_decay)
+        return kind(parameters, optimiser.lr, optimiser.betas, optimiser.eps, optimiser.weight_decay, foreach=False)
     raise SettingError(f"{type(optimiser).__name__} has no counterpart in torch.optim that parity knows")
 
 

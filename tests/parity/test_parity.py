@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what networks are compar
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
 from parity.mutants import checks_of, equivalent, functions, killed, main, mutants, plant  # noqa: E402
-from parity.rounding import DRAWS, UNIT, change, moved_results, tolerance  # noqa: E402
+from parity.rounding import DRAWS, UNIT, Rounding, change, moved_results, tolerance  # noqa: E402
 from scratchnet import (  # fmt: skip # noqa: E402
     GRU,
     LSTM,
@@ -217,7 +217,22 @@ def test_the_tolerance_of_float32() -> None:
 
 def test_passes_with_random_errors_are_drawn_until_the_rule_holds() -> None:
     assert len(moved_results(lambda rounding: rounding, lambda made: len(made) == 3)) == 3
-    assert len(moved_results(lambda rounding: rounding, lambda made: False)) == DRAWS
+    made = moved_results(lambda rounding: rounding, lambda made: False)
+    assert len(made) == DRAWS
+    assert moved_results(pytest.fail, lambda made: False, made) is made
+
+
+def test_every_number_that_is_computed_gets_a_random_error() -> None:
+    """One that is computed in place too, but not one that is only looked at or copied."""
+    a = torch.linspace(1, 2, 100, dtype=torch.float64)
+    for compute in (torch.sigmoid, lambda a: a.clone().sigmoid_(), lambda a: torch.ones_like(a).mul_(a)):
+        exact = compute(a)
+        with Rounding(0):
+            moved = compute(a)
+        error = ((moved - exact) / exact).abs().max().item()
+        assert UNIT / 2 < error < 4 * UNIT
+    with Rounding(0):
+        assert torch.equal(a[::2].view(5, 10), torch.empty(5, 10, dtype=a.dtype).copy_(a[::2].view(5, 10)))
 
 
 def test_compare_finds_a_relative_error_of_1e_5() -> None:

@@ -32,6 +32,13 @@ def test_full_product_of_options(space: Space, data: st.DataObject) -> None:
     )
 
 
+def test_a_gate_that_is_nearly_closed_rounds_as_it_may() -> None:
+    """Where z of a GRU is nearly 1, 1 - z magnifies errors of what PyTorch computes in place."""
+    (space,) = (space for space in SPACES if space.layer == "GRU")
+    options = {"input_size": 4, "hidden_size": 1, "num_layers": 1, "output": "last"}
+    drawn_case_agrees(Case("GRU", tuple(options.items()), (2, 4), 1, space), 497812951, "C", "float32")
+
+
 def faulty(net: Sequential, place: str, factor: float) -> Sequential:
     """The network, with y, dx or the gradient of a parameter multiplied by a factor."""
     (layer,) = net.layers
@@ -57,10 +64,10 @@ def test_a_relative_error_of_1e_5_in_float32_is_found(case: Case) -> None:
 
     Provided that the exact result is neither 0 nor a sum that nearly cancels.
     """
-    x = case.x("float32")
-    for what, error, _ in float32_errors(case, case.net("float32"), x):
+    x, made = case.x("float32"), []
+    for what, error, _ in float32_errors(case, case.net("float32"), x, made):
         if error > 0:
-            wrong = float32_errors(case, faulty(case.net("float32"), what, 1 + 1e-5), x)
+            wrong = float32_errors(case, faulty(case.net("float32"), what, 1 + 1e-5), x, made)
             if {w: limit for w, _, limit in wrong}[what] < 8e-6:
                 assert [w for w, error, limit in wrong if error > limit] == [what]
 

@@ -4,8 +4,8 @@ The public names are listed in `__init__.pyi`, one list for people, type checker
 this file. Each is imported on first use, so that `python -m scratchnet.train --help` is
 quick.
 
-The first hour of reading, in `engine/`: backprop, equations, layers/base,
-layers/linear, layers/activation, losses, learner, optim, layers/sequential, training.
+The first hour of reading, in `engine/`: backprop, equations, layers/base, learner,
+layers/linear, layers/activation, losses, optim, layers/sequential, training.
 """
 
 import importlib

@@ -126,9 +126,7 @@ def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:
     if isinstance(value, kind):
         return value
     if isinstance(value, type) and issubclass(value, kind):
-        raise SettingError(
-            f"{who}: {name} must be an object such as {example}, not the class {value.__name__}: make one of it"
-        )
+        raise SettingError(f"{who}: {name} must be an object such as {example}, not the class {value.__name__} itself")
     a = "an" if kind.__name__[0] in "AEIOU" else "a"
     raise SettingError(f"{who}: {name} must be {a} {kind.__name__} such as {example}, not {shown(value)}")
 
@@ -140,8 +138,7 @@ def network(who: str, net: Any) -> None:
     """
     if isinstance(net, type):
         raise SettingError(
-            f"{who}: net must be an object such as Sequential(Linear(784, 10)), not the class {net.__name__}: "
-            "make one of it"
+            f"{who}: net must be an object such as Sequential(Linear(784, 10)), not the class {net.__name__} itself"
         )
     if not hasattr(net, "store"):
         raise SettingError(f"{who}: net must be a Sequential such as Sequential(Linear(784, 10)), not {shown(net)}")

@@ -32,8 +32,7 @@ def rows_of(columns: Array) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CellWindow:
-    """The window that gives one cell of a convolution's output: sum = Σ input ⊙ kernel
-    + bias.
+    """The window behind one cell of a convolution's output: Σ input ⊙ kernel + bias.
 
     `input` and `kernel` are (C, kh, kw). Tap (i, j) of the window meets the image in
     row `rows[i]` and column `columns[j]`. In the padding, where there is no cell, that
@@ -59,8 +58,7 @@ class CellWindow:
 def window_of(
     layer: Convolution, parameters: Mapping[str, np.ndarray], image: np.ndarray, channel: int, row: int, column: int
 ) -> CellWindow:
-    """The window behind output[channel, row, column] for one example, `image` (C, H,
-    W).
+    """The window behind output[channel, row, column] for one image (C, H, W).
 
     Raises SettingError if the output has no such cell.
     """
@@ -86,8 +84,7 @@ def window_of(
 
 
 class Time(SimpleNamespace):
-    """One time step t of a recurrent layer: what it read, gates, state, and their
-    errors.
+    """One time step of a recurrent layer: input, gates and state, with their errors.
 
     All arrays are (N, ·). `x` is x_t, `h_before` and `h` are h_{t−1} and h_t, and `dh`
     = ∂C/∂h_t. An LSTM has the gates `i`, `f`, `g`, `o` and, for its cell state,
@@ -164,7 +161,8 @@ def _named(layer: Recurrent, before: Arrays, after: Arrays, kept: Any, grads: Ar
     gates = ["h"]
     if isinstance(layer, LSTM):
         c_before, i, f, g, o, tanh_c = kept
-        dc = grads[1] + grads[0] * o * (1 - tanh_c * tanh_c)  # through later times, and through h_t
+        # through later times, and through h_t
+        dc = grads[1] + grads[0] * o * (1 - tanh_c * tanh_c)
         named |= {"i": i, "f": f, "g": g, "o": o, "c_before": c_before, "c": after[1], "dc": dc}
         gates = ["i", "f", "g", "o"]
     elif isinstance(layer, GRU):

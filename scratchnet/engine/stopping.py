@@ -1,5 +1,4 @@
-"""Early stopping: a training ends once it no longer gets better on the validation
-examples.
+"""Early stopping: a training ends when validation no longer improves.
 
 Source: L. Prechelt, Early stopping, but when?, in: Neural Networks: Tricks of the
 Trade, Springer 1998.

@@ -89,7 +89,7 @@ class LayerTrace:
         Raises SettingError for another kind of layer, and for a cell that there is not.
         """
         if not isinstance(self.layer, Convolution):
-            raise SettingError(f"window: layer {self.name} is no convolution, so its cells have no window")
+            raise SettingError(f"window: layer {self.name} is not a convolution, so its cells have no window")
         example = checks.whole("window", "example", example, 0, len(self.input) - 1)
         return window_of(self.layer, self.parameters, self.input[example], channel, row, column)
 
@@ -112,8 +112,7 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What `net.trace(x, target, loss)` returns: every number of one pass forward and
-    back.
+    """What `net.trace(x, target, loss)` returns: every number of a pass and back.
 
     `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a
     `LayerTrace`; `target` and `loss_function` are the arguments, and `training` says
@@ -133,9 +132,7 @@ class Trace:
 
     @property
     def gradients(self) -> dict[str, np.ndarray]:
-        """∂C/∂(parameter) for all parameters, under the names of `state_dict`:
-        "0.weight".
-        """
+        """∂C/∂ every parameter, under the names of `state_dict`, such as 0.weight."""
         return {f"{part.index}.{name}": g for part in self.layers for name, g in part.gradients.items()}
 
     def _head(self) -> str:
@@ -180,7 +177,8 @@ def trace(net: "Sequential", x: Any, target: Any, loss: Loss, training: bool = T
     training = checks.flag("trace", "training", training)
     learn = _Keeper(net.seed, training)
     x = net.as_input(dense(x))
-    outputs: list[np.ndarray] = [np.array(to_numpy(x))]  # of every layer; before the first, x
+    # of every layer; before the first, x
+    outputs: list[np.ndarray] = [np.array(to_numpy(x))]
 
     def visit(i: int, layer: Layer, a: Array, learn: Learner | None) -> tuple[Array, Any]:
         y, cache = layer.forward(a, learn)
@@ -204,8 +202,6 @@ def trace(net: "Sequential", x: Any, target: Any, loss: Loss, training: bool = T
 
 
 def _rms(*arrays: np.ndarray) -> float:
-    """The root mean square of all their numbers, which does not depend on how many
-    there are.
-    """
+    """The root mean square of all numbers: a size independent of their count."""
     total = sum(float(np.square(a, dtype=np.float64).sum()) for a in arrays)
     return (total / sum(a.size for a in arrays)) ** 0.5

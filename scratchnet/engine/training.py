@@ -146,15 +146,17 @@ class Steps:
 class History:
     """What happened: one row per epoch, and the loss of every step.
 
-    `start` is the row of epoch 0: how good the network was before it was trained. It is
-    empty where that was not asked for, by `valid`. `rows` are all of them.
+    `start` is the row of epoch 0: how good the network was before training. It is empty
+    unless `valid` was given. `rows` are all rows, from `start` on.
     """
 
     epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
     step_losses: list[float] = dataclasses.field(default_factory=list)
-    running: Array | None = None  # the losses of the epoch that is being trained, one place for each step
+    # the losses of the unfinished epoch, one place for each step
+    running: Array | None = None
     begun: float = 0.0  # when that epoch began, in seconds of `clock`
-    carried: dict[str, Array] = dataclasses.field(default_factory=dict)  # `Steps.state` in the middle of that epoch
+    # `Steps.state`, in the middle of that epoch
+    carried: dict[str, Array] = dataclasses.field(default_factory=dict)
     start: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def resume(self, epoch: int, steps: int, net: Sequential) -> int:
@@ -257,7 +259,11 @@ class Training:
         return self.steps.how + ", in part compiled by Numba" * self.optimiser.compiled
 
     def before(self, valid: tuple[Any, Any] | None = None, examples: int = 0) -> dict[str, float]:
-        """The row of epoch 0, by `valid` and the loss on so many training examples."""
+        """The row of epoch 0: how good the network is before training.
+
+        It has the scores on `valid`, and train_loss on this number of training
+        examples.
+        """
         row: dict[str, float] = {"epoch": 0}
         with np.errstate(**QUIET):
             if examples:

@@ -25,6 +25,6 @@ def best(readable: Any) -> Any:
 
 @functools.cache
 def _ask() -> None:
-    """Import the kernels, if they are there, when they are first asked for."""
+    """Import the kernels, if they are there, the first time that `best` is called."""
     if importlib.util.find_spec("scratchnet.engine.kernels"):
         importlib.import_module("scratchnet.engine.kernels")

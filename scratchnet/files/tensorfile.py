@@ -61,12 +61,12 @@ def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
     try:
         text = json.dumps({**about, "sha256": digests}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as e:
-        raise CheckpointError(f"{path}: what is to travel with the network must be plain JSON: {e}") from None
+        raise CheckpointError(f"{path}: what is saved with the network must be plain JSON: {e}") from None
     header = json.dumps({"__metadata__": {"sha256": ZEROS.decode(), "scratchnet": text}, **entries},
                         separators=(",", ":")).encode()  # fmt: skip
     header += b" " * (-len(header) % 8)
     if len(header) > HEADER_LIMIT:
-        raise CheckpointError(f"{path}: {len(header):,} bytes are to travel with the network besides its weights; "
+        raise CheckpointError(f"{path}: {len(header):,} bytes are to be saved with the network besides its weights; "
                               f"there is room for {HEADER_LIMIT:,}")  # fmt: skip
     length = len(header).to_bytes(8, "little")
     seal = sha256(length + header).hexdigest().encode()
@@ -118,7 +118,7 @@ class TensorFile:
         try:
             a = np.empty(entry.shape, entry.dtype)
         except (MemoryError, ValueError) as e:
-            raise self.error(f"{place}: there is no memory for shape {entry.shape} ({e})") from None
+            raise self.error(f"{place}: there is not enough memory for shape {entry.shape} ({e})") from None
         content = a.reshape(-1).view(np.uint8).data
         with self._reading():
             self.file.seek(self.data + entry.start)
@@ -159,7 +159,7 @@ class TensorFile:
             raise
         except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as e:
             place = f"header, bytes 8 to {8 + len(header):,}"
-            raise self.error(f"{place}: not as it should be ({type(e).__name__}: {short(e)})") from None
+            raise self.error(f"{place}: malformed ({type(e).__name__}: {short(e)})") from None
 
     def _take(self, header: bytes, size: int) -> None:
         top = parse_json(header.decode())

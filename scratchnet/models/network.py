@@ -92,7 +92,7 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
     except (CheckpointError, DeviceError):
         raise
     except (ScratchnetError, ValueError, TypeError, OverflowError, MemoryError) as e:
-        raise file.error(f"these layers are no network: {short(e)}") from e
+        raise file.error(f"these layers do not form a network: {short(e)}") from e
     net.info = _field(file, "info", dict)
     return net
 
@@ -135,7 +135,7 @@ def _reader(file: TensorFile, name: str) -> Any:
 def _field(file: TensorFile, name: str, kind: type) -> Any:
     value = file.about.get(name)
     if type(value) is not kind:
-        raise file.error(f"{name} is missing, or not as it should be: {short(value)}")
+        raise file.error(f"{name} is missing or of the wrong type: {short(value)}")
     return value
 
 
@@ -145,7 +145,7 @@ def _layer(file: TensorFile, i: int, spec: Any) -> Layer:
     known = LAYERS | OWN
     if not isinstance(kind, str) or kind not in known:
         raise file.error(
-            f"layer {i} is of a type that there is not: {short(kind)} (a layer of your own must be imported "
+            f"layer {i} is of a type that does not exist: {short(kind)} (a layer of your own must be imported "
             "before it is loaded, with @sn.register above its class)"
         )
     options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in spec.items()}

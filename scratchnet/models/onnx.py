@@ -181,7 +181,8 @@ def recurrent(g: Graph, layer: Recurrent) -> None:
             g.node("Squeeze", g.array(f"axis{k}", [0], np.int64))  # (1, N, H) → (N, H)
         else:
             g.at = every
-            g.node("Squeeze", g.array(f"axis{k}", [1], np.int64))  # (T, 1, N, H) → (T, N, H)
+            # (T, 1, N, H) → (T, N, H)
+            g.node("Squeeze", g.array(f"axis{k}", [1], np.int64))
     if layer.output == "sequence":
         g.node("Transpose", perm=[1, 0, 2])
 

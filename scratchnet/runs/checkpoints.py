@@ -107,9 +107,7 @@ def read_checkpoint(file: TensorFile, net: Sequential, optimiser: Optimiser) -> 
             raise ValueError("numbers of steps that cannot be")
         lr, elapsed = float(lr), float(elapsed)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise file.error(
-            f"its record of the training is not as it should be ({type(e).__name__}: {short(e)})"
-        ) from None
+        raise file.error(f"its record of the training is malformed ({type(e).__name__}: {short(e)})") from None
     now = settings_of(optimiser)
     if recorded != now:
         raise file.error(f"was written with the optimiser {short(recorded)}, which is not {short(now)}")

@@ -151,7 +151,7 @@ def test_the_window_of_every_cell_makes_it(layer) -> None:
      (0, (0, -1, 0), "row must be a whole number from 0 to 3, not -1"),
      (0, (0, 0, 4), "column must be a whole number from 0 to 3, not 4"),
      (0, (0, 0, 0, 1), "example must be a whole number from 0 to 0, not 1"),
-     (1, (0, 0, 0), r"layer 1 Flatten\(\) is no convolution")],
+     (1, (0, 0, 0), r"layer 1 Flatten\(\) is not a convolution")],
 )  # fmt: skip
 def test_a_cell_that_is_not_there(layer, cell, words) -> None:
     net = sn.Sequential(sn.Conv2d(1, 2, 3), sn.Flatten())

@@ -123,7 +123,7 @@ def test_a_layer_of_ones_own(tmp_path, monkeypatch):
     net.params["1.gain"].value[:] = [1, 2, 3, 4]
     assert str(net) == "Sequential(Linear(3, 4), Scaled(4, factor=3.0), Negative())"
     net.save(path)
-    with pytest.raises(CheckpointError, match=r"layer 1 is of a type that there is not: 'Scaled' .*@sn\.register"):
+    with pytest.raises(CheckpointError, match=r"layer 1 is of a type that does not exist: 'Scaled' .*@sn\.register"):
         scratchnet.load(path)
     assert scratchnet.register(Scaled) is Scaled and scratchnet.register(Negative) is Negative
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -354,11 +354,11 @@ def set_in(*path_and_value):
 
 
 HOSTILE = {
-    "a type that there is not": set_in("about", "layers", 1, "type", "Sequential"),
-    "a type that there is not: 'Layer'": set_in("about", "layers", 1, "type", "Layer"),
-    "a type that there is not: '__builtins__'": set_in("about", "layers", 1, "type", "__builtins__"),
-    "a type that there is not: \\['Linear'\\]": set_in("about", "layers", 1, "type", ["Linear"]),
-    "a type that there is not: None": set_in("about", "layers", 1, 5),
+    "a type that does not exist": set_in("about", "layers", 1, "type", "Sequential"),
+    "a type that does not exist: 'Layer'": set_in("about", "layers", 1, "type", "Layer"),
+    "a type that does not exist: '__builtins__'": set_in("about", "layers", 1, "type", "__builtins__"),
+    "a type that does not exist: \\['Linear'\\]": set_in("about", "layers", 1, "type", ["Linear"]),
+    "a type that does not exist: None": set_in("about", "layers", 1, 5),
     "unexpected keyword": set_in("about", "layers", 1, "in_place", True),
     "in_features must be a whole number": set_in("about", "layers", 0, "in_features", "3"),
     r"has shape \(4, 3\), but the network needs \(4, 1000000000000\)": set_in(
@@ -369,8 +369,8 @@ HOSTILE = {
     "dtype 'float16'": set_in("about", "dtype", "float16"),
     "array 0.weight is float32, but the network is float64": set_in("about", "dtype", "float64"),
     "seed must be": set_in("about", "seed", -1),
-    "seed is missing, or not as it should be": set_in("about", "seed", True),
-    "info is missing, or not as it should be": set_in("about", "info", []),
+    "seed is missing or of the wrong type": set_in("about", "seed", True),
+    "info is missing or of the wrong type": set_in("about", "info", []),
     "layers is missing": set_in("about", "layers", {}),
     "unexpected '3.weight'": set_in("about", "layers", 3, {"type": "ReLU"}),
     "KeyError: 'F16'": set_in("header", "0.bias", "dtype", "F16"),
@@ -421,7 +421,7 @@ def test_a_name_twice(tmp_path, content):
 )
 def test_hostile_json(tmp_path, content, inner):
     header, _, data = take_apart(content)
-    with pytest.raises(CheckpointError, match="not as it should be"):
+    with pytest.raises(CheckpointError, match="malformed"):
         load_bytes(tmp_path, put_together(header, inner, data))
 
 

@@ -186,6 +186,7 @@ def steps(  # type: ignore[no-untyped-def]
                 O, I, at_W = layers[l, 1], layers[l, 0], layers[l, 2]
                 W, a_l = w[at_W : at_W + O * I].reshape(O, I), outputs(a, layers[l - 1], N)
                 below = outputs(delta, layers[l - 1], N)
-                propagate(W, delta_l, a_l, layers[l - 1, 5], small, below)  # before W changes
+                # before W changes
+                propagate(W, delta_l, a_l, layers[l - 1, 5], small, below)
                 learn(delta_l, a_l.T, layers[l], small, rule, w, m, v, g, *settings)
     return n

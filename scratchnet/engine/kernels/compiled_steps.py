@@ -43,7 +43,8 @@ class CompiledSteps(KernelSteps):
         self.w, self.real = net.store.values, net.dtype.type
         sizes = np.array([layer.out_features for layer in self.linears])
         line = LINE // net.dtype.itemsize
-        room = -(-sizes * min(batch_size, self.examples) // line) * line  # for the outputs of each layer
+        # room for the outputs of each layer
+        room = -(-sizes * min(batch_size, self.examples) // line) * line
         starts = [(la.W.start, -1 if la.b is None else la.b.start) for la in self.linears]
         inputs = [layer.in_features for layer in self.linears]
         # the columns are those of step.py

@@ -49,7 +49,8 @@ class GraphSteps(KernelSteps):
         self.order = xp.zeros(self.examples, np.int64)
         self.number = xp.zeros(1, np.int64)
         self.address = xp.zeros(1, np.int64)  # of the losses; every epoch has its own
-        self.rate, self.lr = float("nan"), xp.zeros(1, dtype)  # the learning rate, here and on the device
+        # the learning rate, here and on the device
+        self.rate, self.lr = float("nan"), xp.zeros(1, dtype)
         self.outputs = [xp.empty(layer.out_features, dtype) for layer in self.linears]
         self.deltas = [xp.empty(layer.out_features, dtype) for layer in self.linears]
         module = compiled(xp, str(dtype))
@@ -89,7 +90,8 @@ class GraphSteps(KernelSteps):
         return n
 
     def _record(self, n: int) -> Any:
-        stream = self.xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        # the default stream cannot be recorded
+        stream = self.xp.cuda.Stream(non_blocking=True)
         with stream:
             stream.begin_capture()
             try:

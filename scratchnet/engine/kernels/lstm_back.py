@@ -26,7 +26,8 @@ def walk_back(above, W_hh, cells, tanh_c, dh, dc, delta):  # type: ignore[no-unt
                 g, o, tanh = cells[t, 3, h, j], cells[t, 4, h, j], tanh_c[t, h, j]
                 if above.size:
                     dh[h, j] += above[t, h, j]
-                dc_t = dc[h, j] + dh[h, j] * o * (one - tanh * tanh)  # h_t = o ⊙ tanh(c_t)
+                # h_t = o ⊙ tanh(c_t)
+                dc_t = dc[h, j] + dh[h, j] * o * (one - tanh * tanh)
                 delta[t, h, j] = dc_t * g * (i * (one - i))  # c_t = c_{t−1} ⊙ f + i ⊙ g
                 delta[t, H + h, j] = dc_t * c_before * (f * (one - f))
                 delta[t, 2 * H + h, j] = dc_t * i * (one - g * g)

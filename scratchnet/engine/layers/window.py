@@ -52,9 +52,7 @@ class Window:
         return (places - 1) * self.s - 2 * self.p + self.span + more
 
     def cells_at(self, place: int, size: int) -> np.ndarray:
-        """For every tap, the cell that it meets at position `place`; −1 if there is
-        none.
-        """
+        """For every tap, the cell that it meets at position `place`, or −1."""
         cells = place * self.s - self.p + self.d * np.arange(self.k)
         return np.where((cells >= 0) & (cells < size), cells, -1)
 

@@ -13,11 +13,9 @@ from typing import Any, TypeGuard
 import numpy as np
 import tyro
 
-from scratchnet.backend.arrays import to_numpy
 from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import SIZE, look, read_drawing, unlike
-from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
-from scratchnet.engine.layers.activation import softmax
+from scratchnet.engine.layers import Sequential
 from scratchnet.engine.layers.base import shape_text
 from scratchnet.errors import CheckpointError, SettingError, ShapeError
 from scratchnet.files.tensorfile import short
@@ -58,17 +56,8 @@ def probabilities(net: Sequential, x: Any) -> np.ndarray:
     logarithms by eˣ, and sigmoid outputs, which are independent of each other, by
     dividing them by their sum. Raises CheckpointError if they are not finite.
     """
-    last = net.layers[-1]
     with np.errstate(all="ignore"):  # the result is checked below
-        y = to_numpy(net(x))
-        if isinstance(last, Softmax):
-            p = y
-        elif isinstance(last, LogSoftmax):
-            p = np.exp(y)
-        elif isinstance(last, Sigmoid):
-            p = y / y.sum(axis=1, keepdims=True)
-        else:
-            p = softmax(y.T).T
+        p = net.predict_proba(x)
     if not np.isfinite(p).all():
         raise CheckpointError("this model's outputs are not probabilities: NaN or infinite")
     return p

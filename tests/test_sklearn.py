@@ -117,8 +117,8 @@ def test_copies_and_pickles():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"activation": "swish"}, "activation must be relu or tanh or sigmoid, not 'swish'"),
-        ({"optimiser": "lbfgs"}, "optimiser must be adam or adamw or sgd, not 'lbfgs'"),
+        ({"activation": "swish"}, "activation must be relu, tanh or sigmoid, not 'swish'"),
+        ({"optimiser": "lbfgs"}, "optimiser must be adam, adamw or sgd, not 'lbfgs'"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
         ({"hidden": (3, 0)}, "must be a whole number"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must lie between 0 and 1"),

@@ -11,17 +11,11 @@ from scratchnet.engine import checks
 from scratchnet.engine.door import check_loss, check_network, pair
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
+from scratchnet.engine.prediction import CHUNK
 from scratchnet.errors import ShapeError
-
-CHUNK = 1000  # examples at a time
 
 # the training accuracy is followed on at most this number of examples
 SAMPLE = 2_000
-
-
-def outputs(net: Sequential, x: Array) -> np.ndarray:
-    """The network's outputs (N, ...) for all examples, on the host."""
-    return np.concatenate([to_numpy(net(x[k : k + CHUNK])) for k in range(0, length(x), CHUNK)])
 
 
 def names_classes(target: Array) -> bool:

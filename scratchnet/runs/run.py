@@ -21,8 +21,9 @@ from scratchnet.cli import console
 from scratchnet.engine.compiling import told
 from scratchnet.engine.layers import Dropout, Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of, outputs
+from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
+from scratchnet.engine.prediction import outputs
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import History, Steps, Training
 from scratchnet.errors import Interrupted, NotWrittenError

@@ -25,9 +25,9 @@ from scratchnet.engine.layers import (
     Sequential,
     Sigmoid,
 )
-from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
+from scratchnet.engine.prediction import probabilities
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
@@ -163,7 +163,7 @@ def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, t
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
 
-    p = np.exp(y) if isinstance(net.layers[-1], LogSoftmax) else softmax(y.T).T
+    p = probabilities(net, y)
     names = ("training", "samples", "confusion", "mistakes", "weights")
     paths: dict[str, Path] = {name: result.out / f"{name}.png" for name in names}
     plots.loss_and_accuracy(result.history, paths["training"])

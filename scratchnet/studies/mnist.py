@@ -28,6 +28,7 @@ from scratchnet.engine.layers import (
 )
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
+from scratchnet.engine.prediction import probabilities
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import fit
 from scratchnet.errors import DataError, SettingError
@@ -365,11 +366,9 @@ def run(study: str, options: Options) -> int:
 
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:
     """Draw the plots of a run."""
-    from scratchnet.engine.layers.activation import softmax
     from scratchnet.plots import studies as plots
 
-    last = net.layers[-1]
-    p = np.exp(y) if isinstance(last, LogSoftmax) else y if isinstance(last, Sigmoid) else softmax(y.T).T
+    p = probabilities(net, y)
     paths = {name: result.out / f"{name}.png" for name in ("training", "confusion", "mistakes", "weights")}
     plots.loss_and_accuracy(result.history, paths["training"])
     plots.confusion(table, names, paths["confusion"])

@@ -38,7 +38,8 @@ from scratchnet.data.words import MARKS, NAMES, SHORT_STOP_WORDS, STOP_WORDS, re
 from scratchnet.engine.crossvalidation import CrossValidation, stratified_split, take
 from scratchnet.engine.layers import Layer, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.engine.metrics import accuracy, evaluate, outputs
+from scratchnet.engine.metrics import accuracy, evaluate
+from scratchnet.engine.prediction import outputs
 from scratchnet.errors import DataError, SettingError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.identity import digests

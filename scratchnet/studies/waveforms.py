@@ -36,7 +36,8 @@ from scratchnet.data.waveforms import (
 )
 from scratchnet.engine.layers import LSTM, Linear, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
-from scratchnet.engine.metrics import accuracy, outputs
+from scratchnet.engine.metrics import accuracy
+from scratchnet.engine.prediction import outputs
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.run import Run
 from scratchnet.studies.small import say_confusion

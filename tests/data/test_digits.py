@@ -8,7 +8,8 @@ import pytest
 import scratchnet
 from scratchnet.data import digits
 from scratchnet.data.digits import load_digits
-from scratchnet.engine.metrics import accuracy, outputs
+from scratchnet.engine.metrics import accuracy
+from scratchnet.engine.prediction import outputs
 from scratchnet.errors import SettingError
 
 

@@ -86,6 +86,27 @@ class Sequential:
             y, _ = self.forward(to_columns(x))
         return to_rows(y)
 
+    def predict(self, x: Any) -> np.ndarray:
+        """The class of every example, the number of its largest output: (N, ...) → (N,).
+
+        The one output of a network that has no other comes back as it is, (N, 1). For the
+        values of a regression with several outputs, call the network: net(x).
+        """
+        from scratchnet.engine.prediction import outputs
+
+        y = outputs(self, self.as_input(x, may_be_empty=True))
+        return y if y.shape[1] == 1 else y.argmax(axis=1)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """The probability of every class: (N, ...) → (N, K).
+
+        Logits become probabilities by softmax; what a Softmax, LogSoftmax or Sigmoid layer
+        at the end gives is read as what it is. Raises ShapeError without classes.
+        """
+        from scratchnet.engine.prediction import outputs, probabilities
+
+        return probabilities(self, outputs(self, self.as_input(x, may_be_empty=True)))
+
     def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
         """(C, {name: ∂C/∂parameter}), as in a training step; changes nothing.
 

@@ -4,6 +4,7 @@ Type checkers read it, and so does `__init__.py`, which imports names when they 
 used.
 """
 
+from scratchnet.backend.threads import set_threads as set_threads
 from scratchnet.data.cifar import load_cifar10 as load_cifar10
 from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist
 from scratchnet.data.mnist import load_mnist as load_mnist

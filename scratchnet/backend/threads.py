@@ -157,6 +157,8 @@ def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractCont
     """
     if threading.get_ident() in _wanted:
         return contextlib.nullcontext()
+    if _fixed != "auto":
+        return blas_threads(int(_fixed))
     operations = work(x)
     if operations < 2 * WORTH_THREADS:
         return blas_threads(1)
@@ -166,6 +168,19 @@ def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractCont
 @functools.lru_cache(maxsize=64)
 def _probed(power: int, cores: int, period: float) -> int:
     return _probe(2.0**power, cores)
+
+
+_fixed: str | int = "auto"  # what `set_threads` was given last
+
+
+def set_threads(threads: str | int) -> None:
+    """From now on, compute with this many BLAS threads; "auto" chooses for each call again.
+
+    It holds for `fit`, `step`, `net(x)` and all other calls of this process that do not
+    say otherwise themselves. Raises SettingError for what is no number from 1.
+    """
+    global _fixed  # noqa: PLW0603
+    _fixed = "auto" if threads == "auto" else choose_threads(threads, 0.0)
 
 
 def choose_threads(threads: str | int, operations: float) -> int:
@@ -179,6 +194,8 @@ def choose_threads(threads: str | int, operations: float) -> int:
     or all cores, or as many threads as BLAS was allowed, for instance by
     OPENBLAS_NUM_THREADS.
     """
+    if threads == "auto":
+        threads = _fixed
     if not isinstance(threads, str) or threads != "auto":
         try:
             n = int(threads) if isinstance(threads, str) else operator.index(threads)

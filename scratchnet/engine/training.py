@@ -22,6 +22,7 @@ from scratchnet.engine.layers.sequential import Sequential, Visit
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.progress import shown
 from scratchnet.engine.schedules import Schedule
 from scratchnet.engine.stopping import EarlyStopping
 from scratchnet.engine.tables import html_table
@@ -347,7 +348,7 @@ def fit(
     valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True, seed: int = 0,
     threads: str | int = "auto", steps: Callable[..., Steps] | None = None, on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None, steps_per_callback: int = 1, history: History | None = None,
-    patience: int | None = None,
+    patience: int | None = None, progress: bool | None = None,
 ) -> History:  # fmt: skip
     """Train on all examples `epochs` times, in batches; returns the history.
 
@@ -363,7 +364,9 @@ def fit(
     calls of `on_step`, which then sees those whose number is a multiple of it. With
     `history`, an earlier training is continued where it stopped, even in the middle of
     an epoch. With `patience`, the training ends when valid_loss has not fallen for that
-    many epochs, and the network gets back the weights of the best epoch. Raises
+    many epochs, and the network gets back the weights of the best epoch. `progress` shows
+    a bar on standard error, or a line per epoch where there is no terminal; by default
+    there is a bar on a terminal and in a notebook, and nothing elsewhere. Raises
     NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other
@@ -378,10 +381,10 @@ def fit(
     training = Training(
         net, loss, optimiser, x, target, epochs=epochs, batch_size=batch_size, threads=threads, steps=steps
     )
-    return training.run(
-        valid=valid, schedule=schedule, shuffle=shuffle, seed=seed, on_step=on_step, on_epoch=on_epoch,
-        steps_per_callback=steps_per_callback, history=history, patience=patience,
-    )  # fmt: skip
+    with shown(progress, training.epochs, training.examples, on_step, on_epoch, steps_per_callback) as calls:
+        return training.run(
+            valid=valid, schedule=schedule, shuffle=shuffle, seed=seed, history=history, patience=patience, **calls
+        )
 
 
 def need_finite(net: Sequential, x: Array) -> None:

@@ -24,6 +24,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.prediction import outputs
+from scratchnet.engine.progress import ProgressLines, many, number
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.training import History, Steps, Training
 from scratchnet.errors import Interrupted, NotWrittenError
@@ -41,7 +42,6 @@ from scratchnet.runs.checkpoints import (
 from scratchnet.runs.identity import changed
 from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
-from scratchnet.runs.progress import ProgressLines, many, number
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.shared import shared
 from scratchnet.runs.stop import Stop, stop_on_signal

@@ -23,9 +23,9 @@ from scratchnet.data import Table
 from scratchnet.engine.crossvalidation import CrossValidation, Standardiser
 from scratchnet.engine.layers import Layer, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, QuadraticCost
+from scratchnet.engine.progress import many
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
-from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
 from scratchnet.runs.search import run_search
 from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, say_confusion

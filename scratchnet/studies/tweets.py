@@ -40,10 +40,10 @@ from scratchnet.engine.layers import Layer, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.engine.metrics import accuracy, evaluate
 from scratchnet.engine.prediction import outputs
+from scratchnet.engine.progress import many
 from scratchnet.errors import DataError, SettingError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.identity import digests
-from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
 from scratchnet.runs.search import run_search
 from scratchnet.studies.small import (

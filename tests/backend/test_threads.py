@@ -269,3 +269,24 @@ def test_a_number_is_taken_as_it_is():
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SettingError, match=rf"threads '{wrong}': give auto or a number from 1"):
             choose_threads(wrong, 1.0)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_set_threads_holds_for_every_call_until_auto(name):
+    before = now()
+    try:
+        sn.set_threads(2)
+        CALLS[name](watched())
+        assert {n for seen in Watched.seen for folder, n in seen.items() if "scipy" not in folder} == {2}
+    finally:
+        sn.set_threads("auto")
+    CALLS[name](watched())
+    assert {n for seen in Watched.seen for n in seen.values()} == {1}
+    assert now() == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "many", None, True])
+def test_set_threads_refuses_what_is_no_number(threads):
+    with pytest.raises(SettingError, match="give auto or a number from 1"):
+        sn.set_threads(threads)
+    assert choose_threads("auto", 0.0) == 1

@@ -1,0 +1,138 @@
+"""The progress of a training: a bar on a terminal, and a line per epoch elsewhere."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from scratchnet.engine import checks
+from scratchnet.engine.compiling import clock
+from scratchnet.engine.door import check_callbacks
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DELAY = 1.0  # seconds until the bar of `fit` appears: a short training needs none
+STEPS_PER_REFRESH = 100  # so many are made at a time: few enough for a bar that moves
+
+
+def many(n: int, thing: str) -> str:
+    """A number with its noun: 1 epoch, 2,000 epochs."""
+    return f"{n:,} {thing}{'s' * (n != 1)}"
+
+
+def number(value: float) -> str:
+    """A number with four digits where they matter: 0.1729, 12.31, 308,690."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+class ProgressLines:
+    """Shows the progress of a training.
+
+    On a terminal, and in a notebook that has ipywidgets, this is a bar, refreshed at most
+    ten times a second; it appears after `delay` seconds. `lines` are printed for the epochs,
+    beside the bar or without one.
+    """
+
+    def __init__(
+        self, console: "Console", epochs: int, examples: int, *, lines: bool = True, delay: float = 0.0
+    ) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console, self.epochs, self.examples = console, epochs, examples
+        self.accuracy, self.begun = "", clock()
+        self.next_refresh = self.begun + delay
+        self.bar: Progress | None = None
+        if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
+            self.bar = Progress(
+                TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(), get_time=clock, console=console, auto_refresh=False, transient=True,
+            )  # fmt: skip
+            self.task = self.bar.add_task("", total=epochs, text="")
+        self.lines = lines or self.bar is None
+
+    def __enter__(self) -> "ProgressLines":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar:
+            with contextlib.suppress(OSError):  # the terminal may be closed
+                self.bar.stop()
+
+    def step(self, epoch: int, k: int, steps: int, loss: Any) -> None:
+        now = clock()
+        if self.bar is None or now < self.next_refresh:
+            return
+        self.next_refresh = now + 0.1
+        self.bar.start()  # which does nothing if it is shown already
+        done = epoch + (k + 1) / steps
+        rate = done * self.examples / (now - self.begun)
+        text = f"loss {float(loss):.4f}{self.accuracy}  {rate:,.0f} examples/s"
+        self.bar.update(self.task, completed=done, text=text, refresh=True)
+
+    def _remember(self, row: dict[str, float]) -> None:
+        """The accuracy that is shown from now on."""
+        name = "valid_accuracy" if "valid_accuracy" in row else "train_accuracy"
+        if name in row:
+            self.accuracy = f"  {name.replace('_', ' ')} {row[name]:.2%}"
+
+    def start(self, row: dict[str, float]) -> None:
+        """The network before it is trained."""
+        self._remember(row)
+        self.console.print(
+            f"epoch {0:>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  before training", soft_wrap=True
+        )
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self._remember(row)
+        if not self.lines or (row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs)):
+            return  # of hundreds of epochs, only about twenty are printed
+        left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
+        self.console.print(
+            f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "
+            f"{self.examples / row['seconds']:>9,.0f} examples/s  {left:.0f} s left",
+            soft_wrap=True,
+        )
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def shown(
+    progress: bool | None, epochs: int, examples: int, on_step: Callable[..., Any] | None,
+    on_epoch: Callable[..., Any] | None, steps_per_callback: int,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """The callbacks of a training whose progress may be shown, on standard error.
+
+    True shows it: as a bar, or as lines where there is no terminal. None shows a bar on a
+    terminal or in a notebook, once the training has lasted a second, and nothing elsewhere.
+    """
+    check_callbacks("fit", None, on_step, on_epoch)
+    calls = {"on_step": on_step, "on_epoch": on_epoch, "steps_per_callback": steps_per_callback}
+    if progress is not None:
+        progress = checks.flag("fit", "progress", progress)
+    if progress is False or (progress is None and not sys.stderr.isatty() and "ipykernel" not in sys.modules):
+        yield calls
+        return
+    from rich.console import Console
+
+    lines = ProgressLines(Console(stderr=True), epochs, examples, lines=False, delay=DELAY)
+    if progress is None and lines.bar is None:
+        yield calls
+        return
+
+    def step(epoch: int, k: int, steps: int, loss: Any) -> None:
+        lines.step(epoch, k, steps, loss)
+        if on_step is not None:
+            on_step(epoch, k, steps, loss)
+
+    def epoch(row: dict[str, float]) -> None:
+        lines.epoch(row)
+        if on_epoch is not None:
+            on_epoch(row)
+
+    with lines:
+        yield {
+            "on_step": step, "on_epoch": epoch,
+            "steps_per_callback": STEPS_PER_REFRESH if on_step is None else steps_per_callback,
+        }  # fmt: skip

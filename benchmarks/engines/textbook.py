@@ -1,10 +1,10 @@
-"""Textbook NumPy: float64, one column per example, as the books write it.
+"""Textbook NumPy: float64, one column per example, every formula as the books print it.
 
-The weights are changed in place, there is momentum only where a network asks for it, and
-δ goes back to the first weights but not to the pixels, where nobody needs it.
+The weights are changed in place. There is momentum only if a network asks for it, and δ
+goes back to the first weights but not to the pixels, where nobody needs it.
 
-Every formula stands as the books print it. Source: T. Rashid, Make Your Own Neural
-Network (2016), part 2; M. Nielsen, Neural Networks and Deep Learning (2015), chapter 2.
+Source: T. Rashid, Make Your Own Neural Network (2016), part 2; M. Nielsen, Neural
+Networks and Deep Learning (2015), chapter 2.
 """
 
 import numpy as np

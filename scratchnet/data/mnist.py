@@ -74,7 +74,10 @@ def load_mnist(name: str = "mnist", data_dir: str | Path | None = None) -> Image
 
 
 def load_fashion_mnist(data_dir: str | Path | None = None) -> Images:
-    """The pictures of clothes: images (N, 28, 28) uint8, labels (N,) in 0..9; found and refused as by `load_mnist`."""
+    """The pictures of clothes: images (N, 28, 28) uint8, labels (N,) in 0..9.
+
+    They are looked for, and refused, as by `load_mnist`.
+    """
     return load_mnist("fashion-mnist", data_dir)
 
 

@@ -41,8 +41,8 @@ MAX_BROKEN_POOLS = 3  # a search gives up when a process was killed so often
 NOT_SEARCHABLE = (MAY_CHANGE - {"epochs"}) | {"preset", "search"}
 
 
-#: How a combination is judged: the function of the study's module, and the names of what
-#: it returns
+#: How a combination is judged: the function of the study's module, and the names of
+#: what it returns
 JUDGES = {"crossvalidate": ("cv_accuracy", "cv_std"), "validate": ("valid_accuracy",)}
 
 
@@ -65,7 +65,7 @@ class SearchOptions(CommonOptions):
 
 
 class Judged(NamedTuple):
-    """The accuracy of a combination, and its spread over the folds where there are any."""
+    """The accuracy of a combination and, if there are folds, its spread over them."""
 
     accuracy: float
     std: float = math.nan
@@ -75,8 +75,8 @@ def parse_grid(text: str, options: CommonOptions, prog: str) -> list[tuple[dict[
     """All combinations in a text such as "hidden=50,100 lr=0.1,0.01", with options.
 
     Names may also be separated by commas, and values by semicolons. Several layers are
-    written 64x32, or between semicolons 64,32. Raises SettingError for a malformed text,
-    an unknown option or an invalid value.
+    written 64x32, or between semicolons 64,32. Raises SettingError for a malformed
+    text, an unknown option or an invalid value.
     """
     values: dict[str, list[str]] = {}
     for part in re.split(r"[\s,]+(?=[\w-]+=)", text.strip()) if text.strip() else []:
@@ -110,8 +110,8 @@ def arguments(settings: dict[str, str]) -> list[str]:
 class Found(NamedTuple):
     """The result of one combination.
 
-    Its settings, accuracy, spread over the folds and time; if it failed, the numbers are NaN
-    and `problem` says why.
+    Its settings, accuracy, spread over the folds and time; if it failed, the numbers
+    are NaN and `problem` says why.
     """
 
     settings: dict[str, str]

@@ -55,8 +55,8 @@ class Options(SearchOptions):
     Zero to GANs (2020), lesson 3.
 
     logistic: 784-10, no hidden layer, cross entropy: the baseline of the same course,
-    published as about 86 %. With the learning rate here it ends there too. What holds it
-    back is the rate, not only the model: with --lr 0.5 it reaches 92 %.
+    published as about 86 %. With the learning rate here it ends there too. What holds
+    it back is the rate, not only the model: with --lr 0.5 it reaches 92 %.
 
     relu: 784-500-10, one hidden layer of ReLU, cross entropy, Adam, five epochs. C.
     Healey, Deep Learning, a module of North Carolina State University, exercise 2,

@@ -1,4 +1,7 @@
-"""Which images the networks of mnist and its siblings train on, in which order, and how their settings are searched."""
+"""The images that mnist and its siblings train on: which ones, and in which order.
+
+And how their settings are searched.
+"""
 
 import csv
 import gzip

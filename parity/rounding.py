@@ -56,7 +56,8 @@ def moved_results(
     """What `make` returns with random errors, in at most DRAWS passes.
 
     It stops as soon as the rule holds, since further passes can only make c larger.
-    Passes `made` before, of the same computation, are used first, and new ones join them.
+    Passes `made` before, of the same computation, are used first, and new ones join
+    them.
     """
     made = [] if made is None else made
     while len(made) < DRAWS and not (made and holds(made)):

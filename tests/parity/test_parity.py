@@ -223,7 +223,7 @@ def test_passes_with_random_errors_are_drawn_until_the_rule_holds() -> None:
 
 
 def test_every_number_that_is_computed_gets_a_random_error() -> None:
-    """One that is computed in place too, but not one that is only looked at or copied."""
+    """Also one computed in place, but not one that is only viewed or copied."""
     a = torch.linspace(1, 2, 100, dtype=torch.float64)
     for compute in (torch.sigmoid, lambda a: a.clone().sigmoid_(), lambda a: torch.ones_like(a).mul_(a)):
         exact = compute(a)

@@ -174,7 +174,7 @@ _fixed: str | int = "auto"  # what `set_threads` was given last
 
 
 def set_threads(threads: str | int) -> None:
-    """From now on, compute with this many BLAS threads; "auto" chooses for each call again.
+    """Compute with this many BLAS threads from now on; "auto" chooses for each call.
 
     It holds for `fit`, `step`, `net(x)` and all other calls of this process that do not
     say otherwise themselves. Raises SettingError for what is no number from 1.

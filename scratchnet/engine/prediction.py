@@ -1,4 +1,4 @@
-"""What a network says of examples: its outputs, in pieces that fit into memory, and probabilities.
+"""What a network says of examples: outputs, piece by piece, and probabilities.
 
 Letters: N examples, K classes.
 """
@@ -27,9 +27,10 @@ def outputs(net: "Sequential", x: Array) -> np.ndarray:
 def probabilities(net: "Sequential", y: np.ndarray) -> np.ndarray:
     """The probabilities (N, K) that the outputs y (N, K) of this network stand for.
 
-    Logits become probabilities by softmax and logarithms by eˣ. Sigmoid outputs, which are
-    independent of each other, are divided by their sum; those of a Softmax layer stay.
-    Raises ShapeError for outputs that are not one row of at least two numbers an example.
+    Logits become probabilities by softmax and logarithms by eˣ. Sigmoid outputs, which
+    are independent of each other, are divided by their sum; those of a Softmax layer
+    stay. Raises ShapeError for outputs that are not one row of at least two numbers an
+    example.
     """
     if y.ndim != 2 or y.shape[1] < 2:
         raise ShapeError(f"only outputs (N, K) with K classes, at least two, stand for probabilities, not {y.shape}")

@@ -30,9 +30,9 @@ def number(value: float) -> str:
 class ProgressLines:
     """Shows the progress of a training.
 
-    On a terminal, and in a notebook that has ipywidgets, this is a bar, refreshed at most
-    ten times a second; it appears after `delay` seconds. `lines` are printed for the epochs,
-    beside the bar or without one.
+    On a terminal, and in a notebook that has ipywidgets, this is a bar, refreshed at
+    most ten times a second; it appears after `delay` seconds. `lines` are printed for
+    the epochs, beside the bar or without one.
     """
 
     def __init__(
@@ -104,8 +104,9 @@ def shown(
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """The callbacks of a training whose progress may be shown, on standard error.
 
-    True shows it: as a bar, or as lines where there is no terminal. None shows a bar on a
-    terminal or in a notebook, once the training has lasted a second, and nothing elsewhere.
+    True shows it: as a bar, or as lines where there is no terminal. None shows a bar on
+    a terminal or in a notebook, once the training has lasted a second, and nothing
+    elsewhere.
     """
     check_callbacks("fit", None, on_step, on_epoch)
     calls = {"on_step": on_step, "on_epoch": on_epoch, "steps_per_callback": steps_per_callback}

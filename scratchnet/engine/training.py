@@ -364,10 +364,10 @@ def fit(
     calls of `on_step`, which then sees those whose number is a multiple of it. With
     `history`, an earlier training is continued where it stopped, even in the middle of
     an epoch. With `patience`, the training ends when valid_loss has not fallen for that
-    many epochs, and the network gets back the weights of the best epoch. `progress` shows
-    a bar on standard error, or a line per epoch where there is no terminal; by default
-    there is a bar on a terminal and in a notebook, and nothing elsewhere. Raises
-    NonFiniteError, ShapeError, DataError, SettingError.
+    many epochs, and the network gets back the weights of the best epoch. `progress`
+    shows a bar on standard error, or a line per epoch where there is no terminal; by
+    default there is a bar on a terminal and in a notebook, and nothing elsewhere.
+    Raises NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other
     exception that leaves the training, has the attribute `history` with the epochs and
@@ -375,8 +375,7 @@ def fit(
 
     >>> try:
     ...     history = sn.fit(net, loss, optimiser, x, target, epochs=1000)
-    ... except KeyboardInterrupt as stopped:
-    ...     history = stopped.history
+    ... except KeyboardInterrupt as stopped: ...     history = stopped.history
     """
     training = Training(
         net, loss, optimiser, x, target, epochs=epochs, batch_size=batch_size, threads=threads, steps=steps

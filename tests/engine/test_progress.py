@@ -23,7 +23,7 @@ print("done")
 
 
 def train(arguments, terminal):
-    """(standard output, standard error) of a program that calls fit, with or without a terminal."""
+    """(stdout, stderr) of a program that calls fit, with or without a terminal."""
     command = [sys.executable, "-c", TRAIN.format(arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"}
     if not terminal:

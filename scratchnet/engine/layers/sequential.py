@@ -87,10 +87,10 @@ class Sequential:
         return to_rows(y)
 
     def predict(self, x: Any) -> np.ndarray:
-        """The class of every example, the number of its largest output: (N, ...) → (N,).
+        """The class of every example, the index of its largest output: (N, ...) → (N,).
 
-        The one output of a network that has no other comes back as it is, (N, 1). For the
-        values of a regression with several outputs, call the network: net(x).
+        The one output of a network that has no other comes back as it is, (N, 1). For
+        the values of a regression with several outputs, call the network: net(x).
         """
         from scratchnet.engine.prediction import outputs
 
@@ -100,8 +100,8 @@ class Sequential:
     def predict_proba(self, x: Any) -> np.ndarray:
         """The probability of every class: (N, ...) → (N, K).
 
-        Logits become probabilities by softmax; what a Softmax, LogSoftmax or Sigmoid layer
-        at the end gives is read as what it is. Raises ShapeError without classes.
+        Logits become probabilities by softmax; what a Softmax, LogSoftmax or Sigmoid
+        layer at the end gives is read as what it is. Raises ShapeError without classes.
         """
         from scratchnet.engine.prediction import outputs, probabilities
 

@@ -33,7 +33,7 @@ def test_full_product_of_options(space: Space, data: st.DataObject) -> None:
 
 
 def test_a_gate_that_is_nearly_closed_rounds_as_it_may() -> None:
-    """Where a GRU's z is nearly 1, 1 − z magnifies errors of what is computed in place."""
+    """If a GRU's z is nearly 1, 1 − z magnifies errors of in-place results."""
     (space,) = (space for space in SPACES if space.layer == "GRU")
     options = {"input_size": 4, "hidden_size": 1, "num_layers": 1, "output": "last"}
     drawn_case_agrees(Case("GRU", tuple(options.items()), (2, 4), 1, space), 497812951, "C", "float32")

@@ -24,10 +24,10 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from rich.table import Table
 
 from scratchnet.cli import parse
+from scratchnet.engine.progress import many
 from scratchnet.errors import NonFiniteError, ScratchnetError, SettingError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.options import MAY_CHANGE, CommonOptions
-from scratchnet.runs.progress import many
 from scratchnet.runs.run import Run
 
 T = TypeVar("T")

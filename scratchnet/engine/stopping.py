@@ -12,18 +12,22 @@ from scratchnet.errors import SettingError
 class EarlyStopping:
     """Ends a training when valid_loss has not fallen for `patience` epochs.
 
-    It keeps the best weights.
+    It keeps the best weights. Without a patience, it never ends one and keeps nothing.
     """
 
-    def __init__(self, who: str, net: Sequential, patience: int, with_valid: bool) -> None:
-        self.patience = checks.whole(who, "patience", patience, 1)
+    def __init__(self, who: str, net: Sequential, patience: int | None, with_valid: bool) -> None:
+        self.net, self.best, self.waited = net, float("inf"), 0
+        self.patience = None if patience is None else checks.whole(who, "patience", patience, 1)
+        if self.patience is None:
+            return
         if not with_valid:
             raise SettingError(f"{who}: patience needs validation examples: give valid=(x, target) too")
-        self.net, self.best, self.waited = net, float("inf"), 0
         self.weights = net.state_dict()
 
     def is_over(self, row: dict[str, float]) -> bool:
         """Look at the row of an epoch; whether it was the last one."""
+        if self.patience is None:
+            return False
         if row["valid_loss"] < self.best:
             self.best, self.waited, self.weights = row["valid_loss"], 0, self.net.state_dict()
         else:
@@ -32,4 +36,5 @@ class EarlyStopping:
 
     def restore(self) -> None:
         """Bring the weights of the best epoch back."""
-        self.net.load_state_dict(self.weights)
+        if self.patience is not None:
+            self.net.load_state_dict(self.weights)

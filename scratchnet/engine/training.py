@@ -173,6 +173,11 @@ class History:
         return len(done)
 
     @property
+    def is_new(self) -> bool:
+        """Whether it is the history of a training that has not begun."""
+        return not self.start and not self.step_losses
+
+    @property
     def rows(self) -> list[dict[str, float]]:
         """The rows of all epochs, with that of epoch 0 if there is one."""
         return [self.start, *self.epochs] if self.start else self.epochs
@@ -282,31 +287,30 @@ class Training:
         seed, shuffle = checks.whole("fit", "seed", seed), checks.flag("fit", "shuffle", shuffle)
         steps_per_callback = checks.whole("fit", "steps_per_callback", steps_per_callback, 1)
         valid = None if valid is None else pair("fit", "valid", valid)
-        stopping = None if patience is None else EarlyStopping("fit", self.net, patience, valid is not None)
+        stopping = EarlyStopping("fit", self.net, patience, valid is not None)
         history = history or History()
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
         settings = {"epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates}
         self.steps.agree(settings | {"seed": seed, "shuffle": shuffle})
         with blas_threads(self.threads), np.errstate(**QUIET), _history_on_error(history):
-            if valid is not None and not history.start and not history.step_losses:
+            if valid is not None and history.is_new:
                 history.start = self.before(valid)
             for epoch in range(len(history.epochs), self.epochs):
-                if schedule is not None:
-                    rate = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
-                    self.optimiser.lr = rate
+                self._set_rate(schedule, epoch)
                 order = order_of(seed, epoch, self.examples) if shuffle else np.arange(self.examples)
                 self._epoch(epoch, order, history, on_step, steps_per_callback)
-                row = self._row(epoch, history)
-                if valid is not None:
-                    row |= score(self.net, self.loss, *valid)
+                row = self._row(epoch, history, valid)
                 history.epochs.append(row)
                 if on_epoch is not None:
                     on_epoch(row)
-                if stopping is not None and stopping.is_over(row):
+                if stopping.is_over(row):
                     break
-            if stopping is not None:
-                stopping.restore()
+            stopping.restore()
         return history
+
+    def _set_rate(self, schedule: Schedule | None, epoch: int) -> None:
+        if schedule is not None:
+            self.optimiser.lr = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
 
     def _epoch(
         self, epoch: int, order: np.ndarray, history: History, on_step: OnStep | None, steps_per_callback: int
@@ -324,7 +328,7 @@ class Training:
                 on_step(epoch, k - 1, K, self.steps.losses[k - 1])
         history.carried = {}
 
-    def _row(self, epoch: int, history: History) -> dict[str, float]:
+    def _row(self, epoch: int, history: History, valid: tuple[Any, Any] | None) -> dict[str, float]:
         """The epoch's row of the history.
 
         Raises NonFiniteError: on a GPU, losses are not looked at before this point.
@@ -340,7 +344,7 @@ class Training:
             raise NonFiniteError(
                 describe_non_finite(self.net, self.steps.batch(0)[0], history.step_losses[number], number + 1)
             )
-        return row
+        return row if valid is None else row | score(self.net, self.loss, *valid)
 
 
 def fit(

@@ -188,7 +188,7 @@ class Run:
                 self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say,
                 writes=self.leads,
             )  # fmt: skip
-            if self.leads and not history.start and not history.step_losses:
+            if self.leads and history.is_new:
                 history.start = training.before(valid, SAMPLE) | judge()
                 progress.start(history.start)
             checkpoints.begin(history)

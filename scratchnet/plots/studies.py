@@ -111,11 +111,24 @@ def _per_epoch(ax: "Axes", rows: list[dict[str, float]], lines: list[tuple[str, 
     # The names stand at the ends of the lines but must not overlap; heights are shares
     # of the axes' height.
     ends.sort()
-    height = -1.0
-    for value, text, colour in ends:
-        height = max(ax.transAxes.inverted().transform(ax.transData.transform((final, value)))[1], height + 0.12)
+    for height, (_, text, colour) in zip(_heights(ax, final, [end[0] for end in ends]), ends, strict=True):
         ax.annotate(text, (final, height), xycoords=("data", "axes fraction"), xytext=(9, 0), annotation_clip=False,
                     textcoords="offset points", va="center", size=10, color=colour, weight="bold")  # fmt: skip
+
+
+def _heights(ax: "Axes", x: float, values: list[float]) -> list[float]:
+    """Where names stand beside these ascending values, as shares of the height.
+
+    They do not overlap each other or the title of the axes.
+    """
+    gap, top = 0.12, 0.96
+    heights: list[float] = []
+    for value in values:
+        own = ax.transAxes.inverted().transform(ax.transData.transform((x, value)))[1]
+        heights.append(max(own, heights[-1] + gap) if heights else own)
+    for k in reversed(range(len(heights))):
+        heights[k] = min(heights[k], top - gap * (len(heights) - 1 - k))
+    return heights
 
 
 def _log_if_wide(ax: "Axes", losses: np.ndarray) -> None:

@@ -64,6 +64,7 @@ from scratchnet.errors import ShapeError as ShapeError
 from scratchnet.models.foreign import load_hdf5 as load_hdf5
 from scratchnet.models.foreign import load_npy as load_npy
 from scratchnet.models.foreign import save_hdf5 as save_hdf5
+from scratchnet.models.foreign import save_npy as save_npy
 from scratchnet.models.network import load as load
 from scratchnet.models.network import register as register
 

@@ -8,8 +8,10 @@ has been changed. Neither format can carry code: no pickle is ever read.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,7 +24,7 @@ from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.params import check_values
 from scratchnet.errors import CheckpointError, SettingError, install_command
-from scratchnet.files.atomic import atomic_file
+from scratchnet.files.atomic import SUFFIX, atomic_file
 from scratchnet.files.reading import open_regular
 from scratchnet.models import hdf5_reader
 
@@ -31,6 +33,45 @@ PATIENCE = 30.0  # seconds without a word from the reader of an HDF5 file
 
 
 # ------------------------------------------------------------------ .npy
+
+
+def save_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
+    """Write the parameters of `net` into a folder, one .npy file each: 0.weight.npy, ...
+
+    The folder is made, or is empty, or holds such files, which are replaced. `load_npy`
+    and `numpy.load` read them. Only the parameters are written: the architecture and
+    `net.info` are in the files of `net.save`. Raises SettingError if the folder holds
+    anything else, and OSError if it cannot be written; then nothing has changed.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise SettingError(f"{folder}: a file has this name already: name a folder for the .npy files")
+    names = [f"{name}.npy" for name in net.params]
+    others = sorted(path.name for path in folder.glob("*") if path.name not in names)
+    if others:
+        raise SettingError(f"{folder}: holds other things, such as {others[0]}: name a new or an empty folder")
+    beside = None
+    try:  # first all files, then their names: a full disk leaves the folder as it was
+        beside = Path(tempfile.mkdtemp(prefix=".", suffix=SUFFIX, dir=folder.absolute().parent))
+        for name, p in net.params.items():
+            np.save(beside / f"{name}.npy", to_numpy(p.value), allow_pickle=False)
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            os.replace(beside / name, folder / name)
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, str(folder)) from None
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def save_npz(net: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write the parameters of `net` into one .npz file, under their names.
+
+    `numpy.load` reads it. Raises OSError if it cannot be written.
+    """
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **{name: to_numpy(p.value) for name, p in net.params.items()})
 
 
 def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:

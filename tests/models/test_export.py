@@ -107,14 +107,53 @@ def test_bad_shapes(tmp_path, args, reason):
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["book.h5", "m", "m.npz", "m.pt"])
-def test_the_ending_says_what_is_written(tmp_path, name):
+@pytest.mark.parametrize("name", ["w.safetensors", "w.h5", "w.npz", "w"])
+def test_the_ending_says_what_is_written(tmp_path, capsys, name):
+    net = sn.Sequential(layers.Linear(5, 4), layers.BatchNorm1d(4), layers.Linear(4, 3), seed=3, dtype="float64")
+    net.save(tmp_path / "m.safetensors")
+    for _ in range(2):  # the second time in the place of the first
+        assert export.main([str(tmp_path / "m.safetensors"), str(tmp_path / name)]) == 0
+    assert "0.weight (4, 5)" in capsys.readouterr().out
+    other = sn.Sequential(layers.Linear(5, 4), layers.BatchNorm1d(4), layers.Linear(4, 3), seed=4, dtype="float64")
+    if name == "w.npz":
+        with np.load(tmp_path / name, allow_pickle=False) as file:
+            other.load_state_dict(dict(file))
+    elif name == "w.h5":
+        sn.load_hdf5(other, tmp_path / name)
+    elif name == "w":
+        sn.load_npy(other, tmp_path / name)
+        assert np.array_equal(np.load(tmp_path / "w" / "0.weight.npy"), net.state_dict()["0.weight"])
+    else:
+        other = sn.load(tmp_path / name)
+    assert all(np.array_equal(a, net.state_dict()[key]) for key, a in other.state_dict().items())
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["m.safetensors", name])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("m.pt", r"\.pt names no format that there is; a pickle can run any code .* There is \.onnx, \.safetensors, "),
+        ("m.pkl", r"\.pkl names no format that there is; a pickle"),
+        ("m.npy", r"holds one array: name a folder"),
+        ("m.hdf5", r"called \.h5 here. There is"),
+        ("m.txt", r"the ending \.txt names no format that there is\. There is \.onnx, .*a folder of \.npy files"),
+        ("taken", "a file has this name already"),
+        (".", "holds other things, such as m.safetensors: name a new or an empty folder"),
+        ("nowhere/w", "nowhere/w"),
+    ],
+)
+def test_other_endings_are_refused_with_the_list(tmp_path, name, words):
     sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m.safetensors")
-    with pytest.raises(
-        SettingError, match=r"the ending names another format than ONNX, which is what there is: \.onnx"
-    ):
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises((SettingError, OSError), match=words):
         export.main([str(tmp_path / "m.safetensors"), str(tmp_path / name)])
-    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.safetensors", "taken"]
+
+
+def test_a_shape_belongs_to_onnx(tmp_path):
+    sn.Sequential(layers.Linear(784, 3)).save(tmp_path / "m.safetensors")
+    with pytest.raises(SettingError, match=r"--shape has no effect on files of weights: it belongs to \.onnx"):
+        export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.npz"), "--shape", "784"])
 
 
 def test_transposed_convolutions_run_in_onnx_s_own_evaluator():

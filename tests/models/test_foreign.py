@@ -79,6 +79,25 @@ def test_npy_is_strict(tmp_path, reason):
     assert same(net, make(2))
 
 
+def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+    sn.save_npy(make(1), tmp_path / "w")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()}
+    assert sorted(before) == ["0.bias.npy", "0.weight.npy", "2.bias.npy", "2.weight.npy"]
+    save, done = np.save, []
+
+    def full(path, *args, **options):
+        if len(done) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        done.append(save(path, *args, **options))
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        sn.save_npy(make(2), tmp_path / "w")
+    assert error.value.filename == str(tmp_path / "w")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
 def test_npy_that_is_not_clear(tmp_path):
     net = sn.Sequential(sn.Linear(4, 4, bias=False), sn.Linear(4, 4, bias=False))
     folder = write_npy(tmp_path / "a", {"W1": np.zeros((4, 4)), "W2": np.zeros((4, 4))})

@@ -349,7 +349,7 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     if Path(path).suffix != ".safetensors":
         raise SettingError(
             f"{path}: net.save writes .safetensors files alone: call it {Path(path).stem or 'model'}.safetensors "
-            "(PyTorch reads it with safetensors.torch.load_file); sn.save_hdf5 writes HDF5, and "
-            "python -m scratchnet.export ONNX"
+            "(PyTorch reads it with safetensors.torch.load_file); sn.save_hdf5 writes HDF5, sn.save_npy "
+            "NumPy's arrays, and python -m scratchnet.export ONNX and all of these"
         )
     write_tensors(path, net.state_dict(), describe(net))

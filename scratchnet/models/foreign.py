@@ -70,8 +70,9 @@ def save_npz(net: Sequential, path: str | os.PathLike[str]) -> None:
 
     `numpy.load` reads it. Raises OSError if it cannot be written.
     """
+    arrays: dict[str, Any] = {name: to_numpy(p.value) for name, p in net.params.items()}
     with atomic_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{name: to_numpy(p.value) for name, p in net.params.items()})
+        np.savez(file, **arrays)
 
 
 def load_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:

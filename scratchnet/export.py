@@ -1,4 +1,4 @@
-"""`python -m scratchnet.export MODEL FILE`: a network for others, in the format of the file's ending."""
+"""`python -m scratchnet.export MODEL FILE`: a network in the format of the file's ending."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -36,8 +36,8 @@ class Options:
     file: tyro.conf.Positional[Path]
     """The file or folder to write, such as model.onnx."""
     shape: str | None = None
-    """For .onnx, the shape of one example, such as 1,28,28 or T,7, if the model does not
-    say it; a name stands for any size.
+    """For .onnx, the shape of one example, such as 1,28,28 or T,7, if the model does
+    not say it; a name stands for any size.
     """
 
 
@@ -93,7 +93,11 @@ def write_onnx(net: Sequential, path: Path, given_shape: str | None) -> int:
     if most is not None and not most <= TOLERANCE:
         raise ScratchnetError(f"{path} is not written: onnxruntime's outputs differ by {most:.1e}")
     atomic_write(path, content)
-    run = "not run, for want of onnxruntime" if most is None else f"run in onnxruntime: within {most:.1e} of the engine"
+    run = (
+        "not run, because onnxruntime is missing"
+        if most is None
+        else f"run in onnxruntime: within {most:.1e} of the engine"
+    )
     given = ", ".join(map(str, shape))
     print(f"{path}: {len(content):,} bytes, opset {OPSET}; input (N, {given}) float32; {run}")
     return 0

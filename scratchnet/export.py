@@ -1,4 +1,4 @@
-"""`python -m scratchnet.export MODEL FILE`: a network in the format of the file's ending."""
+"""`python -m scratchnet.export MODEL FILE`: the ending of FILE says the format."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -39,9 +39,10 @@ def save_npy(net: Sequential, folder: str | os.PathLike[str]) -> None:
     """Write the parameters of `net` into a folder, one .npy file each.
 
     They are called 0.weight.npy and so on. The folder is made, or is empty, or holds
-    such files, which are replaced. `load_npy` and `numpy.load` read them. Only the parameters are written: the architecture and
-    `net.info` are in the files of `net.save`. Raises SettingError if the folder holds
-    anything else, and OSError if it cannot be written; then nothing has changed.
+    such files, which are replaced. `load_npy` and `numpy.load` read them.
+    Only the parameters are written: the architecture and `net.info` are in the files of
+    `net.save`. Raises SettingError if the folder holds anything else, and OSError if it
+    cannot be written; then nothing has changed.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

@@ -198,7 +198,12 @@ class Run:
                 steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
             )  # fmt: skip
             self.kept = checkpoints.end()
-        last = self.history.last
+        self._summarise(training)
+        return self.history
+
+    def _summarise(self, training: Training) -> None:
+        """Put the results of a training into the metrics; explain what may surprise."""
+        last, net = self.history.last, training.net
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in net.layers)
         if dropout and last.get("valid_loss", math.inf) < last["train_loss"]:
             self.say(
@@ -210,10 +215,9 @@ class Run:
             "train_seconds": round(seconds, 3),
             "examples_per_second": round(training.examples * len(self.history.epochs) / seconds, 1),
             "before_training": {name: value for name, value in self.history.start.items() if name != "epoch"},
-            "train_loss": self.history.last["train_loss"],
-            "valid_accuracy": self.history.last.get("valid_accuracy"),
+            "train_loss": last["train_loss"],
+            "valid_accuracy": last.get("valid_accuracy"),
         }
-        return self.history
 
     def _threads(self, checkpoint: TensorFile | None) -> str:
         """The number of threads.

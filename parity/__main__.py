@@ -36,10 +36,7 @@ class Options:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where both libraries compute."""
     dtype: Literal["both", "float64", "float32"] = "both"
-    """float64 proves the formulas.
-
-    Float32 compares the rounding errors of both libraries.
-    """
+    """float64 proves the formulas; float32 compares both libraries' rounding."""
     network: str | None = None
     """Only networks whose name contains this text, such as mnist/fcn."""
     steps: int = STEPS

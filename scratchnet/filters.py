@@ -47,8 +47,7 @@ class Options:
     image: Annotated[Path, tyro.conf.Positional]
     """The picture: PNG, JPEG or whatever else Pillow reads. It is turned to grey."""
     kernel: str = "kirsch"
-    """Kernel: identity, box, gauss, sharpen, emboss, laplace, prewitt, sobel or kirsch.
-    """
+    """identity, box, gauss, sharpen, emboss, laplace, prewitt, sobel or kirsch."""
     turn: int = 0
     """Turn the kernel clockwise by this many eighths of a circle."""
     pool: int = 2

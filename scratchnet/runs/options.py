@@ -22,9 +22,7 @@ class CommonOptions:
     lr: float
     """Learning rate."""
     schedule: str = "constant"
-    """How the learning rate changes: constant, cosine, exponential:GAMMA, decay:D, or
-    rates for numbers of epochs, such as "0.5 for 5, then 0.1 for 5".
-    """
+    """constant, cosine, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1 for 5"."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """The rule that changes the weights."""
     momentum: float = 0.0
@@ -34,9 +32,7 @@ class CommonOptions:
     clip_norm: float | None = None
     """Scale the gradient down whenever its norm is larger than this."""
     seed: int = 0
-    """Decides the initial weights, the splits and the order of the examples. The same
-    seed gives the same run.
-    """
+    """Decides initial weights, splits and order; the same seed gives the same run."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute; auto takes the GPU if there is one."""
     dtype: Literal["float32", "float64"] = "float32"
@@ -46,18 +42,13 @@ class CommonOptions:
     distributed: bool = False
     """Share every batch among the processes that mpiexec has started."""
     data_dir: Path | None = None
-    """Folder with the data files, in subfolders named after the data sets.
-
-    By default $SCRATCHNET_DATA.
-    """
+    """Folder with a subfolder for each data set; by default $SCRATCHNET_DATA."""
     out: Path | None = None
     """Folder for the results; by default runs/STUDY-PRESET."""
     plots: bool = True
     """Draw the plots."""
     checkpoint_every: int = 0
-    """Steps between two checkpoints; 0 writes them at the ends of epochs, at least ten
-    seconds apart.
-    """
+    """Steps between checkpoints; 0: at the ends of epochs, ten seconds apart."""
     resume: Path | None = None
     """Go on with the interrupted run in this folder, with the options it had."""
 

@@ -51,9 +51,7 @@ class SearchOptions(CommonOptions):
     """The options of a study whose settings can be searched."""
 
     search: str = ""
-    """Try all combinations of settings, such as "hidden=50,100,200 lr=0.1,0.01", on all
-    cores, judged by data that is not the test's, and then stop.
-    """
+    """Try all settings, such as "hidden=50,100 lr=0.1,0.01", on all cores; then stop."""
     scheduler: str = ""
     """Search on the machines of this Dask scheduler, such as tcp://10.0.0.1:8786."""
     judge: ClassVar[str] = "crossvalidate"

@@ -60,9 +60,7 @@ class Options(CommonOptions):
     sample: int = 500
     """How many characters to write at the end."""
     temperature: float = 0.7
-    """Boldness of the writing: near 0 it always takes the most probable character, at 1
-    it draws from the learnt probabilities, above 1 it grows more surprising.
-    """
+    """Near 0: always the most probable character; 1: as learnt; above: surprising."""
     prompt: str = ""
     """How the writing begins; by default with a random passage of the text."""
 

@@ -55,9 +55,7 @@ class Options(CommonOptions):
     epochs: int = 0
     """How many times to go through all training examples; 0 lets --images decide."""
     images: int = 180_000
-    """With --epochs 0, how many pictures to train on in total. A part of the data set
-    then takes as long as all of it.
-    """
+    """With --epochs 0: how many pictures to train on in total, repeats included."""
 
     def check(self) -> None:
         CommonOptions.check(replace(self, epochs=self.epochs or 1))

@@ -44,8 +44,7 @@ class Options(CommonOptions):
     preset: Literal["default", "tutorial"] = "default"
     """The recipe; it sets the defaults of all other options."""
     year: int = 1960
-    """The year to forecast from all months before it; the settings were chosen on 1959.
-    """
+    """The year to forecast from all earlier months; settings were chosen on 1959."""
     window: int = 12
     """Number of months that a forecast looks at."""
     hidden: int = 32

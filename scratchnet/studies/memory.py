@@ -44,8 +44,7 @@ class Options(CommonOptions):
     hidden: int = 64
     """Hidden units of each recurrent layer."""
     length: int | None = None
-    """adding: length of a sequence (default 50); copy: length of the gap (default 20).
-    """
+    """Length of a sequence (adding, default 50) or of the gap (copy, default 20)."""
     examples: int = 5_000
     """Number of training sequences."""
 

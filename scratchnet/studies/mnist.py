@@ -89,25 +89,15 @@ class Options(SearchOptions):
     hidden: str
     """Sizes of the hidden layers, such as 128,64."""
     dropout: float = 0.0
-    """Share of the hidden neurons that each training step leaves out (not with fcn2 and
-    cnn).
-    """
+    """Share of hidden neurons that a training step leaves out; not in fcn2, cnn."""
     augment: Literal["none", "rotate"] = "none"
-    """rotate: also train on every image turned by ten degrees to the left and to the
-    right.
-    """
+    """rotate: also train on every image turned by ten degrees, left and right."""
     valid: int = 5_000
-    """Training images set aside for validation, at most a fifth of all; 0: train on all
-    of them.
-    """
+    """Images set aside for validation, at most a fifth of all; 0: train on all."""
     order: Literal["shuffled", "file"] = "shuffled"
-    """file: go through the images in the order of their file, and validate by the last
-    ones; shuffled: draw the order of every epoch, and the validation images.
-    """
+    """file: in the order of the file, validating by the last images; or shuffled."""
     offline_ok: Literal["yes", "no"] = "yes"
-    """If MNIST is out of reach, train on digits that this project draws (yes), or stop
-    (no).
-    """
+    """Without MNIST, train on digits that this project draws (yes) or stop (no)."""
     judge: ClassVar[str] = "validate"
 
     def check(self) -> None:

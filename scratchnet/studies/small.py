@@ -26,14 +26,9 @@ class SmallOptions(SearchOptions):
     dropout: float = 0.0
     """Share of the hidden neurons that each training step leaves out."""
     folds: int = 5
-    """Number of parts for cross-validation.
-
-    Each part is judged by a network trained on the others.
-    """
+    """Parts for cross-validation; networks trained on the others judge each part."""
     scheduler: str = ""
-    """Cross-validate and search on the machines of this Dask scheduler, such as
-    tcp://10.0.0.1:8786.
-    """
+    """Address of a Dask scheduler to distribute the work: tcp://10.0.0.1:8786."""
 
     def check(self) -> None:
         super().check()

@@ -84,19 +84,13 @@ class Options(SmallOptions):
     preset: Literal["default", "tutorial", "tutorial-batch"] = "default"
     """The network and recipe; it sets the defaults of all other options."""
     csv: Path | None = None
-    """A CSV file of your own tweets, in UTF-8, with the columns author and text; by
-    default those of two invented accounts.
-    """
+    """Your own tweets: UTF-8 CSV with columns author and text (default: built-in)."""
     keep_links: bool = False
     """Count links as words instead of dropping them."""
     stop_words: Path | None = None
-    """Words to drop in place of the built-in list: a text file in UTF-8, with blanks,
-    commas or new lines between them.
-    """
+    """Words to drop instead of the built-in list: a UTF-8 text file."""
     names: Path | None = None
-    """Names that are not stemmed, in place of the built-in list: a file of the same
-    kind, in which capitals count.
-    """
+    """Names not to stem, instead of the built-in list: a UTF-8 text file."""
 
     @property
     def tutorial(self) -> bool:

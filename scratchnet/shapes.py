@@ -44,7 +44,7 @@ class Options:
     stride: str = "1"
     """How many cells the window moves from one position to the next."""
     padding: str = "0"
-    """Rings of zeros around the image (conv), or cut off the output (conv-transpose)."""
+    """Rings of zeros around the image (conv) or cut off the output (conv-transpose)."""
     dilation: str = "1"
     """Distance in cells between neighbouring taps of the window."""
     output_padding: str = "0"

@@ -51,7 +51,7 @@ class SearchOptions(CommonOptions):
     """The options of a study whose settings can be searched."""
 
     search: str = ""
-    """Try all settings, such as "hidden=50,100 lr=0.1,0.01", on all cores; then stop."""
+    """Try all settings, as in "hidden=50,100 lr=0.1,0.01", on all cores, and stop."""
     scheduler: str = ""
     """Search on the machines of this Dask scheduler, such as tcp://10.0.0.1:8786."""
     judge: ClassVar[str] = "crossvalidate"

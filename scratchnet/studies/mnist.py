@@ -63,9 +63,9 @@ class Options(SearchOptions):
     which promises 97 % or better and leaves the size and the optimiser open.
 
     two-hidden: 784-100-50-10 ReLU, cross entropy, Adam, as in many a first PyTorch
-    tutorial. Such a tutorial trains on all 60,000 images in the order of their file:
-    --valid 0 --order file. Here 5,000 images are set aside for validation, and every
-    epoch has an order of its own.
+    tutorial. Such a tutorial trains on all 60,000 images in the order of their file,
+    which is --valid 0 --order file. Here 5,000 images are set aside for validation, and
+    every epoch has an order of its own.
 
     fcn: 784-128-10, sigmoid hidden layer, log-softmax, negative log likelihood. Its
     source, the same module, publishes no accuracy for it; the 97 % there belong to the

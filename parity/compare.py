@@ -105,6 +105,12 @@ class _Watch(Layer):
         return str(self.layer)
 
 
+def as_input(x: Any, like: torch.Tensor) -> torch.Tensor:
+    """x in the twin's dtype and on its device; indices stay whole numbers."""
+    a = to_tensor(x, like, str(like.device))
+    return a.to(like.dtype) if a.is_floating_point() else a
+
+
 def as_array(x: Any) -> Any:
     return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x
 
@@ -141,7 +147,8 @@ def _torch_pass(twin: nn.Sequential, masks: list[np.ndarray | None], x: Any, tar
 
     for i, module in enumerate(twin):
         hooks.append(module.register_forward_hook(watch(i)))
-    a = to_tensor(x, like, str(like.device)).to(like.dtype).requires_grad_()
+    a = as_input(x, like)
+    a = a.requires_grad_() if a.is_floating_point() else a
     # Flatten, and a Dropout that drops nothing, return their input itself; a view makes
     # each output a tensor of its own.
     y = a

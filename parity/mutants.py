@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import GRU, LSTM, Adam
+from scratchnet import GRU, LSTM, SGD, Adam
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.engine.kernels.compiled_steps import installed
@@ -36,9 +36,9 @@ from scratchnet.errors import SettingError
 SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
 MODULES = {  # module → names of the functions to plant faults in
-    "equations": (), "losses": ("forward",), "learner": ("weight", "bias"),
-    "optim": ("weight", "bias", "update", "count", "_clip", "_descend", "_learn", "_adam"),
-    **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "linear", "regularise")},
+    "equations": (), "losses": ("forward",), "learner": ("weight", "bias", "rows"),
+    "optim": ("weight", "bias", "rows", "update", "count", "_clip", "_descend", "_learn", "_adam"),
+    **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "embedding", "linear", "regularise")},
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
     "layers.pool": ("backward", "choose", "_first_taps"),
@@ -176,7 +176,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     from tests import checks
     from tests.cases import SPACES
     from tests.engine import test_equations, test_losses, test_optim
-    from tests.engine.layers import test_pool, test_recurrent
+    from tests.engine.layers import test_embedding, test_pool, test_recurrent
 
     if module == "losses":
         large = partial(test_losses.test_large_logits, "float64", 1e4)
@@ -185,7 +185,8 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     if module == "optim":
         steps = [partial(test_optim.test_hundred_steps_are_torchs, *c) for c in test_optim.CONFIGURATIONS]
         ends = partial(test_optim.test_no_denormals_where_gradients_have_ended, Adam)
-        return [test_optim.test_first_steps_by_hand, *steps, ends]
+        looked_up = partial(test_embedding.test_training_is_pytorchs, 1, partial(SGD, lr=0.3), None)
+        return [test_optim.test_first_steps_by_hand, *steps, ends, looked_up]
     from scratchnet.engine import layers
 
     # layers that use its windows, and layers whose walk is tuned in kernels

@@ -30,6 +30,7 @@ from scratchnet import (
     CropFlip,
     CrossEntropyLoss,
     Dropout,
+    Embedding,
     Flatten,
     Linear,
     LogSoftmax,
@@ -109,6 +110,8 @@ def own_networks() -> dict[str, Network]:
                               Sigmoid(), Linear(8, 10), dtype="float64"), (2, 8, 12), CrossEntropyLoss()),
         "median": (Sequential(MedianPool2d((2, 3)), Flatten(), Linear(8, 10), dtype="float64"), (1, 8, 6),
                    CrossEntropyLoss()),
+        "embedding": (Sequential(Embedding(20, 6, padding_idx=0), LSTM(6, 8), Linear(8, 10), dtype="float64"), (7,),
+                      CrossEntropyLoss()),
         "narrow": (Sequential(Linear(1, 1), Tanh(), Linear(1, 1), dtype="float64"), (1,), MSELoss()),
         **{f"recurrent-{T}": (Sequential(RNN(3, 16, num_layers=2, output="sequence"),
                                          LSTM(16, 12, output="sequence"), Linear(12, 8), GRU(8, 16), Linear(16, 10),
@@ -150,7 +153,11 @@ def batch_of(net: Sequential, shape: tuple[int, ...], loss: Loss, n: int, seed: 
     They are rounded to float32, so that both precisions see the same.
     """
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, *shape)).astype(np.float32)
+    first = net.layers[0]
+    if isinstance(first, Embedding):
+        x = rng.integers(0, first.num_embeddings, (n, *shape))
+    else:
+        x = rng.standard_normal((n, *shape)).astype(np.float32)
     y = net.shapes_from(shape)[-1]
     if loss.takes_labels:
         return x, rng.integers(0, y[-1], (n, *y[:-1]))

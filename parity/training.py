@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from parity.compare import Watched, as_array, drop_as_we_did, like_of, row_of
+from parity.compare import Watched, as_array, as_input, drop_as_we_did, like_of, row_of
 from parity.losses import loss_twin
 from parity.rounding import TRAINING_DRAWS, Rounding
 from parity.rows import TRAINING_TOLERANCE, Comparison
@@ -139,7 +139,7 @@ def _torch_step(twin: nn.Sequential, torch_optimiser: torch.optim.Optimizer, mas
     for group in torch_optimiser.param_groups:
         group["lr"] = optimiser.lr
     device = str(like.device)
-    y = twin(to_tensor(x, like, device).to(like.dtype))
+    y = twin(as_input(x, like))
     t = to_tensor(target, like, device)
     value = loss_twin(loss)(y, t)
     torch_optimiser.zero_grad()

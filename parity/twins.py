@@ -42,6 +42,14 @@ class CropFlip(Dropout):
         return cells.gather(2, self.mask[:, None].expand(-1, x.shape[1], -1)).view_as(x)
 
 
+class Embedding(nn.Embedding):
+    """Takes whole numbers in floats too, whose gradient is 0: a trace has one for every input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x.long())
+        return y + 0 * x[..., None] if x.is_floating_point() else y
+
+
 class _Recurrent:
     """PyTorch's recurrent module as a layer like others.
 
@@ -142,6 +150,12 @@ _RECURRENT: dict[str, tuple[Any, ...]] = {
 
 PAIRS = (
     Pair("Linear", nn.Linear),
+    Pair(
+        "Embedding",
+        Embedding,
+        takes=(nn.Embedding,),
+        fixed={"max_norm": (None,), "scale_grad_by_freq": (False,), "sparse": (False,)},
+    ),
     Pair("Flatten", nn.Flatten, {"start_dim": (1,), "end_dim": (-1,)}),
     Pair("Sigmoid", nn.Sigmoid),
     Pair("Tanh", nn.Tanh),

@@ -22,6 +22,7 @@ from scratchnet.engine.layers import Conv2d as Conv2d
 from scratchnet.engine.layers import ConvTranspose2d as ConvTranspose2d
 from scratchnet.engine.layers import CropFlip as CropFlip
 from scratchnet.engine.layers import Dropout as Dropout
+from scratchnet.engine.layers import Embedding as Embedding
 from scratchnet.engine.layers import Flatten as Flatten
 from scratchnet.engine.layers import Linear as Linear
 from scratchnet.engine.layers import LogSoftmax as LogSoftmax

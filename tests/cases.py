@@ -52,6 +52,8 @@ class Case:
         or a tie.
         """
         shape = _columns(self.shape, self.batch)
+        if self.make().takes_indices:  # all of them, the padding too, and some twice
+            return np.random.default_rng(seed).integers(0, dict(self.options)["num_embeddings"], shape)
         n = int(np.prod(shape))
         ladder = np.linspace(-1.5, 1.5, n + n % 2)[:n]  # an even number of steps leaves out 0
         return np.random.default_rng(seed).permutation(ladder).reshape(shape).astype(dtype)
@@ -163,6 +165,8 @@ SPACES = tuple(
     for space in (
         Space("Linear", lambda o: [(o["in_features"],), (range(1, 6), o["in_features"])],
               in_features=range(1, 13), out_features=range(1, 9), bias=_BOOLS, batches=(1, 2, 5, 64, 300)),
+        Space("Embedding", [(range(1, 8),), (range(1, 4), range(1, 4))], num_embeddings=range(1, 9),
+              embedding_dim=SIZES, padding_idx=(None, 0, -1)),
         Space("Flatten", FEATURES),
         Space("Sigmoid", FEATURES),
         Space("Tanh", FEATURES),
@@ -206,7 +210,7 @@ def layouts(a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """
     yield "C", np.ascontiguousarray(a)
     yield "Fortran", np.asfortranarray(a)
-    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)
+    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan if a.dtype.kind == "f" else -1, a.dtype)
     wide[..., ::2] = a
     yield "strided", wide[..., ::2]
     yield "reversed", np.ascontiguousarray(a[::-1, ..., ::-1])[::-1, ..., ::-1]

@@ -22,6 +22,7 @@ from parity.rows import GRADIENT_TOLERANCE  # noqa: E402
 from parity.twins import Dropout, to_torch  # noqa: E402
 from scratchnet import SGD, Sequential  # noqa: E402
 from scratchnet.engine.columns import to_rows  # noqa: E402
+from scratchnet.engine.layers import Layer  # noqa: E402
 from scratchnet.engine.learner import Learner  # noqa: E402
 from tests.cases import Case, layouts  # noqa: E402
 
@@ -57,7 +58,15 @@ def run(
     assert np.array_equal(x, kept, equal_nan=True), "the input was changed"
     assert np.array_equal(y, value, equal_nan=True), "backward changed the output"
     assert same(seen, cache), "backward changed the cache"
-    return value, dx.copy(), {name: p.grad.copy() for name, p in net.params.items() if p.trained}
+    return value, as_dx(dx, layer, x), {name: p.grad.copy() for name, p in net.params.items() if p.trained}
+
+
+def as_dx(dx: np.ndarray | None, layer: Layer, x: np.ndarray) -> np.ndarray:
+    """A copy of ∂C/∂x; of indices there is none, which counts as 0."""
+    if layer.takes_indices:
+        assert dx is None
+        return np.zeros(x.shape, layer.params()[0].value.dtype)
+    return dx.copy()
 
 
 def same(a: Any, b: Any) -> bool:
@@ -94,9 +103,11 @@ def torch_run(
     with rounding or contextlib.nullcontext():
         if rounding:
             rows, delta, twin = rounding.round(rows), rounding.round(delta), rounding.twin(twin)
-        y = twin(rows.requires_grad_())
+        indices = not rows.is_floating_point()
+        y = twin(rows if indices else rows.requires_grad_())
         y.backward(delta)
-    columns = [np.moveaxis(t.detach().numpy(), 0, -1) for t in (y, rows.grad)]
+        dx = torch.zeros(rows.shape) if indices else rows.grad
+    columns = [np.moveaxis(t.detach().numpy(), 0, -1) for t in (y, dx)]
     return (*columns, *(p.grad.numpy() for p in twin.parameters()))
 
 
@@ -137,7 +148,7 @@ def agrees_with_central_differences(case: Case) -> None:
                 w[k] = kept + h
                 costs.append(cost())
             w[k] = kept
-            numeric[k] = (costs[0] - costs[1]) / 2e-5
+            numeric[k] = (costs[0] - costs[1]) / 2e-5 if free(net, what, k) else 0
         close(g, numeric, CENTRAL_TOLERANCE, f"central difference of {what}", floor=1e-9)
 
 
@@ -153,7 +164,8 @@ def agrees_with_complex_step(case: Case) -> None:
     v = cotangent(y)
     for p in net.params.values():
         p.value = p.value.astype(complex)
-    x, (layer,) = x.astype(complex), net.layers
+    (layer,) = net.layers
+    x = x if layer.takes_indices else x.astype(complex)
 
     def slope() -> float:
         return float((v * layer.forward(x.copy(), learner())[0]).sum().imag / 1e-30)
@@ -162,14 +174,14 @@ def agrees_with_complex_step(case: Case) -> None:
         numeric = np.empty_like(g)
         for k in np.ndindex(w.shape):
             w[k] += 1e-30j
-            numeric[k] = slope()
+            numeric[k] = slope() if free(net, what, k) else 0
             w[k] = w[k].real
         close(g, numeric, COMPLEX_TOLERANCE, f"complex step of {what}")
     # the adjoint identity ⟨v, J u⟩ = ⟨Jᵀ v, u⟩, for one direction through everything at
     # once
     rng, total = np.random.default_rng(8), 0.0
-    for _, w, g in variables(net, x, dx, grads):
-        u = rng.standard_normal(w.shape)
+    for what, w, g in variables(net, x, dx, grads):
+        u = direction(net, what, w, rng)
         w[...] += 1e-30j * u
         total += float((g * u).sum())
     close(np.array(slope()), np.array(total), COMPLEX_TOLERANCE, "adjoint", floor=1e-13 * max(1, x.size))
@@ -179,9 +191,23 @@ def variables(
     net: Sequential, x: np.ndarray, dx: np.ndarray, grads: dict[str, np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Everything that y depends on, with its gradient."""
-    yield "x", x, dx
+    if x.dtype.kind != "i":
+        yield "x", x, dx
     for name, g in grads.items():
         yield name, net.params[name].value, g
+
+
+def free(net: Sequential, name: str, k: tuple[int, ...]) -> bool:
+    """Whether this element is trained: a row that is held has a derivative, but its gradient is taken as 0."""
+    return name not in net.params or not k or net.params[name].held_row != k[0]
+
+
+def direction(net: Sequential, name: str, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random direction in which all that is trained moves."""
+    u = rng.standard_normal(w.shape)
+    if name in net.params and (row := net.params[name].held_row) is not None:
+        u[row] = 0
+    return u
 
 
 def is_adjoint(case: Case) -> None:
@@ -192,7 +218,7 @@ def is_adjoint(case: Case) -> None:
     net, x = case.net(), case.x()
     y, dx, grads = run(net, x)
     v, rng, (layer,) = cotangent(y), np.random.default_rng(8), net.layers
-    directions = [(w, rng.standard_normal(w.shape), g) for _, w, g in variables(net, x, dx, grads)]
+    directions = [(w, direction(net, what, w, rng), g) for what, w, g in variables(net, x, dx, grads)]
     values, h = {}, 1e-4
     for k in (-2, -1, 1, 2):
         for w, u, _ in directions:
@@ -225,10 +251,10 @@ def keeps_nothing(case: Case) -> None:
     xs = [case.x(seed=1), case.x(seed=2)]
     alone = [run(net, x, seed=seed) for seed, x in enumerate(xs)]
     before = {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
-    passes = [(learn, layer.forward(x, learn)) for seed, x in enumerate(xs) for learn in [learner(seed)]]
-    for (learn, (y, cache)), (y_alone, dx_alone, grads) in zip(passes, alone, strict=True):
+    passes = [(x, learn, layer.forward(x, learn)) for seed, x in enumerate(xs) for learn in [learner(seed)]]
+    for (x, learn, (y, cache)), (y_alone, dx_alone, grads) in zip(passes, alone, strict=True):
         close(y, y_alone, 0.0, "y of interleaved passes", floor=0.0)
-        dx = layer.backward(cotangent(y), cache, learn, True)
+        dx = as_dx(layer.backward(cotangent(y), cache, learn, True), layer, x)
         close(dx, dx_alone, 0.0, "dx of interleaved passes", floor=0.0)
         for name, g in grads.items():
             close(net.params[name].grad, g, 0.0, f"{name} of interleaved passes", floor=0.0)
@@ -309,7 +335,7 @@ def float32_errors(
     double = case.net("float64")
     for name, p in net.params.items():
         double.params[name].value[...] = p.value
-    x, v = x.astype(np.float64), v.astype(np.float64)
+    x, v = x if x.dtype.kind == "i" else x.astype(np.float64), v.astype(np.float64)
     exact, ours = torch_run(double, x, v), {"y": y, "dx": dx, **grads}
     terms = [longest_sum(net, 0, (case.batch, *case.shape), gradient=what in grads) for what in ours]
 
@@ -353,7 +379,7 @@ def _spoil_and_compare(case: Case, seed: int, dtype: str, place: str, share: flo
     rng, net, x = np.random.default_rng(seed), case.net(dtype), case.x(dtype)
     v = cotangent(net.layers[0].forward(x.copy(), learner())[0])
     special = [a for a in SPECIAL if not np.isinf(a)] if place == "weights" and "Norm" in case.layer else SPECIAL
-    spoilt = [a for name, a in (("x", x), ("delta", v)) if name in place]
+    spoilt = [a for name, a in (("x", x), ("delta", v)) if name in place and a.dtype.kind == "f"]
     spoilt += [p.value for p in net.params.values()][seed % 2 :: 2] if place == "weights" else []
     for a in spoilt:
         chosen = rng.random(a.shape) < share
@@ -376,6 +402,7 @@ def drawn_case_agrees(case: Case, seed: int, order: str, dtype: str) -> None:
     if seed % 3 == 0:
         x = np.round(x)
     x, net = x.astype(dtype), case.net(dtype, seed=seed % 1000)
+    x = case.x(seed=seed) if net.layers[0].takes_indices else x
     x = dict(layouts(x))[order]
     if dtype == "float32":
         rounds_as_float32_may(case, net, x)

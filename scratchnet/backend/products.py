@@ -145,6 +145,22 @@ def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
         C += alpha * dot(delta, a.T)
 
 
+def add_rows(C: Array, index: Array, rows: Array) -> None:
+    """C[k] ← C[k] + the sum of all `rows` (M, D) whose `index` (M,) is k, in place.
+
+    Rows of equal index are sorted next to each other and summed at once, which takes a
+    quarter of the time of NumPy's add.at.
+    """
+    xp = xp_of(C)
+    if xp is not np:
+        xp.add.at(C, index, rows)
+    elif index.size:
+        order = np.argsort(index, kind="stable")
+        ordered = index[order]
+        first = np.flatnonzero(np.diff(ordered, prepend=-1))
+        C[ordered[first]] += np.add.reduceat(rows[order], first, axis=0)
+
+
 def _cublas(module: str) -> ModuleType | None:
     """CuPy's cuBLAS, which `import cupy` does not load and the documentation omits."""
     try:

@@ -197,6 +197,19 @@ def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = None) -> Arr
         return found.astype(dtype)
 
 
+def indices(who: str, name: str, value: Any) -> Array:
+    """`value` as an array of int64, where it is; whole numbers in floats are taken. Raises DataError."""
+    found = array(who, name, value)
+    if found.dtype.kind == "b":
+        raise DataError(f"{who}: {name} must be whole numbers, not True and False")
+    if found.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            wrong = found[~(found == xp_of(found).round(found)) | ~(abs(found) < MOST)]
+        if wrong.size:
+            raise DataError(f"{who}: {name} must be whole numbers, which stand for rows, but holds {float(wrong[0]):g}")
+    return found.astype(np.int64, copy=False)
+
+
 def same_number(who: str, x: Array, target: Array) -> None:
     """Raise ShapeError unless every example has a target, and there is at least one."""
     if x.ndim == 0 or target.ndim == 0 or not x.shape[0] == target.shape[0] > 0:

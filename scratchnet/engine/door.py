@@ -114,7 +114,7 @@ def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
 
 def _gives_sequences(net: Sequential) -> bool:
     """Whether the outputs (T, K) are sequences, because a layer needs sequences."""
-    return any(layer.over_time for layer in net.layers)
+    return any(layer.over_time or layer.takes_indices for layer in net.layers)
 
 
 def _last_that_acts(net: Sequential) -> Layer:

@@ -18,7 +18,7 @@ G. Hinton and R. Williams, Learning representations by back-propagating errors, 
 """
 
 from scratchnet.backend.arrays import Array
-from scratchnet.backend.products import dot, dot_transposed, row_sums
+from scratchnet.backend.products import add_rows, dot, dot_transposed, row_sums
 
 
 def bp1_error(grad_a: Array, sigma_prime: Array) -> Array:
@@ -48,3 +48,13 @@ def bp3_bias(delta: Array) -> Array:
 def bp4_weight(delta: Array, a: Array, out: Array | None = None) -> Array:
     """BP4, ∂C/∂W = δ aᵀ, written to `out` if given. (out, N), (in, N) → (out, in)."""
     return dot_transposed(delta, a, out=out)
+
+
+def bp4_rows(index: Array, rows: Array, out: Array) -> None:
+    """BP4 where every example is one index, that is a column of zeros with a single 1.
+
+    ∂C/∂W of row k is then the sum of δ over the examples whose index is k, and 0 where
+    there is none: index (N,), rows δᵀ (N, D), out (V, D).
+    """
+    out[...] = 0
+    add_rows(out, index, rows)

@@ -122,8 +122,9 @@ def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int 
     check_network("gradcheck", net)
     check_loss("gradcheck", loss)
     samples, seed = checks.whole("gradcheck", "samples", samples, 1), checks.whole("gradcheck", "seed", seed)
-    x = np.array(checks.examples("gradcheck", "x", dense(x), np.float64, np))
-    if x.ndim < 2 or not x.size:
+    indices = net.layers[0].takes_indices
+    x = np.array(net.as_input(x) if indices else checks.examples("gradcheck", "x", dense(x), np.float64, np))
+    if x.ndim < 2 - indices or not x.size:
         raise ShapeError(f"gradcheck: x needs a batch of examples first, (N, ...), not {x.shape}")
     with threads_for(net.work, x):
         return _compare(_Check(net, x, target, loss), samples, seed)
@@ -133,11 +134,13 @@ def _compare(check: "_Check", samples: int, seed: int) -> GradientReport:
     report = GradientReport(no_complex_step=check.no_complex_step)
     rng = np.random.default_rng(seed)
     for name, g in check.gradients.items():
-        flat = np.arange(g.size) if g.size <= samples else np.sort(rng.choice(g.size, samples, replace=False))
-        report.checked[name] = (len(flat), g.size)
-        found = [check.element(name, _index(k, g)) for k in flat]
+        free = np.flatnonzero(check.free(name))
+        flat = free if free.size <= samples else np.sort(rng.choice(free, samples, replace=False))
+        report.checked[name] = (len(flat), free.size)
+        found = [check.element(name, _index(int(k), g)) for k in flat]
         wrong = [d for d in found if not check.agrees(d)]
-        if not wrong and len(flat) < g.size and (k := check.halve(name, rng.standard_normal(g.shape))) is not None:
+        u = rng.standard_normal(g.shape) * check.free(name) if len(flat) < free.size else None
+        if not wrong and u is not None and (k := check.halve(name, u)) is not None:
             wrong = [check.element(name, k)]
         for d in (replace(d, kink=check.kink(name, d.index)) for d in wrong):
             (report.at_kinks if d.kink and check.between_slopes(d) else report.disagreements).append(d)
@@ -195,6 +198,13 @@ class _Check:
             gradients["input"] = np.array(to_rows(delta))
         return gradients
 
+    def free(self, name: str) -> np.ndarray:
+        """Where a gradient is the derivative: everywhere but in a row that is held."""
+        free = np.ones(self.gradients[name].shape, bool)
+        if name in self.net.params and (row := self.net.params[name].held_row) is not None:
+            free[row] = False
+        return free
+
     # ---------------------------------------------------------------------- differences
 
     def at(self, name: str, u: np.ndarray | Index, h: float, read: Callable[[], Any]) -> Any:
@@ -219,7 +229,7 @@ class _Check:
     def complex_step(self, name: str, u: np.ndarray | Index) -> float | None:
         if self.no_complex_step:
             return None
-        x = self.x.astype(complex)
+        x = self.x if self.x.dtype.kind == "i" else self.x.astype(complex)
         w = x if name == "input" else self.complex_net.params[name].value
         kept = w.copy()
         w[u if isinstance(u, tuple) else ...] += 1j * TINY * (1.0 if isinstance(u, tuple) else u)
@@ -239,7 +249,7 @@ class _Check:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
                 for name in self.gradients:
-                    u = rng.standard_normal(self.values[name].shape)
+                    u = rng.standard_normal(self.values[name].shape) * self.free(name)
                     slope, numeric = self.complex_step(name, u), self.central(name, u)
                     size = abs(numeric) + float(np.linalg.norm(np.nan_to_num(self.gradients[name]))) + 1e-2 * self.size
                     if slope is None or not abs(slope - numeric) <= 1e-3 * size:

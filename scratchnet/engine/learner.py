@@ -9,7 +9,7 @@ aᵀ to the gradient vector; plain SGD adds it to the weights without ever build
 import numpy as np
 
 from scratchnet.backend.arrays import Array, xp_of
-from scratchnet.engine.equations import bp3_bias, bp4_weight
+from scratchnet.engine.equations import bp3_bias, bp4_rows, bp4_weight
 from scratchnet.engine.params import Param
 
 
@@ -38,6 +38,10 @@ class Learner:
     def weight(self, W: Param, delta: Array, a: Array) -> None:
         """BP4 for a weight (out, in), from δ (out, N) and the input a (in, N)."""
         bp4_weight(delta, a, out=W.grad)
+
+    def rows(self, W: Param, index: Array, delta: Array) -> None:
+        """BP4 for a weight (V, D) of which rows were looked up: index (M,), δ (M, D)."""
+        bp4_rows(index, delta, out=W.grad)
 
     def running(self, p: Param, value: Array) -> None:
         """A new value for a parameter that is not trained, such as a running mean.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array, fuse, xp_of
-from scratchnet.backend.products import add_outer, axpy
+from scratchnet.backend.products import add_outer, add_rows, axpy
 from scratchnet.backend.sparse import is_sparse
 from scratchnet.engine import checks
 from scratchnet.engine.learner import Learner
@@ -190,6 +190,12 @@ class SGD(Optimiser):
         super().weight(W, delta, a)
         if self.at_once:
             axpy(-self.lr, W.grad.ravel(), W.value.ravel())
+
+    def rows(self, W: Param, index: Array, delta: Array) -> None:
+        if self.at_once:
+            add_rows(W.value, index, -self.lr * delta)
+        else:
+            super().rows(W, index, delta)
 
     def _descend(self) -> None:
         for k in [] if self.at_once else self.pieces:

@@ -84,11 +84,14 @@ class Param:
 
     `value` and `grad` are views into the network's flat vectors. They are never
     rebound: write `p.value[...] = v`. A parameter that is not `trained`, such as a
-    running mean, has a value but no gradient.
+    running mean, has a value but no gradient. Training leaves `held_row` as it is: its
+    gradient is taken as 0.
     """
 
-    def __init__(self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True) -> None:
-        self.name, self.shape, self.init, self.trained = name, shape, init, trained
+    def __init__(
+        self, name: str, shape: tuple[int, ...], init: Init, trained: bool = True, held_row: int | None = None
+    ) -> None:
+        self.name, self.shape, self.init, self.trained, self.held_row = name, shape, init, trained, held_row
         self.size = math.prod(shape)
         self.value: Array = None
         self.grad: Array = None

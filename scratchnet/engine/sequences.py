@@ -114,7 +114,7 @@ class TruncatedSteps(Steps):
 
     def as_data(self, x: Any) -> Array:
         x = self.net.xp.asarray(x)
-        if x.dtype.kind in "iu":
+        if x.dtype.kind in "iu" and not self.net.layers[0].takes_indices:
             (*_, classes) = self.net.layers[0].input_shape() or (1,)
             self.one_hot = self.net.xp.eye(classes, dtype=self.net.dtype)
             return x

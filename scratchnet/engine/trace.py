@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchnet.backend.arrays import Array, to_numpy
+from scratchnet.backend.arrays import Array, to_numpy, xp_of
 from scratchnet.backend.sparse import dense
 from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
-from scratchnet.engine.equations import bp3_bias, bp4_weight
+from scratchnet.engine.equations import bp3_bias, bp4_rows, bp4_weight
 from scratchnet.engine.inside import CellWindow, Time, rows_of, through_time, window_of
 from scratchnet.engine.layers.base import Layer, shape_text
 from scratchnet.engine.layers.conv import Convolution
@@ -114,8 +114,8 @@ class LayerTrace:
 class Trace:
     """What `net.trace(x, target, loss)` returns: every number of a pass and back.
 
-    `loss` is C, `output` the network's output, `dx` = ∂C/∂x, and `layers[i]` a
-    `LayerTrace`; `target` and `loss_function` are the arguments, and `training` says
+    `loss` is C, `output` the network's output, `dx` = ∂C/∂x (0 where x are indices),
+    and `layers[i]` a `LayerTrace`; `target` and `loss_function` are the arguments, and `training` says
     whether it was a pass as in training. All arrays are copies, in PyTorch's shapes.
     Printing a trace gives a table of the sizes of all outputs, deltas and gradients, as
     root mean squares: if delta fades from the last layer to the first, the gradient
@@ -165,6 +165,11 @@ class _Keeper(Learner):
     def weight(self, W: Param, delta: Array, a: Array) -> None:
         self.told[W.name] = to_numpy(bp4_weight(delta, a))
 
+    def rows(self, W: Param, index: Array, delta: Array) -> None:
+        gradient = xp_of(delta).empty(W.shape, delta.dtype)
+        bp4_rows(index, delta, gradient)
+        self.told[W.name] = to_numpy(gradient)
+
     def gradients(self, layer: Layer) -> dict[str, np.ndarray]:
         """What this layer told, in the shapes and the order of its parameters."""
         told, self.told = self.told, {}
@@ -198,7 +203,15 @@ def trace(net: "Sequential", x: Any, target: Any, loss: Loss, training: bool = T
             part = LayerTrace(i, layer, outputs[i], outputs[i + 1], rows_of(given), gradients, parameters, stack)
             layers.insert(0, part)
     target = np.array(to_numpy(checks.array("trace", "the target", target)))
-    return Trace(float(value), outputs[-1], rows_of(delta), layers, target, loss, training)
+    return Trace(
+        float(value),
+        outputs[-1],
+        np.zeros(x.shape) if delta is None else rows_of(delta),
+        layers,
+        target,
+        loss,
+        training,
+    )
 
 
 def _rms(*arrays: np.ndarray) -> float:

@@ -254,6 +254,7 @@ class Training:
         self.steps = (steps or Steps)(net, loss, optimiser, x, target, batch_size)
         check_fitting(net, loss, self.steps.some()[0])
         need_finite(net, self.steps.x)
+        net.check_indices(self.steps.x)
         self.epochs, self.batch_size, self.examples = epochs, batch_size, self.steps.examples
         self.steps_per_epoch = -(-self.examples // batch_size)
         self.threads = choose_threads(threads, self.steps.work())

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchnet.engine import checks
-from scratchnet.engine.layers import Dropout, Flatten, Linear, LogSoftmax, Softmax
+from scratchnet.engine.layers import Dropout, Embedding, Flatten, Linear, LogSoftmax, Softmax
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.layers.conv import Convolution
 from scratchnet.engine.layers.norm import BatchNorm
@@ -23,7 +23,7 @@ from scratchnet.engine.layers.pool import Pool
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.trace import LayerTrace, Trace
 from scratchnet.errors import SettingError
-from scratchnet.explaining import activations, images, linear, others, recurrent
+from scratchnet.explaining import activations, embedding, images, linear, others, recurrent
 from scratchnet.explaining.formula import Asked, Formula
 from scratchnet.explaining.losses import loss_delta
 
@@ -38,6 +38,7 @@ class _Family(NamedTuple):
 
 _FAMILIES: dict[type[Layer], _Family] = {
     Linear: _Family(linear.output, linear.back, linear.gradient),
+    Embedding: _Family(embedding.output, embedding.back, embedding.gradient),
     Convolution: _Family(images.output, images.back, images.gradient),
     Pool: _Family(images.pool_output, images.pool_back),
     Recurrent: _Family(recurrent.output, recurrent.back, recurrent.gradient),

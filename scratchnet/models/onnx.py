@@ -72,6 +72,13 @@ def linear(g: Graph, layer: la.Linear) -> None:
         g.node("Add", g.array("bias", layer.b.value))
 
 
+def embedding(g: Graph, layer: la.Embedding) -> None:
+    """The rows of the weight that the indices name."""
+    indices = g.at
+    g.at = g.array("weight", layer.W.value)
+    g.node("Gather", indices, axis=0)
+
+
 def _window(layer: Any) -> dict[str, Any]:
     rows, cols = layer.window
     return {"kernel_shape": [rows.k, cols.k], "strides": [rows.s, cols.s], "pads": [rows.p, cols.p, rows.p, cols.p]}
@@ -190,6 +197,7 @@ def recurrent(g: Graph, layer: Recurrent) -> None:
 #: The function for each kind of layer
 NODES: dict[type[Layer], Callable[[Graph, Any], Any]] = {
     la.Linear: linear,
+    la.Embedding: embedding,
     la.Sigmoid: simple("Sigmoid"),
     la.Tanh: simple("Tanh"),
     la.ReLU: simple("Relu"),
@@ -224,6 +232,8 @@ def example_shape(net: Sequential) -> Dims:
             raise CheckpointError(f"the model's input has a shape that cannot be: {short(given['shape'])}")
         return shape
     for layer in net.layers:
+        if layer.takes_indices:
+            return ("T",)
         if isinstance(layer, Recurrent):
             return ("T", layer.input_size)
         if isinstance(layer, (la.Conv2d, la.ConvTranspose2d)):
@@ -266,7 +276,8 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
         NODES[type(layer)](g, layer)
     g.node("Identity")
     g.nodes[-1].output[0] = "output"
-    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *shape])]
+    kind = TensorProto.INT64 if net.layers[0].takes_indices else TensorProto.FLOAT
+    inputs = [helper.make_tensor_value_info("input", kind, ["N", *shape])]
     outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", *out])]
     arrays = [numpy_helper.from_array(a, name) for name, a in g.arrays.items()]
     graph = helper.make_graph(g.nodes, "scratchnet", inputs, outputs, arrays)
@@ -281,6 +292,14 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
     return model
 
 
+def drawn_inputs(net: Sequential, shape: Sequence[int]) -> np.ndarray:
+    """Random examples: normal numbers in float32, or indices where the network takes those."""
+    rng, first = np.random.default_rng(0), net.layers[0]
+    if isinstance(first, la.Embedding):
+        return rng.integers(0, first.num_embeddings, shape)
+    return rng.normal(size=shape).astype(np.float32)
+
+
 def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: int = EXAMPLES) -> float | None:
     """The largest difference between the outputs of onnxruntime and of the engine.
 
@@ -291,7 +310,7 @@ def difference(content: bytes, net: Sequential, shape: Sequence[int], examples: 
         import onnxruntime
     except ImportError:
         return None
-    x = np.random.default_rng(0).normal(size=(examples, *shape)).astype(np.float32)
+    x = drawn_inputs(net, (examples, *shape))
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -4,6 +4,7 @@ from scratchnet.engine.layers.activation import LogSoftmax, ReLU, Sigmoid, Softm
 from scratchnet.engine.layers.augment import CropFlip
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.layers.conv import Conv2d, ConvTranspose2d
+from scratchnet.engine.layers.embedding import Embedding
 from scratchnet.engine.layers.gru import GRU
 from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.lstm import LSTM
@@ -24,6 +25,7 @@ __all__ = [
     "ConvTranspose2d",
     "CropFlip",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Layer",
     "Linear",

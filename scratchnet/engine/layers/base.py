@@ -42,6 +42,10 @@ class Layer:
     #: (F,).
     over_time: ClassVar[bool] = False
 
+    #: Whether the input is indices, whole numbers. Such a layer is the first of a network
+    #: and has no ∂C/∂x.
+    takes_indices: ClassVar[bool] = False
+
     #: Whether `forward` takes a third argument `out`, its input, which it then
     #: overwrites with its output. The network decides at each call whether it may,
     #: because a layer does not know who else uses its input.

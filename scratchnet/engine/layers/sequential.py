@@ -18,6 +18,7 @@ from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers.base import Layer, Shape, shape_text
+from scratchnet.engine.layers.embedding import Embedding
 from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
@@ -67,6 +68,10 @@ class Sequential:
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
         self._in_place = self._allow_in_place()
+        for i, layer in enumerate(layers):
+            if layer.takes_indices and i > 0:
+                raise SettingError(f"layer {i}, {layer}, takes indices: it must be the first layer of a network")
+        self.input_dtype = np.dtype(np.int64) if layers[0].takes_indices else self.dtype
         self._check_neighbours()
 
     # ------------------------------------------------------------ use
@@ -255,10 +260,11 @@ class Sequential:
     def as_input(self, x: Any, may_be_empty: bool = False) -> Array:
         """`x` as an array of this network's dtype and device, copied only if needed.
 
-        Raises DataError if x is not an array of numbers, and ShapeError if it has no
-        batch axis or, unless `may_be_empty`, no examples.
+        Indices, for an Embedding, become int64. Raises DataError if x is not an array of
+        numbers or has an index without a row, and ShapeError if it has no batch axis or,
+        unless `may_be_empty`, no examples.
         """
-        if type(x) is self.xp.ndarray and x.dtype == self.dtype and x.size:
+        if type(x) is self.xp.ndarray and x.dtype == self.input_dtype and x.size:
             return x
         # On the CPU it stays sparse for the first Linear, if that is faster; a GPU gets
         # it dense.
@@ -270,7 +276,13 @@ class Sequential:
             if self.xp is np and x.ndim == 2 and is_wide(x):
                 return x.astype(self.dtype, copy=False)
             x = x.toarray()
-        x = checks.examples("Sequential", "the input", x, self.dtype, self.xp)
+        if self.layers[0].takes_indices:
+            x = checks.indices("Sequential", "the input", x)
+            if type(x) is np.ndarray:  # what lies on a GPU is checked once, by `fit`
+                self.check_indices(x)
+            x = self.xp.asarray(x)
+        else:
+            x = checks.examples("Sequential", "the input", x, self.dtype, self.xp)
         if x.ndim == 0:
             raise ShapeError("the input needs a batch axis first: (N, ...), not a single number")
         if not x.shape[0] and not may_be_empty:
@@ -278,6 +290,12 @@ class Sequential:
         return x
 
     # ------------------------------------------------------------ checks
+
+    def check_indices(self, x: Array) -> None:
+        """Raise DataError if the first layer is an Embedding that lacks a row for x."""
+        first = self.layers[0]
+        if isinstance(first, Embedding):
+            first.check(to_columns(x))
 
     def _allow_in_place(self) -> list[bool]:
         """For every layer, whether it may overwrite its input with its output."""
@@ -309,15 +327,16 @@ class Sequential:
         shape = self.layers[0].input_shape()
         if shape is None:
             return
-        over_time = any(layer.over_time for layer in self.layers)
-        shape = (1, shape[-1]) if over_time else shape
+        indices = self.layers[0].takes_indices
+        over_time = indices or any(layer.over_time for layer in self.layers)
+        shape = (1, shape[-1]) if over_time and not indices else shape
         for i, layer in enumerate(self.layers):
             if over_time and isinstance(layer, (Flatten, BatchNorm)):
                 return  # these fit a T that only x reveals
             shape = self._shape_after(i, shape)
 
     def _check_input(self, x: Array) -> None:
-        if x.ndim < 2:
+        if x.ndim < 2 and not self.layers[0].takes_indices:
             raise ShapeError(f"the input needs a batch axis first: (N, ...), not {x.shape[::-1]}")
         self.shapes_from(x.shape[:-1])
         self._checked.add(x.shape[:-1])

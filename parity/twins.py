@@ -43,7 +43,7 @@ class CropFlip(Dropout):
 
 
 class Embedding(nn.Embedding):
-    """Takes whole numbers in floats too, whose gradient is 0: a trace has one for every input."""
+    """Takes indices as floats too, with a gradient of 0, since a trace has ∂C/∂x."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = super().forward(x.long())

@@ -198,7 +198,7 @@ def variables(
 
 
 def free(net: Sequential, name: str, k: tuple[int, ...]) -> bool:
-    """Whether this element is trained: a row that is held has a derivative, but its gradient is taken as 0."""
+    """Whether this element is trained: the gradient of a row that is held is 0."""
     return name not in net.params or not k or net.params[name].held_row != k[0]
 
 

@@ -198,7 +198,10 @@ def examples(who: str, name: str, value: Any, dtype: Any, xp: Any = None) -> Arr
 
 
 def indices(who: str, name: str, value: Any) -> Array:
-    """`value` as an array of int64, where it is; whole numbers in floats are taken. Raises DataError."""
+    """`value` as an array of int64, on its own device. Raises DataError.
+
+    Floating-point numbers are taken where they are whole.
+    """
     found = array(who, name, value)
     if found.dtype.kind == "b":
         raise DataError(f"{who}: {name} must be whole numbers, not True and False")

@@ -40,7 +40,7 @@ class Learner:
         bp4_weight(delta, a, out=W.grad)
 
     def rows(self, W: Param, index: Array, delta: Array) -> None:
-        """BP4 for a weight (V, D) of which rows were looked up: index (M,), δ (M, D)."""
+        """BP4 for a weight (V, D) whose rows were looked up: index (M,), δ (M, D)."""
         bp4_rows(index, delta, out=W.grad)
 
     def running(self, p: Param, value: Array) -> None:

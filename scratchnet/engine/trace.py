@@ -115,11 +115,11 @@ class Trace:
     """What `net.trace(x, target, loss)` returns: every number of a pass and back.
 
     `loss` is C, `output` the network's output, `dx` = ∂C/∂x (0 where x are indices),
-    and `layers[i]` a `LayerTrace`; `target` and `loss_function` are the arguments, and `training` says
-    whether it was a pass as in training. All arrays are copies, in PyTorch's shapes.
-    Printing a trace gives a table of the sizes of all outputs, deltas and gradients, as
-    root mean squares: if delta fades from the last layer to the first, the gradient
-    vanishes.
+    and `layers[i]` a `LayerTrace`; `target` and `loss_function` are the arguments, and
+    `training` says whether it was a pass as in training. All arrays are copies, in
+    PyTorch's shapes. Printing a trace gives a table of the sizes of all outputs, deltas
+    and gradients, as root mean squares: if delta fades from the last layer to the
+    first, the gradient vanishes.
     """
 
     loss: float

@@ -1,4 +1,4 @@
-"""Formulas of Embedding: a row of W that is looked up, and the sum of δ over its places."""
+"""Formulas of Embedding: the row of W that is looked up, and sums of δ."""
 
 import numpy as np
 

@@ -293,7 +293,7 @@ def to_onnx(net: Sequential, shape: Dims | None = None) -> Any:
 
 
 def drawn_inputs(net: Sequential, shape: Sequence[int]) -> np.ndarray:
-    """Random examples: normal numbers in float32, or indices where the network takes those."""
+    """Random examples: normal numbers in float32, or indices for an Embedding."""
     rng, first = np.random.default_rng(0), net.layers[0]
     if isinstance(first, la.Embedding):
         return rng.integers(0, first.num_embeddings, shape)

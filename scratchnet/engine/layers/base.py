@@ -42,8 +42,8 @@ class Layer:
     #: (F,).
     over_time: ClassVar[bool] = False
 
-    #: Whether the input is indices, whole numbers. Such a layer is the first of a network
-    #: and has no ∂C/∂x.
+    #: Whether the input is indices, whole numbers. Such a layer is the first of a
+    #: network and has no ∂C/∂x.
     takes_indices: ClassVar[bool] = False
 
     #: Whether `forward` takes a third argument `out`, its input, which it then

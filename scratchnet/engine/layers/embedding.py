@@ -1,6 +1,7 @@
 """The layer that looks things up: every index stands for a vector that is learnt.
 
-Letters: V indices, D numbers in a vector, T times of a sequence, N examples; x indices (T, N), y (T, D, N).
+Letters: V indices, D numbers in a vector, T times of a sequence, N examples; x are
+indices (T, N), y is (T, D, N).
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ class Embedding(Layer):
     """y_t = W[x_t]: of every index the row of W that belongs to it.
 
     It is the first layer of a network. Input (N, T), whole numbers from 0 to
-    num_embeddings − 1; output (N, T, embedding_dim). (N,) gives (N, embedding_dim), and
-    likewise with more axes. W is (num_embeddings, embedding_dim) as in PyTorch, with
-    initial values N(0, 1). `padding_idx` is an index that stands for nothing, such as the
-    end of a short sequence: its row is 0 and is not trained; −1 is the last. Written with
-    one-hot columns a it is y = Wᵀ a, so ∂C/∂W = a δᵀ (BP4): the row of an index is the sum
-    of δ over the places where the index stands. Raises DataError for an index outside.
-    Parameters as torch.nn.Embedding.
+    num_embeddings − 1; output (N, T, embedding_dim). (N,) gives (N, embedding_dim),
+    and likewise with more axes. W is (num_embeddings, embedding_dim) as in PyTorch,
+    with initial values N(0, 1). `padding_idx` is an index that stands for nothing, such
+    as the end of a short sequence: its row is 0 and is not trained; −1 is the last.
+
+    With one-hot columns a it is y = Wᵀ a, so ∂C/∂W = a δᵀ (BP4): the row of an index is
+    the sum of δ over the places where the index stands. Raises DataError for an index
+    outside. Parameters as torch.nn.Embedding.
     Source: Y. Bengio et al., A neural probabilistic language model, JMLR 3 (2003).
     """
 
@@ -64,7 +66,7 @@ class Embedding(Layer):
         # whole numbers have no derivative: there is no dx
 
     def check(self, x: Array) -> None:
-        """Raise DataError, with its place, unless all indices x (..., N) are those of a row."""
+        """Raise DataError, with its place, for an index of x (..., N) without a row."""
         if x.size and not (x.min() >= 0 and x.max() < self.num_embeddings):
             wrong = np.argwhere((x < 0) | (x >= self.num_embeddings))[0]
             place = ", ".join(str(int(k)) for k in (wrong[-1], *wrong[:-1]))

@@ -260,9 +260,9 @@ class Sequential:
     def as_input(self, x: Any, may_be_empty: bool = False) -> Array:
         """`x` as an array of this network's dtype and device, copied only if needed.
 
-        Indices, for an Embedding, become int64. Raises DataError if x is not an array of
-        numbers or has an index without a row, and ShapeError if it has no batch axis or,
-        unless `may_be_empty`, no examples.
+        Indices, for an Embedding, become int64. Raises DataError if x is not an array
+        of numbers or has an index without a row, and ShapeError if it has no batch axis
+        or, unless `may_be_empty`, no examples.
         """
         if type(x) is self.xp.ndarray and x.dtype == self.input_dtype and x.size:
             return x

@@ -1,7 +1,10 @@
 """Profiles, threads, and what is absent on some machines."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 
 # before NumPy is imported: at the sizes of tests several BLAS threads are only slower
@@ -11,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
+from scratchnet.cli import guard
 from tests import fake_cupy
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
@@ -54,6 +58,24 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("SCRATCHNET_DATA does not name a folder with the data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def as_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess]:
+    """Run a command's `main` with these arguments as its own process would run it.
+
+    This process runs it, which has imported everything already.
+    """
+
+    def run(main: Callable[..., int | None], *args: object) -> CompletedProcess:
+        line = [str(a) for a in args]
+        monkeypatch.setattr(sys, "argv", ["command", *line])
+        with pytest.raises(SystemExit) as end:
+            guard(main)
+        said = capsys.readouterr()
+        return CompletedProcess(line, end.value.code, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture

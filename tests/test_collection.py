@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.places import ROOT
 
 
@@ -17,6 +19,7 @@ def collect(seconds_later):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_two_workers_that_start_a_second_apart_collect_the_same_tests():
     workers = [collect(0), collect(1)]
     said = [worker.communicate()[0] for worker in workers]

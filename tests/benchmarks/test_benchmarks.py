@@ -6,8 +6,6 @@ No time is tested.
 import dataclasses
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
 from benchmarks.workloads import WORKLOADS, book
 from scratchnet.errors import SettingError
-from tests.places import ROOT
+from tests.profiles import quick_first
 
 NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
 
@@ -192,13 +190,15 @@ def test_report_of_peers(tmp_path: Path) -> None:
         ("threads", ["--workloads", "cn"], "did you mean cnn"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(file: str, args: list[str], words: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(
+    file: str, args: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_command
+) -> None:
     from scratchnet.backend.devices import cuda_problem
 
     if "cuda" in args and cuda_problem() is None:
         pytest.skip("there is a GPU")
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{file}.py"), *args, "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    monkeypatch.chdir(tmp_path)
+    done = as_command(importlib.import_module(f"benchmarks.{file}").main, *args, "--out", tmp_path / "out")
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
@@ -242,7 +242,7 @@ def test_a_process_makes_steps_when_it_is_told_to() -> None:
         threads.Process("--child", "nothing", "1")
 
 
-@pytest.mark.parametrize("call", threads.CALLS)
+@pytest.mark.parametrize("call", quick_first(threads.CALLS, 1))
 def test_a_call_outside_fit_with_no_threads_set_and_with_one(call: str) -> None:
     row = threads.measure_outside(call, "thread", 2, 3, rounds=2)
     assert row.call == call and row.one.median > 0 and row.free.median > 0

@@ -118,9 +118,9 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_every_kind_of_picture(tmp_path, net, drawn, kind):
+def test_every_kind_of_picture(tmp_path, net, drawn, kind, thorough):
     """Judged as the images themselves are, but for at most one in twenty."""
-    n = 20 if kind in ("large", "photographed", "two colours", "small in a corner") else 60
+    n = 20 if kind in ("large", "photographed", "two colours", "small in a corner") or not thorough else 60
     paths = []
     for k, ink in enumerate(drawn.test_images[:n]):
         image = PICTURES[kind](ink)

@@ -137,8 +137,9 @@ def command(*args, cwd):
         (["mnist", "--preset", "fcn2", "--hidden", "3"], "two sizes"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(args, words, tmp_path):
-    done = command(*args, cwd=tmp_path)
+def test_a_mistake_is_one_line_and_exit_code_2(args, words, tmp_path, monkeypatch, as_command):
+    monkeypatch.chdir(tmp_path)
+    done = as_command(train.main, *args)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not list(tmp_path.iterdir()), "something was written"

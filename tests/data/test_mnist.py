@@ -65,6 +65,7 @@ def torchvision_mnist():
 
 
 @real
+@pytest.mark.slow
 def test_equal_to_torchvision(tmp_path):
     reader = torchvision_mnist()
     raw = tmp_path / "MNIST" / "raw"

@@ -12,6 +12,7 @@ import parity.__main__ as command
 import parity.mutants
 from parity import report
 from scratchnet import SGD, SettingError
+from scratchnet.engine.learner import Learner
 from tests.places import ROOT
 
 
@@ -53,24 +54,14 @@ def test_help(capsys) -> None:
     assert not end.value.code and "--json" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------ in processes of their own
+# ------------------------------------------------------------ as a command
 
 QUICK = ("--network", "parity/narrow", "--steps", "2", "--dtype", "float64")
-# what `python -m parity` runs, with a fault: ∂C/∂b of every Linear is a thousandth too
-# large
-FAULT = """
-from parity.__main__ import main
-from scratchnet.cli import guard
-from scratchnet.engine.learner import Learner
-
-right = Learner.bias
-Learner.bias = lambda self, b, delta: right(self, b, delta * 1.001)
-guard(main)
-"""
 
 
-def parity_process(*args: str, start: tuple[str, ...] = ("-m", "parity")) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *start, *args], cwd=ROOT, capture_output=True, text=True, timeout=300)
+def parity_process(*args: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "parity", *args]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def test_process_with_all_right_exits_with_0(tmp_path) -> None:
@@ -81,9 +72,11 @@ def test_process_with_all_right_exits_with_0(tmp_path) -> None:
     assert isinstance(rows, list) and len(rows) == 5 and all(isinstance(row, dict) and row["ok"] for row in rows)
 
 
-def test_process_with_a_fault_exits_with_1_and_says_where(tmp_path) -> None:
-    path = tmp_path / "rows.json"
-    done = parity_process(*QUICK, "--json", str(path), start=("-c", FAULT))
+def test_a_fault_exits_with_1_and_says_where(tmp_path, monkeypatch, as_command) -> None:
+    """∂C/∂b of every Linear is a thousandth too large."""
+    path, right = tmp_path / "rows.json", Learner.bias
+    monkeypatch.setattr(Learner, "bias", lambda self, b, delta: right(self, b, delta * 1.001))
+    done = as_command(command.main, *QUICK, "--json", str(path))
     assert done.returncode == 1 and done.stderr == ""
     assert "exceed their tolerance" in done.stdout and "FAIL" in done.stdout
     bad = [row for row in json.loads(path.read_text()) if not row["ok"]]
@@ -97,16 +90,16 @@ def test_process_with_a_fault_exits_with_1_and_says_where(tmp_path) -> None:
      (("--network", "none"), "there is no network 'none'"), (("--stepps", "3"), "did you mean --steps?")],
     ids=str,
 )  # fmt: skip
-def test_process_with_a_mistake_exits_with_2_and_one_line(args: tuple[str, ...], message: str) -> None:
-    done = parity_process(*QUICK[:2] if args[0] != "--network" else (), *args)
+def test_a_mistake_exits_with_2_and_one_line(args: tuple[str, ...], message: str, as_command) -> None:
+    done = as_command(command.main, *QUICK[:2] if args[0] != "--network" else (), *args)
     assert done.returncode == 2 and message in done.stderr, done
     assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
 
 
-def test_process_without_a_gpu_exits_with_2_and_one_line() -> None:
+def test_without_a_gpu_it_exits_with_2_and_one_line(as_command) -> None:
     if command.resolve_device("auto") == "cuda":
         pytest.skip("there is a GPU")
-    done = parity_process(*QUICK, "--device", "cuda")
+    done = as_command(command.main, *QUICK, "--device", "cuda")
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "device 'cuda' cannot be used" in done.stderr
 

@@ -349,6 +349,7 @@ def test_a_reader_that_leaves_ends_a_training_quietly(tmp_path):
     assert process.wait(100) == 141 and process.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_proof_quietly(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is what networks are compared with")
     code = "from parity.__main__ import main\nfrom scratchnet.cli import guard\nguard(main)\n"
@@ -478,6 +479,7 @@ compiled_steps.MIN_STEPS_TO_COMPILE = 1
 """)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_compiling_is_told_once(tmp_path, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))

@@ -24,6 +24,7 @@ from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import as_csv, parse_grid
 from scratchnet.studies import tables, tweets
 from scratchnet.studies.small import network
+from tests.profiles import quick_first
 
 
 @pytest.fixture(autouse=True)
@@ -515,15 +516,15 @@ def interrupt_at(monkeypatch, fit_number, epoch):
     monkeypatch.setattr(module, "ProgressLines", Lines)
 
 
-@pytest.mark.parametrize("study, fit_number, more", [
+@pytest.mark.parametrize("study, fit_number, more", quick_first([
     ("iris", 1, ["--folds", "3"]),
-    ("iris", 1, ["--preset", "scratch", "--folds", "3"]),
     ("tweets", 1, ["--folds", "2"]),
+    ("waveforms", 2, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
+    ("iris", 1, ["--preset", "scratch", "--folds", "3"]),
     ("tweets", 1, ["--preset", "tutorial"]),
     ("waveforms", 1, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
-    ("waveforms", 2, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
     ("waveforms", 3, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
-])  # fmt: skip
+], 3))  # fmt: skip
 def test_an_interrupted_run_goes_on_to_the_same_end(study, fit_number, more, here, monkeypatch):
     """The folds are judged anew, and the final networks go on.
 

@@ -40,6 +40,7 @@ from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES
 from tests.engine.kernels.test_kernels import LOSSES, SOURCE, data, network, wide
+from tests.profiles import quick_first
 
 
 def trained(device, loss, x, t, layers=wide, dtype="float64", lr=0.3, **options):
@@ -58,7 +59,7 @@ def agree(here, there):
         )
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("loss", quick_first(LOSSES, 2), ids=repr)
 def test_fit_on_the_device_is_fit_on_the_cpu(cupy, loss):
     x, t = data(230, loss)
     options = {"epochs": 3, "schedule": lambda epoch: 0.3 / (epoch + 1), "valid": (x[:9], t[:9])}

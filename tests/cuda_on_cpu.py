@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -31,8 +32,12 @@ class Emulation:
 
     def __init__(self, code: str, options: tuple[str, ...] = ()) -> None:
         self.library = _compile(code, options)
+        signatures = re.findall(r"__global__ void (\w+)\((.*?)\)", code, re.DOTALL)
+        self.parameters = {name: inside.count(",") + 1 for name, inside in signatures}
 
     def launch(self, name: str, blocks: int, threads: int, args: list[int], backwards: bool = False) -> None:
+        wanted = self.parameters[name]  # more or fewer would be read from whatever lies in memory
+        assert len(args) == wanted, f"{name} takes {wanted} arguments, but is given {len(args)}"
         twelve = (ctypes.c_longlong * 12)(*args)
         kernel = ctypes.cast(getattr(self.library, name), ctypes.c_void_p)
         disagree = self.library.launch(

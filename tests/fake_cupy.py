@@ -195,7 +195,18 @@ class ndarray:
         for k in key if isinstance(key, tuple) else (key,):
             if isinstance(k, ndarray) and k.dtype == bool:
                 _record(synchronisations, "a boolean mask as index")
-        return unwrap(key)
+        return self._wrapped(unwrap(key))
+
+    def _wrapped(self, key: Any) -> Any:
+        """The key with arrays of indices modulo the size of their axis, as in CuPy."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if any(k is None or k is Ellipsis or (isinstance(k, np.ndarray) and k.dtype.kind == "b") for k in keys):
+            return key
+        wrapped = tuple(
+            k % size if isinstance(k, np.ndarray) and k.dtype.kind in "iu" else k
+            for k, size in zip(keys, self._a.shape)
+        )
+        return wrapped if isinstance(key, tuple) else wrapped[0] if wrapped else key
 
     def __getitem__(self, key: Any) -> "ndarray":
         return ndarray(self._a[self._key(key)])

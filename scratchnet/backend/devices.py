@@ -16,8 +16,8 @@ def cuda_problem() -> str | None:
     if not cupy.cuda.is_available():
         return "CuPy is installed but finds no GPU with a working driver: nvidia-smi should list one"
     try:
-        x = cupy.zeros((1, 1)) + 1  # compiles and runs one kernel
-        cupy.dot(x, x)  # finds and starts cuBLAS
+        x = cupy.zeros((2, 2)) + 1  # compiles and runs one kernel
+        cupy.dot(x, x)  # finds and starts cuBLAS, which a product of single numbers does not
     except Exception as e:  # whatever is raised here, the GPU is not usable
         why = " ".join([type(e).__name__, *str(e).splitlines()[:1]])
         return f"a first computation fails ({why}): install CuPy with its [ctk] extra"

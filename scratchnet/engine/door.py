@@ -16,7 +16,7 @@ from scratchnet.engine.layers.regularise import Dropout
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import ClassLoss, CrossEntropyLoss, Loss, NLLLoss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.errors import ScratchnetWarning, SettingError, ShapeError
+from scratchnet.errors import DataError, ScratchnetWarning, SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
@@ -82,13 +82,29 @@ def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
     return x, target
 
 
-def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
-    """Check that the end of a network suits its loss, for examples x (N, ...).
+def check_valid(net: Sequential, loss: Loss, valid: Any) -> tuple[Array, Array]:
+    """The validation examples of a training, (x, target).
+
+    Raises what `pair` raises, and DataError for a label out of range.
+    """
+    x, target = pair("fit", "valid", valid)
+    if isinstance(loss, ClassLoss):
+        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
+    return x, target
+
+
+def classes_of(net: Sequential, loss: ClassLoss, shape: tuple[int, ...]) -> int:
+    """How many classes the outputs tell apart, for examples of this shape."""
+    return net.shapes_from(shape)[-1][0 if loss.classes == "first" else -1]
+
+
+def check_fitting(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
+    """Check that the end of a network suits its loss, for some x and all targets.
 
     Raises ShapeError where the output is a sequence (N, T, K) and the loss expects its
-    classes on axis 1. Warns, with a ScratchnetWarning, if softmax is applied twice or
-    if the loss expects logarithms and gets probabilities: such a training runs, but
-    learns badly.
+    classes on axis 1, and DataError for a label out of range. Warns, with a
+    ScratchnetWarning, if softmax is applied twice or if the loss expects logarithms and
+    gets probabilities: such a training runs, but learns badly.
     """
     output = net.shapes_from(tuple(x.shape[1:]))[-1]
     if isinstance(loss, ClassLoss) and loss.classes == "first" and len(output) == 2 and _gives_sequences(net):
@@ -97,6 +113,8 @@ def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
             f"{name} has the classes on axis 1, but the network gives sequences (N, T, K) = "
             f'(N, {output[0]}, {output[1]}), with the classes last: take {name}(classes="last")'
         )
+    if isinstance(loss, ClassLoss):
+        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
     last = _last_that_acts(net)
     if isinstance(loss, CrossEntropyLoss) and isinstance(last, Softmax):
         _warn(
@@ -110,6 +128,20 @@ def check_fitting(net: Sequential, loss: Loss, x: Array) -> None:
             f"NLLLoss takes logarithms of probabilities, but the network ends in {last}: let a LogSoftmax follow, "
             "or take CrossEntropyLoss, which is both in one"
         )
+
+
+def check_labels(labels: Array, K: int) -> None:
+    """Raise DataError for a label out of range, for K classes.
+
+    It is asked once for a training, because a GPU does not notice: its kernels read
+    past the end of an array, and CuPy takes an index modulo the size. Labels that are
+    not whole numbers are for the loss to refuse.
+    """
+    if labels.dtype.kind not in "iu" or not labels.size:
+        return
+    wrong = (labels < 0) | (labels >= K)
+    if wrong.any():
+        raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")
 
 
 def _gives_sequences(net: Sequential) -> bool:

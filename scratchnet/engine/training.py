@@ -17,7 +17,7 @@ from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.compiling import clock
-from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, pair
+from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, check_valid
 from scratchnet.engine.layers.sequential import Sequential, Visit
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, labels_of, names_classes
@@ -252,7 +252,7 @@ class Training:
         epochs, batch_size = checks.whole("fit", "epochs", epochs), checks.whole("fit", "batch_size", batch_size, 1)
         self.net, self.loss, self.optimiser = net, loss, optimiser
         self.steps = (steps or Steps)(net, loss, optimiser, x, target, batch_size)
-        check_fitting(net, loss, self.steps.some()[0])
+        check_fitting(net, loss, self.steps.some()[0], self.steps.target)
         need_finite(net, self.steps.x)
         net.check_indices(self.steps.x)
         self.epochs, self.batch_size, self.examples = epochs, batch_size, self.steps.examples
@@ -287,7 +287,7 @@ class Training:
         check_history("fit", history, History, self.steps_per_epoch)
         seed, shuffle = checks.whole("fit", "seed", seed), checks.flag("fit", "shuffle", shuffle)
         steps_per_callback = checks.whole("fit", "steps_per_callback", steps_per_callback, 1)
-        valid = None if valid is None else pair("fit", "valid", valid)
+        valid = None if valid is None else check_valid(self.net, self.loss, valid)
         stopping = EarlyStopping("fit", self.net, patience, valid is not None)
         history = history or History()
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr

@@ -235,6 +235,28 @@ def test_plain_sgd_on_one_example_updates_in_place_with_cublas(cupy, n, monkeypa
     assert called == (["ger"] * 3 if n == 1 else [])
 
 
+@pytest.mark.parametrize("place", ["target", "valid"])
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_out_of_range_is_told_before_the_first_step(cupy, place, label):
+    """In batches of several examples, where CuPy takes an index modulo the size."""
+    x, t = batch(20, True)
+    wrong = np.where(np.arange(20) == 7, label, t)
+    net = network(None, "cuda")
+    before = net.state_dict()
+    target, valid = (wrong, None) if place == "target" else (t, (x, wrong))
+    with pytest.raises(DataError, match=f"label {label} is out of range: the network has 3 outputs"):
+        fit(net, CrossEntropyLoss(), SGD(net, 0.1), x, target, batch_size=5, valid=valid)
+    agree(net.state_dict(), before)
+
+
+def test_the_product_that_asks_for_cublas_is_one_that_takes_it(cupy, monkeypatch):
+    """CuPy multiplies arrays of one number by a kernel of its own."""
+    sizes = []
+    monkeypatch.setattr(fake_cupy.module, "dot", lambda a, b: sizes.append((a.size, b.size)), raising=False)
+    assert cuda_problem() is None
+    assert sizes and min(sizes[0]) > 1
+
+
 @pytest.mark.parametrize("message", ["", "libcublas.so.12: not found\nand more"])
 def test_a_gpu_without_cublas_is_not_usable(cupy, message, monkeypatch):
     def no_cublas(*_):

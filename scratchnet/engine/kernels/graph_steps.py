@@ -9,6 +9,7 @@ nothing is copied to the host.
 Letters as in steps.py.
 """
 
+import contextlib
 import functools
 from pathlib import Path
 from types import ModuleType
@@ -96,9 +97,11 @@ class GraphSteps(KernelSteps):
             stream.begin_capture()
             try:
                 self._launch(n)
-            finally:
-                graph = stream.end_capture()
-        return graph
+            except BaseException:
+                with contextlib.suppress(Exception):  # it may fail too, and would hide what went wrong first
+                    stream.end_capture()
+                raise
+            return stream.end_capture()
 
     def _launch(self, n: int) -> None:
         for step in range(n):

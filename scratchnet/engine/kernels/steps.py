@@ -11,11 +11,11 @@ W is a vector.
 import numpy as np
 
 from scratchnet.backend.arrays import Array
+from scratchnet.engine.door import check_labels
 from scratchnet.engine.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.optim import SGD, Adam, Optimiser
 from scratchnet.engine.training import Steps
-from scratchnet.errors import DataError
 
 # the numbers of step.cu, in the order of backprop.ACTIVATIONS
 IDENTITY, SIGMOID, TANH, RELU = range(4)
@@ -80,7 +80,7 @@ class KernelSteps(Steps):
         loss.as_target(self.target[:1], xp.empty((K, 1), dtype))  # raises ShapeError
         self.scale = None if loss.takes_labels else scale_of(loss, K)
         if loss.takes_labels:
-            check_labels(self.target, K)
+            check_labels(self.target, K)  # a kernel would read past the end of an array
         self.x = xp.ascontiguousarray(self.x)
         self.target = xp.ascontiguousarray(self.target, dtype=np.int64 if loss.takes_labels else dtype)
 
@@ -104,13 +104,3 @@ def scale_of(loss: Loss, K: int) -> float:
     if isinstance(loss, QuadraticCost):
         return 0.5
     return 1 / K if loss.averages else 1.0
-
-
-def check_labels(labels: Array, K: int) -> None:
-    """Raise DataError for a label out of range.
-
-    A kernel would read past the end of an array, and nobody would notice.
-    """
-    wrong = (labels < 0) | (labels >= K)
-    if wrong.any():
-        raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")

@@ -70,8 +70,8 @@ class Tanh(_Activation):
 class ReLU(_Activation):
     """a = max(0, z), with σ′(z) = 1 for z > 0 and 0 for z ≤ 0 (at 0 as in PyTorch).
 
-    As in PyTorch too, NaN stays NaN and −0 stays −0, and where σ′ is 0 so is the
-    result, even for δ = NaN or ∞.
+    As in PyTorch too, NaN stays NaN and −0 stays −0 (on a GPU, CuPy makes it +0), and
+    where σ′ is 0 so is the result, even for δ = NaN or ∞.
     """
 
     writes_in_place: ClassVar[bool] = True

@@ -147,6 +147,22 @@ def test_float32(cupy):
         np.testing.assert_allclose(there[0].state_dict()[name], w, rtol=1e-4, atol=1e-5)
 
 
+def test_what_fails_while_a_graph_is_recorded_is_what_is_told(cupy, monkeypatch):
+    """And not that a recording which was broken off cannot be ended."""
+    x, t = data(20, MSELoss())
+
+    def fails(*_):
+        raise MemoryError("no room for a launch")
+
+    def cannot_end(_):
+        raise RuntimeError("the capture is invalid")
+
+    monkeypatch.setattr(GraphSteps, "_launch", fails)
+    monkeypatch.setattr(fake_cupy.Stream, "end_capture", cannot_end)
+    with pytest.raises(MemoryError, match="no room for a launch"):
+        trained("cuda", MSELoss(), x, t, epochs=3)
+
+
 def test_errors_are_those_of_the_cpu(cupy):
     x, t = data(20, CrossEntropyLoss())
     for wrong, target, error, text in (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scratchnet.cli import guard, known, parse, patience, stopped_at_once
+from scratchnet.runs.config import with_config
 from scratchnet.runs.options import check_effect, check_unchanged, recorded_options
 from scratchnet.studies.catalogue import STUDIES, study_module
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 HELP = """\
 usage: python -m scratchnet.train STUDY [OPTIONS]
+       python -m scratchnet.train --config runs/mnist-default/config.toml [OPTIONS]
 
 Train a network from scratch. The studies:
 
@@ -30,6 +32,7 @@ def main(args: Sequence[str]) -> int:
         width = max(map(len, STUDIES))
         print(HELP.format(studies="\n".join(f"  {name:<{width}}  {about}" for name, (_, about) in STUDIES.items())))
         return 0
+    args = with_config(args)
     if "--distributed" not in args:
         return train(args)
     from scratchnet.runs.ranks import all_ranks

@@ -51,6 +51,8 @@ class CommonOptions:
     """Steps between checkpoints; 0: at the ends of epochs, ten seconds apart."""
     resume: Path | None = None
     """Go on with the interrupted run in this folder, with the options it had."""
+    config: Path | None = None
+    """Take options from this TOML file, such as a run's config.toml."""
 
     def check(self) -> None:
         """Raise SettingError for a value outside its range."""
@@ -91,8 +93,8 @@ MAX_THREADS = 1_024
 
 #: Options that may be changed when a run is resumed: they change no result, or only how
 #: far the run goes
-MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "distributed",
-              "scheduler"}  # fmt: skip
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "config",
+              "distributed", "scheduler"}  # fmt: skip
 
 Options = TypeVar("Options", bound=CommonOptions)
 

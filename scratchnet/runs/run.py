@@ -39,6 +39,7 @@ from scratchnet.runs.checkpoints import (
     read_checkpoint,
     training_of,
 )
+from scratchnet.runs.config import to_toml
 from scratchnet.runs.identity import changed
 from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
@@ -310,10 +311,11 @@ class Run:
         }
         net.save(self.out / "model.safetensors")
         atomic_write(self.out / "history.csv", history_csv(self.history).encode())
+        atomic_write(self.out / "config.toml", to_toml(self.study, self.options))
         atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
         self.kept = None  # the model is safe
         self.console.print(self._table())
-        names = ["metrics.json", "history.csv", "model.safetensors", *(p.name for p in self.pictures)]
+        names = ["metrics.json", "history.csv", "config.toml", "model.safetensors", *(p.name for p in self.pictures)]
         self.say(f"written to {self.out}/: {', '.join(names)}")
 
     def _table(self) -> Table:

@@ -32,7 +32,8 @@ class Options:
     """Say what your own pictures show.
 
     Each digit is found, whatever its size and colours, and made to look like those of
-    MNIST. With a model of the study tweets and --text, say who wrote a text.
+    MNIST. With --text, say who wrote a text (a model of the study tweets), or whether
+    it is praise or blame (sentiment).
     """
 
     model: tyro.conf.Positional[Path]
@@ -40,7 +41,7 @@ class Options:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """PNG or JPEG files, one digit in each."""
     text: str | None = None
-    """Instead of images: name the author of this text."""
+    """Instead of images: judge this text."""
     json: bool = False
     """Print a JSON list of {"file" (or "text"), "label", "probabilities", "notes"}."""
     show: bool = False
@@ -169,16 +170,29 @@ def predict_text(net: Sequential, text: str) -> list[dict[str, Any]]:
     Raises CheckpointError for a model that takes no text, and DataError if the network
     knows no word of this one.
     """
-    from scratchnet.data.tweets import text_to_input
-
     given = net.info.get("input")
     about: dict[str, Any] = given if isinstance(given, dict) else {}
     words = about.get("words")
     if not is_words(words):
         raise CheckpointError(f"this model does not take text: {describe_input(net)}")
-    lists = {name: about[name] for name in ("names", "stop_words") if is_words(about.get(name))}
-    x = text_to_input(text, words, bool(about.get("drop_links", True)), **lists)
-    return verdicts(net, x, [text], "text")
+    return verdicts(net, text_input(net, about, words, text), [text], "text")
+
+
+def text_input(net: Sequential, about: dict[str, Any], words: list[str], text: str) -> Any:
+    """A text as the input of a network of the study sentiment, or else of tweets."""
+    if "sentence" not in about:
+        from scratchnet.data.tweets import text_to_input
+
+        lists = {name: about[name] for name in ("names", "stop_words") if is_words(about.get(name))}
+        return text_to_input(text, words, bool(about.get("drop_links", True)), **lists)
+    from scratchnet.data import sentences
+
+    length = about.get("length")
+    if length is not None and not (type(length) is int and 1 <= length <= sentences.LONGEST):
+        raise CheckpointError(f"this model reads sentences of {short(length)} words, which cannot be: damaged?")
+    x = sentences.text_to_input(text, words, length)
+    check_work(net, x.shape[1:])
+    return x
 
 
 def is_words(value: Any) -> TypeGuard[list[str]]:

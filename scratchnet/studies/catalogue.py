@@ -18,6 +18,7 @@ STUDIES = {
     "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),
     "adding": ("memory", "what an RNN and an LSTM remember: the sum of two marked numbers of a long sequence"),
     "copy": ("memory", "what an RNN and an LSTM remember: symbols to be repeated after a gap"),
+    "sentiment": ("sentiment", "praise or blame? an LSTM over the words of 10,662 sentences, beside a bag of words"),
     "chars": ("chars", "an LSTM learns to continue a text, sonnets or one of your own, and writes"),
 }
 

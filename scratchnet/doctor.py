@@ -52,6 +52,7 @@ DATASETS = {  # for each, sets of files (plain or .gz), one of which must be com
         ["cifar-10-batches-bin/data_batch_1.bin", "cifar-10-batches-bin/test_batch.bin"],
     ],
     "wheat-seeds": [["seeds_dataset.txt"]],
+    "sentence-polarity": [["rt-polarity.neg", "rt-polarity.pos"], ["rt-polaritydata.tar.gz"]],
 }
 BUILT_IN = ("digits", "flights", "iris", "tweets")
 

@@ -12,6 +12,7 @@ from scratchnet.cli import guard, known
 COMMANDS = {
     "train": "train one of the classic networks of the literature",
     "predict": "ask a trained network about a picture or a text of your own",
+    "compare": "finished runs beside each other: a table and their learning curves",
     "backquery": "what a trained network finds most typical of each class",
     "export": "a trained network as ONNX, for the runtimes of others",
     "shapes": "where the output size of a convolution or a pool comes from",

@@ -162,41 +162,36 @@ def micro(step: Spread) -> str:
 
 
 def draw(rows: list[Row], engines: list[str], device: str, path: Path) -> None:
-    """Bars: every peer's time divided by scratchnet's, by workload, log axis."""
+    """Dots: every peer's time divided by scratchnet's; a row per workload, log axis."""
     from scratchnet.plots.style import COLOURS, GREY, INK, new_figure, save, style
 
     others = [READABLE, *(name for name in engines if name in PEERS)]
     fig = new_figure(
         "A training step in other engines, as a multiple of scratchnet's time",
-        f"{device}; right of the line: slower than scratchnet; ticks: quartiles",
+        f"{device}; right of the line: slower than scratchnet; bars: quartiles; below each name: scratchnet's step",
         width=10,
-        height=1.6 + 0.2 * sum(len(row.steps) for row in rows),
+        height=2.0 + 0.44 * len(rows),
     )
     ax = style(fig.subplots(), "", "time / scratchnet's time")
-    y, ticks = 0.0, []
-    for row in rows:
-        start = y
-        for k, name in enumerate(others):
-            if name not in row.steps or name == row.ours:
-                continue
+    for y, row in enumerate(rows):
+        shown = [name for name in others if name in row.steps and name != row.ours]
+        for k, name in enumerate(shown):
             ours, step = row.steps[row.ours].median, row.steps[name]
-            ratio = step.median / ours
-            ax.barh(y, ratio - 1, left=1, color=(*COLOURS, GREY)[k], height=0.85, label=name)
-            ax.plot([step.low / ours, step.high / ours], [y, y], color=INK, lw=1)
-            beyond, side = (step.high / ours * 1.04, "left") if ratio >= 1 else (step.low / ours / 1.04, "right")
-            ax.text(beyond, y, f"{ratio:.3g}", va="center", ha=side, size=8, color=INK)
-            y += 1
-        ticks.append(((start + y - 1) / 2, f"{row.workload}\n{micro(row.steps[row.ours])} µs"))
-        y += 1
+            at, colour = y + 0.64 * ((k + 0.5) / len(shown) - 0.5), (*COLOURS, GREY)[others.index(name)]
+            ax.plot([step.low / ours, step.high / ours], [at, at], color=colour, lw=1.2)
+            ax.plot(step.median / ours, at, "o", color=colour, markersize=6.5, markeredgecolor="white", label=name)
+        if y % 2:
+            ax.axhspan(y - 0.5, y + 0.5, color="#F5F5F5", linewidth=0, zorder=0)
+    ticks = [(y, f"{row.workload}\n{micro(row.steps[row.ours])} µs") for y, row in enumerate(rows)]
     ax.axvline(1, color=INK, lw=1.2)
     ax.set_xscale("log")
-    ax.set_xlim(left=0.25)
-    ax.set_xticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+    low, high = ax.get_xlim()
+    nice = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if low <= tick <= high]
+    ax.set_xticks(nice, [f"{tick:g}" for tick in nice])
     ax.minorticks_off()
     ax.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
     ax.tick_params(axis="y", length=0)
-    ax.invert_yaxis()
-    ax.margins(y=0.01)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
     ax.grid(axis="x", color="#E3E3E3", lw=0.8)
     handles, labels = ax.get_legend_handles_labels()

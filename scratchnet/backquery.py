@@ -27,6 +27,17 @@ MOST_LABELS = 100
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; rate and fade in shares of a pixel's range
 BLUR = 1.0  # pixels
 
+INVERTED = "every layer inverted, from the label to the pixels"
+ASCENDED = "found by gradient ascent on the label's probability, from an empty image"
+#: Why the images look as they do
+WHY = {
+    INVERTED: "Ink where the weights, followed backwards, speak for the label; all ways to write it are in one image",
+    ASCENDED: (
+        "Not whole digits: a network needs to tell the classes apart, and so only the strokes are drawn, and the empty "
+        "places, in which this class differs from the others; what all have in common tells it nothing"
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -55,10 +66,10 @@ def backquery(net: Sequential) -> tuple[np.ndarray, str]:
         and all(isinstance(layer, Linear) for layer in layers[::2])
         and all(isinstance(la, Sigmoid) for la in layers[1::2])
     ):
-        return invert(net).reshape(-1, SIZE, SIZE), "every layer inverted, from the label to the pixels"
+        return invert(net).reshape(-1, SIZE, SIZE), INVERTED
     with blas_threads(1):  # enough for one image per label
         images = ascend(net, shape, scale, shift)
-    return images, "found by gradient ascent on the label's probability, from an empty image"
+    return images, ASCENDED
 
 
 def invert(net: Sequential) -> np.ndarray:
@@ -123,7 +134,8 @@ def main(args: Sequence[str]) -> int:
     low, high = (a.reshape(-1, 1, 1) for a in (images.min(axis=(1, 2)), images.max(axis=(1, 2))))
     pixels = np.round(255 * (images - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     out = options.out or options.model.parent / "backquery.png"
-    plots.image_grid(pixels, names, out, "What the network finds most typical", f"{how}".capitalize())
+    why = f"{how[0].upper()}{how[1:]}. {WHY[how]}"
+    plots.image_grid(pixels, names, out, "What the network finds most typical", why)
     print(f"{len(pixels)} images, {how}: {out}")
     return 0
 

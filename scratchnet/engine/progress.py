@@ -19,7 +19,7 @@ STEPS_PER_REFRESH = 100  # so many are made at a time: few enough for a bar that
 
 def many(n: int, thing: str) -> str:
     """A number with its noun: 1 epoch, 2,000 epochs."""
-    return f"{n:,} {thing}{'s' * (n != 1)}"
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def number(value: float) -> str:

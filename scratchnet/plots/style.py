@@ -26,25 +26,45 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
 INK, GREY, RULE = "#1A1A1A", "#6B6B6B", "#E3E3E3"  # for text, lesser text, and lines of a grid
 DPI = 150
 HEADER = 0.78  # inches above the axes, for title and subtitle
+LINE = 0.21  # inches for every further line of the subtitle
 
 
 def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: float = 5.0, pad: float = 0.12) -> "Figure":
     """An empty figure with a title (what it shows) and a subtitle (what to see).
 
-    Sizes are in inches; `pad` is the space around the axes.
+    Sizes are in inches; `pad` is the space around the axes. A subtitle that is wider
+    than the figure makes it higher.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports on its font cache
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    lines = lines_of(subtitle, 10.5, width - 0.4)
+    header = HEADER + (len(lines) - 1) * LINE
+    height += header - HEADER
     fig = Figure((width, height), dpi=DPI, facecolor="white")
     edge = 0.08
-    inside = (edge / width, edge / height, 1 - 2 * edge / width, 1 - (HEADER + edge) / height)
+    inside = (edge / width, edge / height, 1 - 2 * edge / width, 1 - (header + edge) / height)
     fig.set_layout_engine(ConstrainedLayoutEngine(rect=inside, w_pad=pad, h_pad=pad, wspace=0.02, hspace=0.02))
     left = 0.2 / width
     fig.text(left, 1 - 0.19 / height, title, size=15, weight="bold", color=INK, va="top", parse_math=False)
-    fig.text(left, 1 - 0.51 / height, subtitle, size=10.5, color=GREY, va="top", parse_math=False)
+    fig.text(left, 1 - 0.51 / height, "\n".join(lines), size=10.5, color=GREY, va="top", parse_math=False,
+             linespacing=1.25)  # fmt: skip
     return fig
+
+
+def lines_of(text: str, size: float, width: float) -> list[str]:
+    """A text in points of `size`, broken into lines of at most `width` inches."""
+    from matplotlib.textpath import TextPath
+
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and TextPath((0, 0), longer.replace("$", "S"), size=size).get_extents().width > 72 * width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":

@@ -113,6 +113,7 @@ class Run:
         self.fits = 0
         self.kept: Path | None = None  # where the weights of the last training are
         self.pictures: list[Path] = []
+        self.examples, self.dropout = 0, False  # of the last training
         self.metrics: dict[str, Any] = {
             "study": study,
             "preset": options.preset,
@@ -199,18 +200,14 @@ class Run:
                 steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
             )  # fmt: skip
             self.kept = checkpoints.end()
+        self.examples = training.examples
+        self.dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in net.layers)
         self._summarise(training)
         return self.history
 
     def _summarise(self, training: Training) -> None:
-        """Put the results of a training into the metrics; explain what may surprise."""
-        last, net = self.history.last, training.net
-        dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in net.layers)
-        if dropout and last.get("valid_loss", math.inf) < last["train_loss"]:
-            self.say(
-                "The training loss is above the validation loss because it is taken during the epoch and with "
-                "dropout, which leaves out neurons; the validation loss is taken after it, with all of them."
-            )
+        """Put the results of a training into the metrics."""
+        last = self.history.last
         seconds = sum(row["seconds"] for row in self.history.epochs)
         self.metrics |= {
             "train_seconds": round(seconds, 3),
@@ -219,6 +216,25 @@ class Run:
             "train_loss": last["train_loss"],
             "valid_accuracy": last.get("valid_accuracy"),
         }
+
+    def draw_training(self, judged: tuple[str, float] | None = None) -> None:
+        """Draw loss and accuracy of the last training, beside one judged otherwise."""
+        from scratchnet.plots.training import loss_and_accuracy
+
+        path = self.out / "training.png"
+        loss_and_accuracy(self.history, path, examples=self.examples, dropout=self.dropout, judged=judged)
+        self.pictures.append(path)
+
+    def _explain_losses(self) -> None:
+        """Say why a network with dropout may do better on examples new to it."""
+        last = self.history.last
+        for name, loss in (("test", self.metrics.get("test_loss")), ("validation", last.get("valid_loss"))):
+            if self.dropout and loss is not None and loss < last.get("train_loss", -math.inf):
+                self.say(
+                    f"The training loss is above the {name} loss because it is taken during the epoch and with "
+                    f"dropout, which leaves out neurons; the {name} loss is taken after it, with all of them."
+                )
+                return
 
     def _threads(self, checkpoint: TensorFile | None) -> str:
         """The number of threads.
@@ -317,6 +333,7 @@ class Run:
         self.console.print(self._table())
         names = ["metrics.json", "history.csv", "config.toml", "model.safetensors", *(p.name for p in self.pictures)]
         self.say(f"written to {self.out}/: {', '.join(names)}")
+        self._explain_losses()
 
     def _table(self) -> Table:
         table = Table("result", "", title=f"{self.study}, preset {self.options.preset}", title_justify="left")

@@ -214,10 +214,7 @@ def run(study: str, o: Options) -> int:
             "sample": written,
         }
         if o.plots:
-            from scratchnet.plots import studies as plots
-
-            plots.loss_and_accuracy(result.history, result.out / "training.png")
-            result.pictures.append(result.out / "training.png")
+            result.draw_training()
         result.say(f"\nafter “{prompt}” it writes, at temperature {o.temperature:g}:\n\n{written}\n")
         result.finish(net)
         return 0

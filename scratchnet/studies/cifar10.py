@@ -75,6 +75,13 @@ PRESETS = {
     "cnn": Options(preset="cnn", epochs=20, batch_size=64, lr=0.01, momentum=0.9),
 }
 
+#: What nature has made looks alike from class to class; what people have made has
+#: straight edges and a place of its own
+GROUPS = {
+    "natural": ("bird", "cat", "deer", "dog", "frog", "horse"),
+    "man-made": ("airplane", "automobile", "ship", "truck"),
+}
+PLACES_IN = 500  # test pictures in which the filters of the first convolution look for their like
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training pixels, from 0 to 1, by channel
 
 
@@ -150,6 +157,11 @@ def run(study: str, options: Options) -> int:
         per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
         result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
                            "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
+        right = y.argmax(1) == test_labels
+        for group, members in GROUPS.items():
+            mine = np.isin(test_labels, [CLASSES.index(name) for name in members])
+            key = f"{group.replace('-', '_')}_accuracy"
+            result.metrics[key] = float(right[mine].mean()) if mine.any() else None
         result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
         if options.plots:
             draw(result, net, test_images, test_labels, y, table)
@@ -160,25 +172,26 @@ def run(study: str, options: Options) -> int:
 def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
+    from scratchnet.plots.first_layer import first_layer
 
     p = probabilities(net, y)
-    names = ("training", "samples", "confusion", "mistakes", "weights")
+    names = ("samples", "confusion", "groups", "mistakes", "weights")
     paths: dict[str, Path] = {name: result.out / f"{name}.png" for name in names}
-    plots.loss_and_accuracy(result.history, paths["training"])
+    result.draw_training()
     plots.image_grid(images[:24], [CLASSES[k] for k in labels[:24]], paths["samples"], "Test pictures",
                      "32 x 32 pixels, with their classes")  # fmt: skip
     plots.confusion(table, CLASSES, paths["confusion"])
+    plots.accuracy_by_group(result.metrics["per_class_accuracy"], GROUPS, paths["groups"])
     plots.worst_mistakes(images, labels, y.argmax(1), p, CLASSES, paths["mistakes"])
-    W = next(W for W in net.state_dict().values() if W.ndim > 1)
-    plots.weights_as_images(W, paths["weights"], W.shape[1:] if W.ndim == 4 else (3, 32, 32))
-    if W.ndim == 4:
+    first_layer(net, prepare(images[:PLACES_IN], str(net.dtype)), images[:PLACES_IN], paths["weights"])
+    if any(isinstance(layer, Conv2d) for layer in net.layers):
         paths["features"] = result.out / "features.png"
-        x, label = images[:1], CLASSES[labels[0]]
-        maps = feature_maps(net, prepare(x, str(net.dtype)))
+        maps = feature_maps(net, prepare(images[:1], str(net.dtype)))
         maps /= np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-        plots.image_grid(maps, [f"map {k}" for k in range(len(maps))], paths["features"], "What the first layer sees",
-                         f"Its {len(maps)} feature maps after ReLU, each from 0 to its largest value, for the first "
-                         f"test picture ({label})")  # fmt: skip
+        plots.image_grid([images[0] / 255, *maps], [f"the picture: {CLASSES[labels[0]]}",
+                         *(f"map {k}" for k in range(len(maps)))], paths["features"], "What the first layer sees",
+                         f"The first test picture and its {len(maps)} feature maps after the first convolution and "
+                         "ReLU, each from 0 (black) to its largest value (white)")  # fmt: skip
     result.pictures += list(paths.values())
 
 

@@ -219,11 +219,10 @@ def run(study: str, o: Options) -> int:
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
     """Draw the plots of a run."""
     from scratchnet.data.flights import FIRST_YEAR
-    from scratchnet.plots import studies as plots
     from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, save, style
 
-    paths = {name: result.out / f"{name}.png" for name in ("training", "forecast")}
-    plots.loss_and_accuracy(result.history, paths["training"])
+    paths = {name: result.out / f"{name}.png" for name in ("forecast",)}
+    result.draw_training()
     m = result.metrics
     year = o.year
     t = FIRST_YEAR + np.arange(len(series)) / YEAR

@@ -180,6 +180,9 @@ RECIPES = {
     "cnn": Recipe(_cnn, CrossEntropyLoss, (2.0, -1.0), shape=(1, 28, 28)),
 }
 
+#: Test images in which the filters of a convolution look for their like
+PLACES_IN = 500
+
 PRESETS = {
     "default": Options(epochs=12, batch_size=256, lr=0.002, hidden="512,256", optimizer="adam", schedule="cosine",
                        dropout=0.3),
@@ -344,7 +347,7 @@ def run(study: str, options: Options) -> int:
             },
         }
         if options.plots:
-            draw(result, net, test_images, test_labels, y, table, list(CLASSES[dataset]))
+            draw(result, net, recipe, test_images, test_labels, y, table, list(CLASSES[dataset]))
         result.finish(net)
         if dataset != study:
             result.say(
@@ -354,15 +357,21 @@ def run(study: str, options: Options) -> int:
         return 0
 
 
-def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, names: list[str]) -> None:
+def draw(
+    result: Run, net: Sequential, recipe: Recipe, images: Array, labels: Array, y: Array, table: Array, names: list[str]
+) -> None:
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
+    from scratchnet.plots.first_layer import first_layer
 
     p = probabilities(net, y)
-    paths = {name: result.out / f"{name}.png" for name in ("training", "confusion", "mistakes", "weights")}
-    plots.loss_and_accuracy(result.history, paths["training"])
+    paths = {name: result.out / f"{name}.png" for name in ("samples", "confusion", "mistakes", "weights")}
+    test = ("test", result.metrics["test_accuracy"])
+    result.draw_training(None if result.metrics["valid_accuracy"] else test)
+    plots.image_grid(images[:24], [names[k] for k in labels[:24]], paths["samples"], "Test images",
+                     f"The first 24 of {len(images):,}, 28 x 28 pixels each, with their classes")  # fmt: skip
     plots.confusion(table, names, paths["confusion"])
     plots.worst_mistakes(images, labels, y.argmax(1), p, names, paths["mistakes"])
-    W = next(iter(net.state_dict().values()))
-    plots.weights_as_images(W, paths["weights"], W.shape[1:] if W.ndim == 4 else (28, 28))
+    few = images[:PLACES_IN]
+    first_layer(net, prepare(few, labels[: len(few)], recipe, str(net.dtype))[0], few, paths["weights"])
     result.pictures += list(paths.values())

@@ -307,9 +307,10 @@ def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str,
     from scratchnet.plots import studies as plots
     from scratchnet.plots.style import COLOURS, INK, new_figure, save, style
 
-    paths = [result.out / f"{name}.png" for name in ("training", "confusion", "words")]
-    plots.loss_and_accuracy(result.history, paths[0])
-    plots.confusion(counts, [drawable(author) for author in authors], paths[1])
+    paths = [result.out / f"{name}.png" for name in ("confusion", "words")]
+    judged = (("test", "test_accuracy"), ("cross-validated", "cv_accuracy"))
+    result.draw_training(next(((name, result.metrics[key]) for name, key in judged if key in result.metrics), None))
+    plots.confusion(counts, [drawable(author) for author in authors], paths[0])
     columns = min(3, len(authors))
     rows = -(-len(authors) // columns)
     fig = new_figure("The words that speak most for each author",
@@ -324,7 +325,7 @@ def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str,
         ax.grid(visible=False)
     for ax in axes[len(telling) :]:
         ax.set_visible(False)
-    save(fig, paths[2])
+    save(fig, paths[1])
     result.pictures += paths
 
 

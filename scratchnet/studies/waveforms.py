@@ -327,9 +327,9 @@ def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts:
     from scratchnet.plots import studies as plots
     from scratchnet.plots import waveforms as plots_waveforms
 
-    names = ("training", "confusion", "echoes", "heights", "pass")
+    names = ("confusion", "echoes", "heights", "pass")
     paths = {name: result.out / f"{name}.png" for name in names}
-    plots.loss_and_accuracy(result.history, paths["training"])
+    result.draw_training()
     plots.confusion(counts, CLASSES, paths["confusion"])
     rng = stream(o, 9)
     plots_waveforms.echoes(sea_echoes(rng, np.array([0.5, 2.0, 5.0, 11.0])), land_echoes(rng, 4), paths["echoes"])

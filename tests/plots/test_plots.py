@@ -10,6 +10,7 @@ from PIL import Image
 
 from scratchnet.engine.training import History
 from scratchnet.errors import ShapeError
+from scratchnet.plots import first_layer, training
 from scratchnet.plots import studies as plots
 from scratchnet.plots.style import BLUE, ORANGE
 from tests.places import ROOT
@@ -53,11 +54,11 @@ def mistakes():
 
 
 def test_history(tmp_path):
-    plots.loss_and_accuracy(history(), tmp_path / "a.png")
+    training.loss_and_accuracy(history(), tmp_path / "a.png")
     image = shows_something(tmp_path / "a.png")
-    assert image.shape == (735, 1650, 3)
+    assert image.shape == (780, 1650, 3)
     assert has_colour(image, BLUE) and has_colour(image, ORANGE)
-    plots.loss_and_accuracy(history(seed=1), tmp_path / "b.png")
+    training.loss_and_accuracy(history(seed=1), tmp_path / "b.png")
     other = pixels(tmp_path / "b.png")
     left, right = image[:, :825], image[:, 825:]
     assert (left != other[:, :825]).any() and (right == other[:, 825:]).all()  # only the losses differ
@@ -77,7 +78,7 @@ def test_history(tmp_path):
     ],
 )
 def test_any_history_can_be_drawn(what, tmp_path):
-    plots.loss_and_accuracy(what, tmp_path / "a.png")
+    training.loss_and_accuracy(what, tmp_path / "a.png")
     shows_something(tmp_path / "a.png")
 
 
@@ -117,18 +118,18 @@ def test_confusion_names_the_wrong_shape(tmp_path):
 @pytest.mark.parametrize("out, shape", [(1, (28, 28)), (15, (28, 28)), (300, (8, 8)), (6, (1, 5, 5)), (16, (3, 5, 5))])
 def test_weights(out, shape, tmp_path):
     W = np.random.default_rng(0).normal(0, 0.1, (out, *shape))
-    plots.weights_as_images(W.reshape(out, -1), tmp_path / "flat.png", shape)
-    plots.weights_as_images(W, tmp_path / "whole.png", shape)
+    first_layer.weights_as_images(W.reshape(out, -1), tmp_path / "flat.png", shape)
+    first_layer.weights_as_images(W, tmp_path / "whole.png", shape)
     image = shows_something(tmp_path / "flat.png")
     assert (image == pixels(tmp_path / "whole.png")).all()
-    plots.weights_as_images(-W, tmp_path / "other.png", shape)
+    first_layer.weights_as_images(-W, tmp_path / "other.png", shape)
     assert (image != pixels(tmp_path / "other.png")).any()
 
 
 def test_weights_share_one_scale(tmp_path):
     W = np.full((2, 16), 0.01)
     W[1] = [1.0, -1.0] * 8
-    plots.weights_as_images(W, tmp_path / "a.png", (4, 4))
+    first_layer.weights_as_images(W, tmp_path / "a.png", (4, 4))
     image = pixels(tmp_path / "a.png")
     middle = image[int(image.shape[0] * 0.6)]  # a row of pixels through both
     assert has_colour(middle[None], "#053061") and has_colour(middle[None], "#67001f")  # the ends of the colour map
@@ -137,11 +138,11 @@ def test_weights_share_one_scale(tmp_path):
 
 def test_weights_name_the_wrong_shape(tmp_path):
     with pytest.raises(ShapeError, match=r"784 inputs .* \(32, 32\)"):
-        plots.weights_as_images(np.zeros((2, 784)), tmp_path / "a.png", (32, 32))
+        first_layer.weights_as_images(np.zeros((2, 784)), tmp_path / "a.png", (32, 32))
 
 
 def test_weights_that_are_all_zero(tmp_path):
-    plots.weights_as_images(np.zeros((4, 9)), tmp_path / "a.png", (3, 3))
+    first_layer.weights_as_images(np.zeros((4, 9)), tmp_path / "a.png", (3, 3))
     assert pixels(tmp_path / "a.png").any()
 
 
@@ -203,7 +204,7 @@ def test_grid_names_what_does_not_fit(tmp_path):
 
 def test_the_same_data_give_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
-        plots.loss_and_accuracy(history(), tmp_path / name)
+        training.loss_and_accuracy(history(), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

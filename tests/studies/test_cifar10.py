@@ -12,10 +12,10 @@ import pytest
 from scratchnet import load
 from scratchnet.data.cifar import CLASSES, RECORD
 from scratchnet.errors import DataError, SettingError
-from scratchnet.studies.cifar10 import MEAN, PRESETS, STD, Options, feature_maps, network, networks, prepare
+from scratchnet.studies.cifar10 import GROUPS, MEAN, PRESETS, STD, Options, feature_maps, network, networks, prepare
 from scratchnet.train import main
 
-PICTURES = {"training", "samples", "confusion", "mistakes", "weights"}
+PICTURES = {"training", "samples", "confusion", "groups", "mistakes", "weights"}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,9 @@ def test_a_run_from_end_to_end(preset: str, folder: Path, tmp_path: Path, capsys
     assert "accuracy per class: airplane" in said and "This is a part of CIFAR-10, 60 of its 50,000" in said
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert list(metrics["per_class_accuracy"]) == list(CLASSES)
+    for group, members in GROUPS.items():  # as many test pictures of every class
+        mean = np.mean([metrics["per_class_accuracy"][name] for name in members])
+        assert metrics[f"{group.replace('-', '_')}_accuracy"] == pytest.approx(mean)
     assert metrics["test_accuracy"] == pytest.approx(np.mean(list(metrics["per_class_accuracy"].values())))
     assert metrics["train_images"] == 54
     drawn = {path.stem for path in (tmp_path / "run").glob("*.png")}

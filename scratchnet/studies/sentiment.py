@@ -166,10 +166,9 @@ def run(study: str, o: Options) -> int:
         if o.plots:
             from scratchnet.plots import studies as plots
 
-            paths = [result.out / "training.png", result.out / "confusion.png"]
-            plots.loss_and_accuracy(result.history, paths[0])
-            plots.confusion(counts, CLASSES, paths[1])
-            result.pictures += paths
+            result.draw_training()
+            plots.confusion(counts, CLASSES, result.out / "confusion.png")
+            result.pictures.append(result.out / "confusion.png")
         result.finish(net)
         return 0
 

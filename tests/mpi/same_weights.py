@@ -157,7 +157,7 @@ def studies() -> Iterator[Case]:
         for layer in memory.LAYERS:
             yield study(f"{task}, {layer}", lambda task=task, layer=layer, o=o: memory.network(task, layer, o),
                         memory.loss_of(task), o, x, t)  # fmt: skip
-    [(_, o)] = options(chars)
+    o = dict(options(chars))["default"]
     text = np.cumsum(rng.integers(0, 3, (100, o.length + 1)), axis=1) % 10
     yield study("chars", lambda: chars.networks()["default"][0], sn.CrossEntropyLoss(classes="last"), o,
                 np.eye(10)[text[:, :-1]], text[:, 1:])  # fmt: skip

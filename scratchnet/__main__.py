@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train one of the classic networks of the literature",
     "predict": "ask a trained network about a picture or a text of your own",
     "compare": "finished runs beside each other: a table and their learning curves",
+    "explain": "backpropagation in numbers, each beside its equation and its source",
     "backquery": "what a trained network finds most typical of each class",
     "export": "a trained network as ONNX, for the runtimes of others",
     "shapes": "where the output size of a convolution or a pool comes from",

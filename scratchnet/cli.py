@@ -168,6 +168,7 @@ def console(**options: Any) -> "Console":
 #: question mark
 GLYPHS = {"→": "->", "×": "x", "·": ".", "µ": "u", "±": "+-", "≤": "<=", "≥": ">=", "≈": "~", "…": "...", "‖": "||",
           "∂": "d", "δ": "d", "σ": "s", "✓": "+", "✗": "x", "²": "^2", "³": "^3", "√": "sqrt",
+          "Σ": "sum", "η": "eta", "γ": "gamma", "β": "beta", "ε": "eps", "μ": "mu", "′": "'", "½": "1/2", "▀": "#",
           **dict.fromkeys("─━═–—−", "-"), **dict.fromkeys("│┃║", "|"), **dict.fromkeys("“”„", '"'),
           **dict.fromkeys("‘’", "'"), **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇┳┠┨", "+")}  # fmt: skip
 
@@ -181,9 +182,16 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     return "".join(glyphs), error.end
 
 
+codecs.register_error("scratchnet", _replaced)
+
+
+def plain(text: str) -> str:
+    """`text` in ASCII, as it is written where the output has no other characters."""
+    return text.encode("ascii", "scratchnet").decode()
+
+
 def _prepare_streams() -> None:
     """Prepare stdout and stderr for closed streams (`>&-`) and for poor encodings."""
-    codecs.register_error("scratchnet", _replaced)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

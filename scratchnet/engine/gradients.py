@@ -155,7 +155,7 @@ class _Check:
     """A float64 copy of a network, with its batch: C as a function of one variable."""
 
     def __init__(self, net: Sequential, x: np.ndarray, target: Any, loss: Loss) -> None:
-        self.net, self.target, self.loss, self.learn = _copy(net), target, loss, Learner(net.seed)
+        self.net, self.target, self.loss, self.learn = float64_copy(net), target, loss, Learner(net.seed)
         self.x = x
         self.values: dict[str, np.ndarray] = {name: p.value for name, p in self.net.params.items() if p.trained}
         self.values["input"] = self.x
@@ -165,7 +165,7 @@ class _Check:
         self.gradients = self._backward()
         self.size = max(1.0, abs(self.cost))
         self.no_complex_step = ""
-        self.complex_net = _copy(self.net, complex)
+        self.complex_net = float64_copy(self.net, complex)
         self.no_complex_step = self._why_not_complex()
 
     def _forward(self, net: Sequential | None = None, x: np.ndarray | None = None) -> tuple[Any, list[Any], list[Any]]:
@@ -327,7 +327,7 @@ class _Check:
         return min(slopes) - slack <= d.backward <= max(slopes) + slack
 
 
-def _copy(net: Sequential, kind: type = float) -> Sequential:
+def float64_copy(net: Sequential, kind: type = float) -> Sequential:
     """The same network with its own parameters, in float64 or complex, on the CPU."""
     # A layer's arrays belong to the network it is packed in: its copy starts without
     # them.

@@ -72,12 +72,16 @@ class Formula:
 
         Of more than `most` products of one kind only their sum is written.
         """
+        kinds = {tuple(letter.partition("[")[0] for letter, _ in term) for term in self.terms}
+        if len(self.terms) > most and len(kinds) == 1 and not self.function and result:
+            return f"{short(self.value)}, the sum of {len(self.terms):,} terms"
         inside = written(self.terms, most)
         if self.function == "max(0, ·)":
             inside = f"max(0, {inside})"
         elif self.function:
             inside = f"{self.function}({inside})"
-        return f"{inside} = {short(self.value)}" if result else inside
+        known = inside == short(self.value)  # a copy of a number, or the only term of a sum
+        return f"{inside} = {short(self.value)}" if result and not known else inside
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON takes it."""
@@ -150,7 +154,7 @@ def _product(term: Term) -> tuple[float, str]:
     """
     (_, first), *rest = term
     words = [short(abs(first)), *(short(v) if v >= 0 else f"({short(v)})" for _, v in rest)]
-    return math.copysign(1, first), "·".join(words)
+    return -1.0 if first < 0 else 1.0, "·".join(words)
 
 
 def short(value: float) -> str:

@@ -29,9 +29,8 @@ def loss_delta(trace: Trace, index: Index, example: int, value: float) -> Formul
         else:
             scale = 2 / trace.output.size if loss.reduction == "mean" else 2.0
             letters = f"∂C/∂y = 2 (y - t){'/(K N)' if loss.reduction == 'mean' else ''}"
-        difference: Term = ((f"a{name} - t{name}", y - t),)
-        terms = difference if scale == 1 else (*difference, ("scale", scale))
-        return Formula("BP1", letters, (terms,), value, source)
+        by: tuple[Factor, ...] = () if scale == 1 else (("scale", scale),)
+        return Formula("BP1", letters, (((f"y{name}", y), *by), ((f"-t{name}", -t), *by)), value, source)
     if isinstance(loss, ClassLoss):
         k, label, scores = _classes(trace, index, example)
         hit, share = float(k == label), 1 / trace.target.size
@@ -40,7 +39,8 @@ def loss_delta(trace: Trace, index: Index, example: int, value: float) -> Formul
             p = float(softmax(scores[:, None])[k, 0])
             letters = "∂C/∂z = p - t" if share == 1 else "∂C/∂z = (p - t)/N"
             note = "p = softmax(z): the σ′ of BP1 has cancelled against the logarithm"
-            return Formula("BP1", letters, (((f"p[{k}] - t[{k}]", p - hit), *scale_by),), value, source, note=note)
+            terms = ((f"p[{k}]", p), *scale_by), ((f"-t[{k}]", -hit), *scale_by)
+            return Formula("BP1", letters, terms, value, source, note=note)
         if isinstance(loss, NLLLoss):
             letters = "∂C/∂a = -t" if share == 1 else "∂C/∂a = -t/N"
             return Formula("BP1", letters, (((f"-t[{k}]", -hit), *scale_by),), value, source)

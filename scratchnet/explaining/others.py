@@ -28,10 +28,10 @@ def norm_output(of: Asked) -> Formula:
     x_hat, _ = normalised(of.trace, of.part)
     c, p = of.index[0], of.part.parameters
     terms: list[Term] = [
-        ((place("γ", (c,)), p["weight"][c]), (place("x̂", of.index), x_hat[(of.example, *of.index)])),
+        ((place("γ", (c,)), p["weight"][c]), (place("x_hat", of.index), x_hat[(of.example, *of.index)])),
         ((place("β", (c,)), p["bias"][c]),),
     ]
-    return of.formula("FWD", "y = γ x̂ + β, x̂ = (x - μ)/√(σ² + ε)", terms, BatchNorm.forward)
+    return of.formula("FWD", "y = γ x_hat + β, x_hat = (x - μ)/σ", terms, BatchNorm.forward)
 
 
 def norm_back(of: Asked) -> Formula:
@@ -45,9 +45,9 @@ def norm_back(of: Asked) -> Formula:
     terms: list[Term] = [
         own,
         (minus, ("mean(δ)", mean)),
-        (minus, (place("x̂", of.index), x_hat[here]), ("mean(δ x̂)", overlap)),
+        (minus, (place("x_hat", of.index), x_hat[here]), ("mean(δ x_hat)", overlap)),
     ]
-    return of.formula(of.which, "∂C/∂x = γ/σ (δ - mean(δ) - x̂ mean(δ x̂))", terms, BatchNorm.backward)
+    return of.formula(of.which, "∂C/∂x = γ/σ (δ - mean(δ) - x_hat mean(δ x_hat))", terms, BatchNorm.backward)
 
 
 def norm_gradient(of: Asked, parameter: str) -> Formula:
@@ -57,8 +57,8 @@ def norm_gradient(of: Asked, parameter: str) -> Formula:
     for at, d in np.ndenumerate(delta[:, c]):
         here = (at[0], c, *at[1:])
         factor = (place("δ", here), float(d))
-        terms.append((factor, (place("x̂", here), float(x_hat[here]))) if parameter == "weight" else (factor,))
-    equation = "∂C/∂γ = Σ δ x̂" if parameter == "weight" else "∂C/∂β = Σ δ"
+        terms.append((factor, (place("x_hat", here), float(x_hat[here]))) if parameter == "weight" else (factor,))
+    equation = "∂C/∂γ = Σ δ x_hat" if parameter == "weight" else "∂C/∂β = Σ δ"
     return of.formula("BP3", equation, terms, equations.bp3_bias)
 
 

@@ -65,7 +65,7 @@ def _lstm(of: Asked, time: Time, now: dict[str, float], name: str) -> Made:
     made: dict[str, tuple[str, str, list[Term]]] = {
         "c": ("FWD", "c = f c_before + i g", [(f, c_before), (i, g)]),
         "h": ("FWD", "h = o tanh(c)", [(o, tanh_c)]),
-        "dc": ("BP2", "∂C/∂c = ∂C/∂h o (1 - tanh²(c)) + from later times", [(dh, o, slope), (later,)]),
+        "dc": ("BP2", "∂C/∂c = ∂C/∂h o (1 - tanh²(c)) + later times", [(dh, o, slope), (later,)]),
         "delta_i": ("BP2", "δ_i = ∂C/∂c g i (1 - i)", [(dc, g, i, _rest(i))]),
         "delta_f": ("BP2", "δ_f = ∂C/∂c c_before f (1 - f)", [(dc, c_before, f, _rest(f))]),
         "delta_g": ("BP2", "δ_g = ∂C/∂c i (1 - g²)", [(dc, i, ("1 - g²", 1 - g[1] ** 2))]),
@@ -103,7 +103,7 @@ def _gru(of: Asked, time: Time, now: dict[str, float], name: str) -> Made:
 def _rnn(of: Asked, time: Time, now: dict[str, float], name: str) -> Made:
     if name == "h":
         terms = _weighted(of.part, time, "h", of.index[1], of.example)
-        return "FWD", "h = tanh(W_ih x + b_ih + W_hh h_before + b_hh)", terms, "tanh"
+        return "FWD", "h = tanh(W_ih x + b_ih + W_hh h + b_hh)", terms, "tanh"
     return "BP2", "δ = ∂C/∂h (1 - h²)", [(("∂C/∂h", now["dh"]), ("1 - h²", 1 - now["h"] ** 2))], ""
 
 

@@ -86,6 +86,8 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
             raise file.error(f"array {name} has shape {arrays[name].shape}, but the network needs {p.shape}")
         if arrays[name].dtype != np.dtype(dtype):
             raise file.error(f"array {name} is {arrays[name].dtype}, but the network is {dtype}")
+    own = {p: p.init for p in params.values()}
+    for name, p in params.items():
         p.init = _reader(file, name)  # its initial value is what the file holds
     try:
         net = Sequential(*parts, seed=_field(file, "seed", int), dtype=dtype, device=device)
@@ -93,6 +95,8 @@ def read_network(file: TensorFile, device: str = "cpu") -> Sequential:
         raise
     except (ScratchnetError, ValueError, TypeError, OverflowError, MemoryError) as e:
         raise file.error(f"these layers do not form a network: {short(e)}") from e
+    for p, init in own.items():
+        p.init = init  # a copy of these layers must not read the closed file again
     net.info = _field(file, "info", dict)
     return net
 

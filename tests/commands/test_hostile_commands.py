@@ -18,13 +18,14 @@ import pytest
 from PIL import Image
 
 import scratchnet as sn
-from scratchnet import backquery, cli, export, filters, predict, shapes, train
+from scratchnet import backquery, cli, explain, export, filters, predict, shapes, train
 from scratchnet.data.digits import load_digits
 from scratchnet.studies.catalogue import STUDIES, study_module
 from tests.places import ROOT
 
 CODES = {0, 2, 3, 130, 141}
-COMMANDS = {"predict": predict, "export": export, "backquery": backquery, "shapes": shapes, "filters": filters}
+COMMANDS = {"predict": predict, "explain": explain, "export": export, "backquery": backquery, "shapes": shapes,
+            "filters": filters}  # fmt: skip
 
 SMALL = {  # the least that each study can do
     "digits": ["--hidden", "8"],

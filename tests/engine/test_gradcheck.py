@@ -24,6 +24,7 @@ from scratchnet import (
     Softmax,
     Tanh,
     gradcheck,
+    load,
 )
 from scratchnet.engine.layers import Layer
 from scratchnet.engine.losses import Loss
@@ -215,3 +216,10 @@ def test_a_loss_that_is_not_finite() -> None:
     x[0, 0] = np.nan
     with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="the loss is nan"):
         gradcheck(network(), x, t, CrossEntropyLoss())
+
+
+def test_a_network_from_a_file_can_be_checked(tmp_path) -> None:
+    """Its copy must not read the file again, which is closed."""
+    net = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), seed=1)
+    net.save(tmp_path / "m.safetensors")
+    assert gradcheck(load(tmp_path / "m.safetensors"), np.ones((2, 3)), [0, 1], CrossEntropyLoss())

@@ -1,4 +1,6 @@
-"""`python -m scratchnet.explain`: backpropagation in numbers, each beside its equation and its source."""
+"""`python -m scratchnet.explain`: backpropagation in numbers, each beside its equation
+and its source.
+"""
 
 import json
 from collections.abc import Sequence
@@ -28,10 +30,10 @@ LOOKED_AT = 500  # test images among which the first that is read wrongly is tak
 class Options:
     """Backpropagation in numbers, on one screen.
 
-    Without arguments: a network of 2 inputs, 2 hidden units and 2 outputs, to check with a
-    pencil. With a MODEL, one image and one weight of it; the loss is that of its training.
-    `explain conv` and `explain lstm` show one cell of a feature map, and one gate at one time,
-    of a small network or, as `explain conv MODEL`, of a trained one.
+    Without arguments: a network of 2 inputs, 2 hidden units and 2 outputs, to check
+    with a pencil. With a MODEL, one image and one weight of it; the loss is that of its
+    training. `explain conv` and `explain lstm` show one cell of a feature map, and one
+    gate at one time, of a small network or, as `explain conv MODEL`, of a trained one.
     """
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -39,11 +41,11 @@ class Options:
     image: Path | None = None
     """A PNG or JPEG file with one digit, instead of a test image."""
     index: int | None = None
-    """Which test image of the model's data; by default the first that the network reads wrongly."""
+    """Which test image of the model's data; by default the first read wrongly."""
     label: str | None = None
-    """The class that the network is to say; by default the right one, for --image its own answer."""
+    """The class to aim at; by default the right one, for --image its own answer."""
     weight: tuple[int, int, int] | None = None
-    """Which weight of which Linear layer: LAYER ROW COLUMN; by default the one with the largest derivative."""
+    """LAYER ROW COLUMN of a Linear; by default the weight of the largest derivative."""
     cell: tuple[int, int, int] | None = None
     """With conv: which cell of the feature map, CHANNEL ROW COLUMN."""
     gate: str | None = None
@@ -53,7 +55,7 @@ class Options:
     unit: int | None = None
     """With lstm: of which unit, from 0."""
     json: bool = False
-    """Print the derivative three ways, the loss before and after one step, and all formulas as JSON."""
+    """Print the derivative three ways, the step and all formulas as JSON instead."""
     svg: Path | None = None
     """Write the screen to this SVG file as well."""
 
@@ -116,7 +118,7 @@ def _check_options(o: Options, form: str, model: Path | None) -> None:
         raise SettingError("--image and --index name two images: give one of them")
 
 
-# ------------------------------------------------------------------------------ one image of a trained network
+# ------------------------------------------------------- one image of a trained network
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ class Given:
 
 
 def picture_of(net: Sequential, o: Options) -> Given:
-    """The image that the options name, and what is wanted of it. Raises SettingError, DataError, CheckpointError."""
+    """The image that the options name, and what is wanted of it. Raises SettingError,
+    DataError, CheckpointError.
+    """
     image_input(net)
     names = [printable(name) for name in classes_of(net, net.shapes_from(image_input(net)[0])[-1][0])]
     if o.image is not None:
@@ -164,7 +168,9 @@ def _label(text: str, names: list[str]) -> int:
 
 
 def loss_of(net: Sequential) -> tuple[Loss, tuple[float, float] | None]:
-    """(the loss, values of a wrong and the right class in a target): of its recipe, or what suits its last layer."""
+    """(the loss, values of a wrong and the right class in a target): of its recipe, or
+    what suits its last layer.
+    """
     from scratchnet.studies.mnist import RECIPES
 
     about = net.info.get("training")
@@ -179,7 +185,9 @@ def loss_of(net: Sequential) -> tuple[Loss, tuple[float, float] | None]:
 
 
 def _test_image(net: Sequential, index: int | None, classes: int) -> tuple[np.ndarray, int | None, str]:
-    """(image, its label, which it is): a test image of the data that the network was trained on."""
+    """(image, its label, which it is): a test image of the data that the network was
+    trained on.
+    """
     dataset, images, labels = test_images(net)
     if index is None:
         some = slice(LOOKED_AT)
@@ -192,7 +200,9 @@ def _test_image(net: Sequential, index: int | None, classes: int) -> tuple[np.nd
 
 
 def test_images(net: Sequential) -> tuple[str, np.ndarray, np.ndarray]:
-    """(data set, images, labels): of the model's own data set where it can be had, else the digits drawn here."""
+    """(data set, images, labels): of the model's own data set where it can be had, else
+    the digits drawn here.
+    """
     from scratchnet.data.digits import load_digits
     from scratchnet.data.fetch import NotAvailable
     from scratchnet.data.mnist import FILES, load_mnist

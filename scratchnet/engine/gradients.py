@@ -336,6 +336,8 @@ def float64_copy(net: Sequential, kind: type = float) -> Sequential:
     twin.load_state_dict({name: np.real(a) for name, a in net.state_dict().items()})
     if kind is complex:
         twin.dtype = np.dtype(complex)
+        if not twin.layers[0].takes_indices:
+            twin.input_dtype = twin.dtype
         for p in twin.params.values():
             p.value = p.value.astype(complex)
     return twin

@@ -1,6 +1,8 @@
-"""One cell of a feature map: the window that makes it, and how its δ becomes ∂C/∂ the kernel.
+"""One cell of a feature map: the window that makes it, and how its δ becomes ∂C/∂ the
+kernel.
 
-Letters: x the image, W the kernel, y the feature map, δ = ∂C/∂y; (c, i, j) a tap of the kernel.
+Letters: x the image, W the kernel, y the feature map, δ = ∂C/∂y; (c, i, j) a tap of the
+kernel.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,9 @@ ROOM, NARROWEST = 80, 5  # characters of a line of grids, and of a number in it
 
 
 def small() -> tuple[Sequential, np.ndarray, np.ndarray, Loss, str]:
-    """A network of one convolution with two kernels that find edges, and a picture of a seven."""
+    """A network of one convolution with two kernels that find edges, and a picture of a
+    seven.
+    """
     net = Sequential(Conv2d(1, 2, 3), ReLU(), Flatten(), Linear(32, 2), dtype="float64", seed=1)
     state = net.state_dict()
     state["0.weight"][:, 0] = 0.25 * np.array(KERNELS)
@@ -39,7 +43,9 @@ def small() -> tuple[Sequential, np.ndarray, np.ndarray, Loss, str]:
 def lesson(
     net: Sequential, x: np.ndarray, target: np.ndarray, loss: Loss, about: str, cell: Sequence[int] | None = None
 ) -> Lesson:
-    """The first convolution of a network in float64. Raises SettingError if there is none, or no such cell."""
+    """The first convolution of a network in float64. Raises SettingError if there is
+    none, or no such cell.
+    """
     trace = net.trace(x, target, loss, training=False)
     there = [i for i, layer in enumerate(net.layers) if isinstance(layer, Conv2d)]
     if not there:
@@ -85,7 +91,9 @@ def lesson(
 
 
 def _cell(output: np.ndarray, delta: np.ndarray, cell: Sequence[int] | None) -> tuple[int, int, int]:
-    """The cell asked for, or the one whose δ is largest. Raises SettingError for one that there is not."""
+    """The cell asked for, or the one whose δ is largest. Raises SettingError for one
+    that there is not.
+    """
     if cell is None:
         channel, row, column = np.unravel_index(np.abs(delta[0]).argmax(), delta.shape[1:])
         return int(channel), int(row), int(column)
@@ -100,7 +108,9 @@ def _cell(output: np.ndarray, delta: np.ndarray, cell: Sequence[int] | None) -> 
 
 
 def _grids(on: Lesson, x: np.ndarray, W: np.ndarray, products: np.ndarray, tap: tuple[int, int]) -> None:
-    """Window ⊙ kernel = products, as grids beside each other, as many as fit; the followed tap is marked with >."""
+    """Window ⊙ kernel = products, as grids beside each other, as many as fit; the
+    followed tap is marked with >.
+    """
     grids = [("window x", x), ("kernel W", W), ("products W x", products)]
     while grids and (ROOM - 2 * len(grids)) // (len(grids) * x.shape[1]) < NARROWEST:
         grids.pop()
@@ -142,7 +152,9 @@ def _range(cells: np.ndarray) -> str:
 
 
 def _alive(formula: Formula) -> str:
-    """The sum without the terms that are 0, of which there are many where a ReLU is off."""
+    """The sum without the terms that are 0, of which there are many where a ReLU is
+    off.
+    """
     alive = [term for term in formula.terms if all(value != 0 for _, value in term)]
     zeros = len(formula.terms) - len(alive)
     text = replace(formula, terms=tuple(alive)).numbers()

@@ -1,7 +1,7 @@
 """One image and one weight of a trained network, through FWD and BP1 to BP4 in numbers.
 
-The weight is one of a Linear, W[j,i]: from its input i to its unit j. Letters: k units of the next Linear, or the
-classes; p probability, t target.
+The weight is one of a Linear, W[j,i]: from its input i to its unit j. Letters: k units
+of the next Linear, or the classes; p probability, t target.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,11 @@ def linears(net: Sequential) -> list[int]:
 def weight_to_follow(
     trace: Trace, net: Sequential, weight: Sequence[int] | None, ink: np.ndarray
 ) -> tuple[int, int, int]:
-    """(layer, row, column): the one asked for, or of the first Linear the weight with the largest derivative.
+    """(layer, row, column): the one asked for, or of the first Linear the weight with
+    the largest derivative.
 
-    Where its inputs are pixels, `ink` (pixels,), it is one from a pixel with ink. Raises
-    SettingError for a weight that there is not.
+    Where its inputs are pixels, `ink` (pixels,), it is one from a pixel with ink.
+    Raises SettingError for a weight that there is not.
     """
     there = linears(net)
     if not there:
@@ -77,7 +78,8 @@ def lesson(
     net: Sequential, image: np.ndarray, x: np.ndarray, target: np.ndarray, loss: Loss, names: Sequence[str],
     label: int, about: str, weight: Sequence[int] | None = None,
 ) -> Lesson:  # fmt: skip
-    """`net` in float64, `image` (28, 28) from 0 to 1 and the same as its input x (1, ...), the target for `loss`.
+    """`net` in float64, `image` (28, 28) from 0 to 1 and the same as its input x (1,
+    ...), the target for `loss`.
 
     `about` says which image it is. Raises SettingError for a weight that there is not.
     """
@@ -135,7 +137,9 @@ def _table(
     trace: Trace, net: Sequential, j: int, layer: int, later: list[int], p: np.ndarray, how: str, label: int,
     said: int, names: Sequence[str],
 ) -> list[Line]:  # fmt: skip
-    """The units that j feeds, with the sum of BP2; where these are the classes, also how BP1 made their δ."""
+    """The units that j feeds, with the sum of BP2; where these are the classes, also
+    how BP1 made their δ.
+    """
     if later and later[0] != linears(net)[-1]:
         return _next_units(trace, j, later[0])
     last = trace.layers[later[0] if later else layer]
@@ -153,7 +157,9 @@ def _table(
 
 
 def _next_units(trace: Trace, j: int, after: int) -> list[Line]:
-    """Of a next layer that is hidden: the units that count most in the sum, and the others together."""
+    """Of a next layer that is hidden: the units that count most in the sum, and the
+    others together.
+    """
     part = trace.layers[after]
     W, delta = part.parameters["weight"][:, j], part.delta[0]
     product = W * delta

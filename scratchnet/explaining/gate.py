@@ -1,6 +1,8 @@
-"""One gate of a recurrent layer at one time: what opens it, and how its error becomes ∂C/∂ a weight.
+"""One gate of a recurrent layer at one time: what opens it, and how its error becomes
+∂C/∂ a weight.
 
-Letters as in layers/lstm.py: i, f, g, o gates, c cell state, h hidden state, δ_f the error of the weighted input of f.
+Letters as in layers/lstm.py: i, f, g, o gates, c cell state, h hidden state, δ_f the
+error of the weighted input of f.
 """
 
 from collections.abc import Sequence
@@ -30,7 +32,9 @@ def small() -> tuple[Sequential, np.ndarray, np.ndarray, Loss, str]:
 
 
 def drawn(net: Sequential) -> tuple[np.ndarray, np.ndarray, Loss, str]:
-    """A sequence and a target from a random generator, for a network whose data are not at hand."""
+    """A sequence and a target from a random generator, for a network whose data are not
+    at hand.
+    """
     layer = _first(net)
     if layer != 0:
         raise SettingError("explain lstm: the recurrent layer must be the first of the network")
@@ -54,7 +58,9 @@ def lesson(
     net: Sequential, x: np.ndarray, target: np.ndarray, loss: Loss, about: str, gate: str | None = None,
     time: int | None = None, unit: int | None = None,
 ) -> Lesson:  # fmt: skip
-    """The first recurrent layer of a network in float64. Raises SettingError if there is none, or no such gate."""
+    """The first recurrent layer of a network in float64. Raises SettingError if there
+    is none, or no such gate.
+    """
     trace = net.trace(x, target, loss, training=False)
     layer = _first(net)
     part = trace.layers[layer]
@@ -114,7 +120,9 @@ def _within(option: str, value: int | None, size: int, default: int) -> int:
 
 
 def _table(on: Lesson, times: Sequence[object], gate: str, unit: int, t: int) -> None:
-    """The unit at every time: what its gates let through, and the error that comes back."""
+    """The unit at every time: what its gates let through, and the error that comes
+    back.
+    """
     first = times[0]
     letters = [letter for letter in vars(first) if letter in ("i", "f", "g", "o", "r", "z", "n", "c", "h", "dc", "dh")]
     letters.append(f"delta_{gate}")

@@ -1,4 +1,6 @@
-"""What `explain` shows, as data: lines of text with the source beside them, and the formulas behind them."""
+"""What `explain` shows, as data: lines of text with the source beside them, and the
+formulas behind them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,11 +49,13 @@ class Lesson:
         self.parts.append(Line(text, kind))
 
     def equation(self, formula: Formula, name: str = "", letters: str = "") -> None:
-        """The heading of some numbers: FWD or BP1 to BP4, the equation, and where it stands in the source."""
+        """The heading of some numbers: FWD or BP1 to BP4, the equation, and where it
+        stands in the source.
+        """
         self.parts.append(Line(f"{name or formula.name:<4} {letters or formula.equation}", "equation", formula.source))
 
     def numbers(self, letter: str, formula: Formula, text: str = "") -> None:
-        """A number by its letter, with its formula in numbers or with `text` instead."""
+        """A number by its letter, with its formula in numbers or with `text`."""
         self.formulas.append(formula)
         self.say(f"     {letter} = {text or formula.numbers()}")
 
@@ -60,7 +64,9 @@ class Lesson:
         self.numbers(letter, formula, text)
 
     def checked(self, ways: ThreeWays, letter: str = "") -> None:
-        """The end of every screen: the derivative of a weight, called `letter`, three ways, and one step of it."""
+        """The end of every screen: the derivative of a weight, called `letter`, three
+        ways, and one step of it.
+        """
         self.ways = ways
         self.blank()
         self.say(f"The derivative ∂C/∂{letter or ways.text} three ways", "title")
@@ -84,7 +90,9 @@ class Lesson:
         self.say(f"     and after such a step of all weights at once {ways.all_after + 0.0:.8f}")
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json: the followed weight three ways, and every formula with its numbers and source."""
+        """For --json: the followed weight three ways, and every formula with its
+        numbers and source.
+        """
         about = {} if self.ways is None else self.ways.as_dict()
         formulas = [{"name": f.name, "equation": f.equation, "numbers": f.numbers(), "value": f.value,
                      "source": str(f.source)} for f in self.formulas]  # fmt: skip
@@ -92,7 +100,9 @@ class Lesson:
 
 
 def columns(*widths: int) -> Any:
-    """A function that sets words to the right in columns of these widths, one space between."""
+    """A function that sets words to the right in columns of these widths, one space
+    between.
+    """
 
     def line(words: Sequence[Any]) -> str:
         return " ".join(f"{word:>{width}}" for word, width in zip(words, widths, strict=True))

@@ -1,4 +1,6 @@
-"""A network of two inputs, two hidden units and two outputs: every number small enough to check with a pencil."""
+"""A network of two inputs, two hidden units and two outputs: every number small enough
+to check with a pencil.
+"""
 
 import numpy as np
 

@@ -1,4 +1,6 @@
-"""The same derivative from PyTorch's autograd, where PyTorch is installed. It is no part of the engine."""
+"""The same derivative from PyTorch's autograd, where PyTorch is installed. It is no
+part of the engine.
+"""
 
 import importlib.util
 from typing import Any
@@ -10,13 +12,16 @@ from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.losses import ClassLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 
 NOT_INSTALLED = "not installed"
-#: Layers that torch.nn has under the same name, with the same options by position or name
+#: Layers that torch.nn has under the same name, with the same options by position or
+#: name
 SAME = ("Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "Flatten", "Sigmoid", "Tanh", "ReLU",
         "BatchNorm1d", "BatchNorm2d")  # fmt: skip
 
 
 def derivative(net: Sequential, x: np.ndarray, target: np.ndarray, loss: Loss, name: str, index: Any) -> float | str:
-    """∂C/∂ one parameter by PyTorch in float64, layers as at inference; or why there is none, in words."""
+    """∂C/∂ one parameter by PyTorch in float64, layers as at inference; or why there is
+    none, in words.
+    """
     if importlib.util.find_spec("torch") is None:
         return NOT_INSTALLED
     import torch

@@ -1,4 +1,6 @@
-"""A lesson on a screen of 80 columns or more: in colours on a terminal, in ASCII elsewhere, or as an SVG file."""
+"""A lesson on a screen of 80 columns or more: in colours on a terminal, in ASCII
+elsewhere, or as an SVG file.
+"""
 
 import io
 import re
@@ -28,7 +30,7 @@ def lines_of(lesson: Lesson, width: int = WIDTH, ascii_only: bool = False) -> li
 
 
 def show(lesson: Lesson) -> None:
-    """Print a lesson, in colours where the output is a terminal and in ASCII elsewhere."""
+    """Print a lesson: in colours on a terminal, in ASCII elsewhere."""
     out = console(highlight=False)
     if not out.is_terminal:
         print("\n".join(lines_of(lesson, ascii_only=True)))
@@ -39,7 +41,9 @@ def show(lesson: Lesson) -> None:
 
 
 def save_svg(lesson: Lesson, path: Path) -> None:
-    """The screen as an SVG that needs no other file, and nothing of the network. Raises OSError."""
+    """The screen as an SVG that needs no other file, and nothing of the network. Raises
+    OSError.
+    """
     from rich._export_format import CONSOLE_SVG_FORMAT
 
     out = console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor",
@@ -53,7 +57,9 @@ def save_svg(lesson: Lesson, path: Path) -> None:
 
 
 def plain(text: str) -> str:
-    """In ASCII, with the letters of a formula in words: a point for a product would look like a decimal one."""
+    """In ASCII, with the letters of a formula in words: a point for a product would
+    look like a decimal one.
+    """
     return ascii_of(text.replace("·", "*").replace("δ", "delta").replace("σ", "sigma"))
 
 
@@ -72,7 +78,9 @@ def _texts(lesson: Lesson, width: int, ascii_only: bool, blocks: bool) -> list["
 
 
 def _broken(line: Line, width: int, ascii_only: bool) -> list[Line]:
-    """A line that is too long as several: a formula between its terms, its source on a line of its own."""
+    """A line that is too long as several: a formula between its terms, its source on a
+    line of its own.
+    """
     text, source = (plain(t) if ascii_only else t for t in (line.text, str(line.source or "")))
     if len(text) + (2 + len(source)) * bool(source) <= width:
         return [line]
@@ -123,7 +131,9 @@ def _beside(picture: Picture, width: int, ascii_only: bool, blocks: bool) -> lis
 
 
 def _shades(picture: Picture) -> list["Text"]:
-    """Two rows of pixels in one of characters, as a character is twice as high as it is wide; X is the marked pixel."""
+    """Two rows of pixels in one of characters, as a character is twice as high as it is
+    wide; X is the marked pixel.
+    """
     from rich.text import Text
 
     pairs = picture.values.reshape(-1, 2, picture.values.shape[1]).mean(axis=1)

@@ -1,6 +1,7 @@
 """One derivative three ways, and what one step of descent with it does to the loss.
 
-Letters: C loss, w one number of one parameter, g = ∂C/∂w, h step of the difference, η learning rate.
+Letters: C loss, w one number of one parameter, g = ∂C/∂w, h step of the difference, η
+learning rate.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ ETA = 0.01  # of the one step: small, so that what the derivative foretells come
 
 @dataclass(frozen=True)
 class ThreeWays:
-    """∂C/∂w by hand, as a central difference and by PyTorch (or why not, in words); and one step w ← w − η ∂C/∂w.
+    """∂C/∂w by hand, as a central difference and by PyTorch (or why not, in words); and
+    one step w ← w − η ∂C/∂w.
 
     `loss_after` is C when this number alone has moved, `foretold` = C − η g² what the
     derivative promises, and `all_after` is C when every parameter has made its step.
@@ -62,7 +64,9 @@ class ThreeWays:
 
 
 def three_ways(net: Sequential, trace: Trace, layer: int, parameter: str, index: Sequence[int]) -> ThreeWays:
-    """For a network in float64, and the trace of it (as at inference) that says C and g; changes nothing."""
+    """For a network in float64, and the trace of it (as at inference) that says C and
+    g; changes nothing.
+    """
     x, target, loss = trace.layers[0].input, trace.target, trace.loss_function
     name, at = f"{layer}.{parameter}", tuple(map(int, index))
     moved = float64_copy(net)

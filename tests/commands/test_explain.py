@@ -1,4 +1,6 @@
-"""`python -m scratchnet.explain`: its four forms, JSON, SVG, and one line for what cannot be."""
+"""`python -m scratchnet.explain`: its four forms, JSON, SVG, and one line for what
+cannot be.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""What `explain` prints is true: every number is that of the trace, and every line of arithmetic works out."""
+"""What `explain` prints is true: every number is that of the trace, and every line of
+arithmetic works out.
+"""
 
 import math
 import re
@@ -104,7 +106,9 @@ def shown(request) -> tuple[Lesson, sn.Trace]:
 
 
 def test_every_formula_is_that_of_the_trace(shown) -> None:
-    """Its terms make its value, and its value is one of the numbers of the trace, to the last bit."""
+    """Its terms make its value, and its value is one of the numbers of the trace, to
+    the last bit.
+    """
     lesson, trace = shown
     arrays = [trace.dx, np.array(trace.loss)]
     for part in trace.layers:
@@ -132,7 +136,9 @@ def evaluated(text: str) -> float | None:
 
 
 def test_every_line_of_arithmetic_works_out(shown) -> None:
-    """Between any two = signs of a line stand equal numbers, to what rounding to four decimals allows."""
+    """Between any two = signs of a line stand equal numbers, to what rounding to four
+    decimals allows.
+    """
     lesson, _ = shown
     checked = 0
     for line in screen.lines_of(lesson, 400):  # with every formula on one line
@@ -185,17 +191,19 @@ def test_every_source_is_a_definition(shown) -> None:
         assert re.match(r"\s*def \w+\(", source), (file, number, source)
 
 
-# ------------------------------------------------------------------------------ against computations of their own
+# ---------------------------------------------------- against computations of their own
 
 
 def test_the_pencil_network_letter_by_letter() -> None:
-    """Every z, a, σ′, δ and gradient, by the textbook's program, in numbers as they are printed."""
+    """Every z, a, σ′, δ and gradient, by the textbook's program, in numbers as they are
+    printed.
+    """
     W, b = ([np.array(pencil.WEIGHTS[f"{i}.{what}"]) for i in (0, 2)] for what in ("weight", "bias"))
     columns = [v[:, None] for v in b]
     x, t = np.array(pencil.X)[:, None], np.array(pencil.T)[:, None]
     network = W, columns, ["sigmoid", "sigmoid"]
-    zs, activated = backprop.forward(*network, x)
-    C, nabla_W, nabla_b = backprop.backprop(*network, x, t, "quadratic")
+    zs, activated = backprop.forward(network, x)
+    C, nabla_W, nabla_b = backprop.backprop(network, x, t, "quadratic")
     text = re.sub("  +", "\n", "\n".join(screen.lines_of(pencil.lesson())))  # one formula a line
     expected = {"C": C}
     primes = []
@@ -266,7 +274,7 @@ def test_the_table_of_an_lstm() -> None:
         assert line.split() == [str(t), *(short(times[t][letter][0, 1]) for letter in letters)]
 
 
-# ------------------------------------------------------------------------------ what is around them
+# ------------------------------------------------------------------ what is around them
 
 
 def test_without_pytorch_the_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +291,9 @@ def test_a_layer_that_pytorch_does_not_have() -> None:
 
 
 def test_a_kink_is_explained() -> None:
-    """At a tie the two sides have other slopes: the difference is the mean of them, and the screen says why."""
+    """At a tie the two sides have other slopes: the difference is the mean of them, and
+    the screen says why.
+    """
     net = sn.Sequential(sn.Linear(1, 1, bias=False), sn.ReLU(), dtype="float64")
     net.load_state_dict({"0.weight": np.zeros((1, 1))})
     trace = net.trace([[1.0]], [[1.0]], sn.MSELoss(), training=False)

@@ -63,9 +63,9 @@ class Options(CommonOptions):
     """The network and recipe; it sets the defaults of all other options."""
     hidden: int
     """Hidden units: of the LSTM, or of the bag's hidden layer."""
-    embedding: int = 100
+    embedding: int = 50
     """Numbers in the vector of a word (preset default only)."""
-    length: int = 40
+    length: int = 30
     """Words of a sentence that the LSTM reads, the last ones of a longer sentence."""
     least: int = 1
     """Sentences in which a word must occur to be known."""
@@ -88,8 +88,8 @@ class Options(CommonOptions):
 
 
 PRESETS = {
-    "default": Options(epochs=3, batch_size=50, lr=0.002, hidden=64, optimizer="adam", schedule="cosine",
-                       clip_norm=1.0, least=2),
+    "default": Options(epochs=5, batch_size=20, lr=0.004, hidden=50, optimizer="adam", schedule="cosine",
+                       clip_norm=1.0, least=2, dropout=0.7),
     "bag": Options(preset="bag", epochs=3, batch_size=50, lr=0.001, hidden=100, optimizer="adam", schedule="cosine"),
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ import pytest
 from scratchnet.data import cifar
 from scratchnet.data.digits import load_digits
 from tests.places import ROOT
+from tests.seven_tweets import SEVEN
 
 FOLLOW = sorted((ROOT / "docs" / "follow").glob("*.md"))
 PAGES = [*FOLLOW, *sorted((ROOT / "docs" / "guide").glob("*.md"))]
@@ -33,6 +34,14 @@ SMALL = {
     "benchmarks.hidden_sweep": "--hidden 20 --batch-size 1 --steps 3 --threads 1 --device cpu --out timed",
     "parity": "--help",  # it takes minutes, and has tests of its own
     "benchmarks.peers": "--threads 1 --no-memory --out timed",
+}
+#: What a page asks its reader to paste from the document
+PASTED = {
+    "who-wrote-it": {
+        "tweets": [text.split() for _, text in SEVEN],
+        "targets": [int(author == "disguised dog") for author, _ in SEVEN],
+        "quotes": [["Numero", "uno:", "it", "works."], ["You", "talkin'", "to", "me?"]],
+    },
 }
 MOST_LINES = 5  # of Python in a step
 
@@ -118,7 +127,7 @@ def reader(data, tmp_path, monkeypatch):
 def test_every_line_of_a_page_runs(page, reader):
     if "import torch" in page.read_text(encoding="utf-8"):
         pytest.importorskip("torch")
-    names = {"__name__": "reader"}
+    names = {"__name__": "reader", **PASTED.get(page.stem, {})}
     for number, kind, text in steps_of(page):
         said = io.StringIO()
         with contextlib.redirect_stdout(said):

@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "backpropagation in numbers, each beside its equation and its source",
     "backquery": "what a trained network finds most typical of each class",
     "export": "a trained network as ONNX, for the runtimes of others",
+    "exercises": "write backpropagation yourself: a course of small files, judged",
     "shapes": "where the output size of a convolution or a pool comes from",
     "filters": "a convolution of a picture, step by step",
     "doctor": "what is installed and found here, and how to mend what is missing",

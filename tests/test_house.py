@@ -18,6 +18,7 @@ FLOORS = (
     "files",
     "engine",
     "explaining",
+    "exercises",
     "models",
     "data",
     "plots",

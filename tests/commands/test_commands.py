@@ -21,6 +21,7 @@ def run(*args, cwd=ROOT):
 def test_all_commands_are_listed():
     files = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "scratchnet").glob("*.py")}
     commands = {name for name, text in files.items() if "\nif __name__ == " in text} - {"__main__"}
+    commands |= {path.parent.name for path in (ROOT / "scratchnet").glob("*/__main__.py")}
     assert set(COMMANDS) == commands
     code, out, err = run("scratchnet")
     assert (code, err) == (0, "") and out == run("scratchnet", "--help")[1]

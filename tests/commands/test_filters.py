@@ -8,7 +8,18 @@ from PIL import Image
 from scipy.signal import correlate2d
 
 from scratchnet.errors import DataError, SettingError, ShapeError
-from scratchnet.filters import KERNELS, LARGEST, kernel_of, main, read_grey, steps_of
+from scratchnet.filters import (
+    KERNELS,
+    LARGEST,
+    PIXELS,
+    built_in,
+    kernel_of,
+    main,
+    pools_of,
+    read_grey,
+    steps_of,
+    worked,
+)
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def test_turning_by_eighths() -> None:
 def test_the_command_draws_the_steps(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([str(picture), "--kernel", "sobel", "--pool", "3", "--out", str(tmp_path / "steps.png")]) == 0
     with Image.open(tmp_path / "steps.png") as image:
-        assert image.format == "PNG" and image.width > 3 * image.height
+        assert image.format == "PNG" and image.width > image.height
     said = capsys.readouterr().out
     assert "(N, 1, 18, 28)" in said and "(N, 1, 6, 9)" in said and "steps.png" in said
 
@@ -78,3 +89,41 @@ def test_damaged_pictures_are_one_clear_line(picture: Path, tmp_path: Path) -> N
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"cut.png: the picture cannot be read"):
         main([str(tmp_path / "cut.png")])
+
+
+def test_four_pools_are_numpys() -> None:
+    a = np.random.default_rng(0).random((8, 10)).astype(np.float32)
+    windows = a.reshape(4, 2, 5, 2).swapaxes(1, 2).reshape(4, 5, 4)
+    lower_median = np.sort(windows)[..., 1]  # of four numbers, as PyTorch takes it
+    found = dict(pools_of(a, 2))
+    for name, wanted in (("maximum", windows.max(-1)), ("average", windows.mean(-1)), ("median", lower_median),
+                         ("minimum", windows.min(-1))):  # fmt: skip
+        np.testing.assert_allclose(found.pop(name), wanted, rtol=1e-6)
+    assert not found
+
+
+def test_without_a_picture_there_is_one(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    assert (tmp_path / "house-kirsch.png").is_file()
+    said = capsys.readouterr().out
+    for pool in ("MaxPool2d(2)", "AvgPool2d(2)", "MedianPool2d(2)", "MinPool2d(2)"):
+        assert pool in said
+    picture = built_in()
+    assert picture.min() >= 0 and picture.max() <= 1 and len(np.unique(picture)) > 50
+
+
+def test_the_example_in_numbers(capsys: pytest.CaptureFixture) -> None:
+    """5 x 103 - 105 - 101 - 99 = 210, and the others as SciPy computes them."""
+    assert main(["--numbers"]) == 0
+    said = capsys.readouterr().out
+    assert "Their sum: - 105 + 515 - 99 - 101 = 210" in said
+    for row in correlate2d(PIXELS, kernel_of("sharpen"), "same"):
+        assert "".join(f"{v:>7.6g}" for v in row) in said
+    assert max(map(len, worked().splitlines())) <= 80 and "-0 " not in said
+
+
+@pytest.mark.parametrize("other", [["--pool", "3"], ["--kernel", "box"], ["--out", "a.png"], ["a.png"]])
+def test_the_example_takes_no_other_option(other: list[str]) -> None:
+    with pytest.raises(SettingError, match="give no other option beside it"):
+        main(["--numbers", *other])

@@ -15,9 +15,13 @@ def figure_of(monkeypatch: pytest.MonkeyPatch, module: Any, draw: Callable[[], N
     with monkeypatch.context() as m:
         m.setattr(module, "save", lambda fig, path: seen.append(fig))
         draw()
+    return laid_out(seen[0])
+
+
+def laid_out(fig: Any) -> Any:
+    """The figure, drawn, so that all its boxes are known."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    fig = seen[0]
     FigureCanvasAgg(fig).draw()
     return fig
 

@@ -65,13 +65,14 @@ def itself(readable: Any) -> Any:
     return readable
 
 
-def added(C: Any, delta: Any, a: Any, alpha: float) -> None:
-    """The update of one example with the gradient built first."""
-    from scratchnet.backend.products import dot
+def added(C: Any, delta: Any, a: Any, alpha: float = 1.0, beta: float = 1.0) -> None:
+    """The update with the gradient built first."""
+    from scratchnet.backend.products import axpy, dot_transposed
 
-    product = dot(delta, a.T)
-    product *= alpha
-    C += product
+    product = dot_transposed(delta, a)
+    if beta != 1.0:
+        C *= beta
+    axpy(alpha, product.ravel(), C.ravel())
 
 
 PRODUCTS = "scratchnet.backend.products"
@@ -79,7 +80,10 @@ DENSE = ("zero-to-gans", "two-hidden", "fcn2", "784-2000-10")
 CASES = {
     "few rows: product turned": Case(PRODUCTS, "is_faster_turned", never, (*DENSE, "cnn")),
     "many columns: product in slices": Case(PRODUCTS, "is_faster_in_slices", never, ("cnn",)),
-    "one example: update in place": Case("scratchnet.engine.optim", "add_outer", added, ("book 200", "book 1000")),
+    "one example: update in place": Case("scratchnet.engine.optim", "add_product", added, ("book 200", "book 1000")),
+    "batches: update in place": Case(
+        "scratchnet.engine.optim", "add_product", added, ("zero-to-gans", "fcn2", "784-2000-10", "tweets")
+    ),
     "parameters aligned to the cache": Case(
         "scratchnet.engine.params", "aligned_zeros", plain_zeros, ("book 200", *DENSE, "lstm batch 32")
     ),

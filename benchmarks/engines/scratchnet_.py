@@ -11,7 +11,7 @@ import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.timing import cores
 from benchmarks.workloads import Workload
-from scratchnet.backend.products import add_outer, dot, dot_transposed
+from scratchnet.backend.products import add_product, dot, dot_transposed
 from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine.kernels import GraphSteps, compile_parts, compiled_steps, kind_of_steps
 from scratchnet.engine.losses import Loss
@@ -163,8 +163,8 @@ def products(work: Workload, device: str) -> Trainer:
         if k > 0:
             calls += [partial(dot, W.T, delta)] * times
         A, D = a if times == 1 else np.tile(a, times), np.tile(delta, times)
-        at_once = work.optimiser == "sgd" and not work.momentum and D.shape[1] == 1
-        calls.append(partial(add_outer, W, D, A, 1e-9) if at_once else partial(dot_transposed, D, A, G))
+        in_place = partial(add_product, W, D, A, 1e-9, 0.9 if work.momentum else 1.0)
+        calls.append(in_place if work.optimiser == "sgd" else partial(dot_transposed, D, A, G))
 
     def step(x: Any, t: Any) -> None:
         for call in calls:

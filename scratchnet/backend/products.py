@@ -12,7 +12,8 @@ from scipy.linalg import blas
 from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import Array, vector_of, xp_of
-from scratchnet.backend.sparse import is_sparse, sparse_dot
+from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
+from scratchnet.backend.threads import WORTH_THREADS, numpys_threads
 
 # Each special case is behind a function that says when it applies.
 # benchmarks/special_cases.py measures what it saves.
@@ -31,12 +32,15 @@ def small_products() -> int:
     return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
 
 
+FEW = 32  # rows; with so few, OpenBLAS is slow if it has to transpose an operand
+
+
 def is_faster_turned(A: Array, B: Array) -> bool:
     """Whether (Bᵀ Aᵀ)ᵀ is faster than A B.
 
     That is so if the result has few rows and OpenBLAS would have to transpose B.
     """
-    return len(A) <= 32 and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
+    return len(A) <= FEW and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
 
 
 def is_faster_in_slices(small: int, *wide: Array) -> bool:
@@ -46,11 +50,19 @@ def is_faster_in_slices(small: int, *wide: Array) -> bool:
     together, as in a convolution. Where BLAS has `small_products`, slices are not
     repacked; here, repacking costs more than the product itself.
     """
-    return (
-        small <= 2_048
-        and small_products() > 0
-        and all(B.size >= 4 * SLICE * len(B) and type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
-    )
+    if small > 2_048 or wide[0].shape[1] < 4 * SLICE:
+        return False
+    return small_products() > 0 and all(type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
+
+
+def is_faster_built(C: np.ndarray, N: int) -> bool:
+    """Whether a gradient over N examples is better built first and then added to C.
+
+    That is so if C has few rows or columns, unless the product is small, and with
+    several threads, which SciPy's BLAS does not use.
+    """
+    operations = C.size * N
+    return (min(C.shape) <= FEW and operations > 1_000_000) or (operations >= WORTH_THREADS and numpys_threads() > 1)
 
 
 def dot(A: Array, B: Array, out: Array | None = None) -> Array:
@@ -159,6 +171,33 @@ def add_rows(C: Array, index: Array, rows: Array) -> None:
         ordered = index[order]
         first = np.flatnonzero(np.diff(ordered, prepend=-1))
         C[ordered[first]] += np.add.reduceat(rows[order], first, axis=0)
+
+
+def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: float = 1.0) -> None:
+    """C ← β C + α δ aᵀ in place.
+
+    As a rule δ aᵀ is not built, so there is one pass over C instead of three.
+
+    Shapes: C (out, in), delta (out, N), a (in, N), which may be sparse. C must be
+    C-contiguous.
+    """
+    if is_sparse(a):
+        add_sparse_dot(C, delta, a.T, alpha, beta)
+    elif delta.shape[1] == 1 and beta == 1.0:
+        add_outer(C, delta, a, alpha)
+    elif type(C) is not np.ndarray or is_faster_built(C, delta.shape[1]):
+        product = dot_transposed(delta, a)
+        if beta != 1.0:
+            C *= beta
+        axpy(alpha, product.ravel(), C.ravel())
+    else:
+        # BLAS counts columns first, so to it this is Cᵀ ← β Cᵀ + α a δᵀ. It reads an
+        # operand in place only if that is F-contiguous, so we pass each operand or its
+        # transpose, whichever is.
+        gemm = blas.sgemm if C.dtype == np.float32 else blas.dgemm
+        A, trans_a = (a, 0) if a.flags.f_contiguous else (a.T, 1)
+        D, trans_d = (delta, 1) if delta.flags.f_contiguous else (delta.T, 0)
+        gemm(alpha, A, D, beta, C.T, trans_a, trans_d, 1)
 
 
 def _cublas(module: str) -> ModuleType | None:

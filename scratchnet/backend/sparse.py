@@ -58,3 +58,14 @@ def sparse_dot(A: np.ndarray, B: Any, out: np.ndarray | None = None) -> np.ndarr
         out[...] = 0
     out[:, columns] = np.dot(A[:, rows], block)
     return out
+
+
+def add_sparse_dot(C: np.ndarray, A: np.ndarray, B: Any, alpha: float, beta: float) -> None:
+    """C ← β C + α A B in place; C must be C-contiguous."""
+    rows, columns, block = _block(B)
+    if beta != 1.0:
+        C *= beta
+    product = np.dot(alpha * A[:, rows], block)
+    # C[:, columns] += product takes twice as long: it walks down the columns, reads them, adds, and writes them back
+    places = C.shape[1] * np.arange(len(C))[:, None] + columns
+    np.add.at(C.reshape(-1), places.ravel(), product.ravel())

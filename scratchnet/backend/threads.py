@@ -148,6 +148,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+AS_IT_IS = contextlib.nullcontext()
+
+
 def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractContextManager[None]:
     """A block for one call, such as a step, with the best number of threads.
 
@@ -156,12 +159,13 @@ def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractCont
     `fit`, the number has been decided already.
     """
     if threading.get_ident() in _wanted:
-        return contextlib.nullcontext()
+        return AS_IT_IS
     if _fixed != "auto":
         return blas_threads(int(_fixed))
     operations = work(x)
     if operations < 2 * WORTH_THREADS:
-        return blas_threads(1)
+        one = not _wanted and all(library.threads() == 1 for library in LIBRARIES)
+        return AS_IT_IS if one else blas_threads(1)
     return blas_threads(_probed(math.ceil(math.log2(operations)), _cores(), time.perf_counter() // PROBE_SECONDS))
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array, fuse, xp_of
-from scratchnet.backend.products import add_outer, add_rows, axpy
-from scratchnet.backend.sparse import is_sparse
+from scratchnet.backend.products import add_product, add_rows, axpy
 from scratchnet.engine import checks
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param
@@ -150,10 +149,10 @@ class SGD(Optimiser):
     With Nesterov's momentum, w ← w − lr (g + mu v). Weight decay adds weight_decay · w
     to g.
 
-    A step is made in one of two ways. Plain descent on one example never builds the
-    gradient: w ← w − lr δ aᵀ is one BLAS call in place (`ger`), made while backward is
-    still running. In all other cases g is built first, and one rule then covers them
-    all.
+    A step is made in one of two ways. Plain descent never builds the gradient: w ← w −
+    lr δ aᵀ is one BLAS call in place, made while backward is still running, and so is
+    v ← mu v + δ aᵀ. With hooks (decay, clipping), with Nesterov's momentum and where
+    several processes share the batch, g is built first, and one rule covers them all.
     Sources: Nielsen, chapter 2; Sutskever et al., On the importance of initialization
     and momentum, ICML 2013.
     """
@@ -176,29 +175,41 @@ class SGD(Optimiser):
 
     def begin(self, examples: int = 0) -> None:
         super().begin(examples)
-        self.at_once = examples == 1 and self.v is None and not self.hooks and self.sum_of_all is None
+        self.at_once = not (self.nesterov or self.hooks) and self.sum_of_all is None
 
     def bias(self, b: Param, delta: Array) -> None:
         super().bias(b, delta)
-        if self.at_once:
+        if self.at_once and self.v is None:
             axpy(-self.lr, b.grad.ravel(), b.value.ravel())
+        elif self.at_once:
+            v = b.view_of(self.v)
+            v *= self.momentum
+            v += b.grad
 
     def weight(self, W: Param, delta: Array, a: Array) -> None:
-        if self.at_once and delta.shape[1] == 1 and not is_sparse(a):
-            add_outer(W.value, delta, a, -self.lr)
-            return
-        super().weight(W, delta, a)
-        if self.at_once:
-            axpy(-self.lr, W.grad.ravel(), W.value.ravel())
+        if not self.at_once:
+            super().weight(W, delta, a)
+        elif self.v is None:
+            add_product(W.value, delta, a, -self.lr)
+        else:
+            add_product(W.view_of(self.v), delta, a, beta=self.momentum)
 
     def rows(self, W: Param, index: Array, delta: Array) -> None:
-        if self.at_once:
+        if not self.at_once:
+            super().rows(W, index, delta)
+        elif self.v is None:
             add_rows(W.value, index, -self.lr * delta)
         else:
-            super().rows(W, index, delta)
+            v = W.view_of(self.v)
+            v *= self.momentum
+            add_rows(v, index, delta)
 
     def _descend(self) -> None:
-        for k in [] if self.at_once else self.pieces:
+        if self.at_once:
+            if self.v is not None:
+                axpy(-self.lr, self.v, self.w)
+            return
+        for k in self.pieces:
             g, w = self.g[k], self.w[k]
             if self.v is not None:
                 v = self.v[k]

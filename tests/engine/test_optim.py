@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 torch = pytest.importorskip("torch", reason="PyTorch's optimisers are what ours are compared with")
 
@@ -14,7 +15,7 @@ from parity import compare_training, to_torch  # noqa: E402
 from parity.errors import difference  # noqa: E402
 from parity.training import optimiser_twin  # noqa: E402
 from scratchnet import SGD, Adam, AdamW, CrossEntropyLoss, Linear, ReLU, Sequential, SettingError, Sigmoid, fit, step  # noqa: E402
-from scratchnet.backend.products import add_outer, axpy  # noqa: E402
+from scratchnet.backend.products import add_outer, add_product, axpy  # noqa: E402
 from scratchnet.engine.optim import PIECE  # noqa: E402
 from tests.cases import layouts  # noqa: E402
 from tests.profiles import quick_every, quick_first  # noqa: E402
@@ -105,15 +106,17 @@ def test_hundred_steps_of_training_are_torchs(kind, settings) -> None:
     assert rows.ok, rows.worst
 
 
-def test_sgd_on_one_example_is_sgd_by_the_gradient() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_sgd_in_place_is_sgd_by_the_gradient(n: int, momentum: float) -> None:
     """The update that never builds δ aᵀ, against the one that does.
 
     Clipping that never acts makes SGD build it.
     """
-    x, t = examples(1)
+    x, t = examples(n)
     nets = network(), network()
     for net, clip in zip(nets, (None, 1e9), strict=True):
-        optimiser = SGD(net, 0.1, clip_norm=clip)
+        optimiser = SGD(net, 0.1, momentum, clip_norm=clip)
         net.store.grads.fill(0.0 if clip else np.nan)
         for _ in range(5):
             step(net, CrossEntropyLoss(), optimiser, x, t)
@@ -238,6 +241,23 @@ def test_add_outer(dtype, o: int, i: int) -> None:
             out = C.copy()
             add_outer(out, d, x, alpha)
             assert difference(out, exact).norm_relative <= (1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 130])
+@pytest.mark.parametrize(("o", "i"), [(1, 1), (3, 4), (1, 9), (10, 800), (40, 50)], ids=str)
+def test_add_product(dtype, o: int, i: int, n: int) -> None:
+    """C ← β C + α δ aᵀ for every memory order of δ and a, built first and in place, and for a sparse a."""
+    rng = np.random.default_rng(0)
+    C, delta, a = (rng.standard_normal(s).astype(dtype) for s in ((o, i), (o, n), (i, n)))
+    a[rng.random(a.shape) < 0.5] = 0
+    limit = 1e-6 if dtype == np.float32 else 1e-14
+    for alpha, beta in itertools.product((1.0, -0.3), (1.0, 0.9)):
+        exact = beta * C.astype(float) + alpha * (delta.astype(float) @ a.T.astype(float))
+        for (_, d), (_, x) in itertools.product(layouts(delta), [*layouts(a), ("sparse", csr_array(a.T).T)]):
+            out = C.copy()
+            add_product(out, d, x, alpha, beta)
+            assert difference(out, exact).norm_relative <= limit
 
 
 @pytest.mark.parametrize("train", [step, fit])

@@ -202,14 +202,15 @@ class Sequential:
         """
         if x.shape[:-1] not in self._checked:
             self._check_input(x)
-        for i, (layer, in_place) in enumerate(zip(self.layers, self._in_place, strict=True)):
+        for i, (layer, in_place) in enumerate(zip(self.layers, self._in_place)):
             if visit is not None:
-                x, cache = visit(i, layer, x, learn)
+                passed = visit(i, layer, x, learn)
             elif in_place:
-                x, cache = layer.forward(x, learn, x)  # type: ignore[call-arg]
+                passed = layer.forward(x, learn, x)  # type: ignore[call-arg]
             else:
-                x, cache = layer.forward(x, learn)
-            yield x, cache
+                passed = layer.forward(x, learn)
+            yield passed
+            x = passed[0]
 
     def forward(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> tuple[Array, list[Any]]:
         """The output for columns x and, with a learner, every layer's cache."""

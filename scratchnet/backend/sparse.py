@@ -66,6 +66,7 @@ def add_sparse_dot(C: np.ndarray, A: np.ndarray, B: Any, alpha: float, beta: flo
     if beta != 1.0:
         C *= beta
     product = np.dot(alpha * A[:, rows], block)
-    # C[:, columns] += product takes twice as long: it walks down the columns, reads them, adds, and writes them back
+    # C[:, columns] += product takes twice as long: it walks down the columns, reads
+    # them, adds, and writes them back
     places = C.shape[1] * np.arange(len(C))[:, None] + columns
     np.add.at(C.reshape(-1), places.ravel(), product.ravel())

@@ -247,7 +247,10 @@ def test_add_outer(dtype, o: int, i: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 130])
 @pytest.mark.parametrize(("o", "i"), [(1, 1), (3, 4), (1, 9), (10, 800), (40, 50)], ids=str)
 def test_add_product(dtype, o: int, i: int, n: int) -> None:
-    """C ← β C + α δ aᵀ for every memory order of δ and a, built first and in place, and for a sparse a."""
+    """C ← β C + α δ aᵀ for every memory order of δ and a, and for a sparse a.
+
+    Some of them are built first, the others are added in place.
+    """
     rng = np.random.default_rng(0)
     C, delta, a = (rng.standard_normal(s).astype(dtype) for s in ((o, i), (o, n), (i, n)))
     a[rng.random(a.shape) < 0.5] = 0

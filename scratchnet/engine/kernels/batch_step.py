@@ -7,18 +7,21 @@ over an array that could be part of another pass.
 Letters: N examples of the batch; W (O, I); a, z and delta (O, N); rows (N, I) the batch
 as it lies in memory; g a gradient, m and v the sums of the optimiser. A row of `layers`
 describes one Linear: I, O, where W and b (or −1) begin in the flat vectors w, m and v,
-where its outputs begin in the vectors a and delta, and its activation. `small` is as in
+where its outputs begin in the vectors a and delta, and its activation. `blas` is as in
 products.py.
 """
 
 import numpy as np
 
 from scratchnet.engine.kernels.products import (
-    gradient,
+    FEW_ROWS,
+    WORTH_TURNING,
+    add_product,
+    is_faster_turned,
     multiply,
-    multiply_transposed,
+    multiply_turned,
     rows_at_a_time,
-    transposed_rows_at_a_time,
+    turn,
 )
 from scratchnet.engine.kernels.step import activate, compiled, times_sigma_prime
 
@@ -26,12 +29,15 @@ PLAIN, MOMENTUM, ADAM = range(3)  # rules: w ← w − lr g, with momentum, Adam
 
 
 @compiled
-def forward(W, b, a, activation, small, z):  # type: ignore[no-untyped-def]
+def forward(W, b, a, activation, blas, z):  # type: ignore[no-untyped-def]
     """σ(W a + b), written to z; b may be empty."""
-    rows = rows_at_a_time(W, a, small)
+    rows = rows_at_a_time(W, a, blas)
     for o in range(0, len(W), rows):
         some = z[o : o + rows]
-        multiply(W[o : o + rows], a, small, some)
+        if is_faster_turned(W, a, blas):
+            some[:] = multiply_turned(W, a, blas)
+        else:
+            multiply(W[o : o + rows], a, blas, some)
         if b.size:
             add_bias(some, b[o : o + rows])
         activate(some.reshape(-1), activation)
@@ -45,16 +51,13 @@ def add_bias(z, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def propagate(W, delta, a, activation, small, below):  # type: ignore[no-untyped-def]
+def propagate(W, delta, a, activation, blas, below):  # type: ignore[no-untyped-def]
     """BP2: (Wᵀ δ) ⊙ σ′, written to `below`.
 
     a are the outputs of the layer below, and `activation` is its activation.
     """
-    rows = transposed_rows_at_a_time(W, delta.shape[1], small)
-    for i in range(0, len(below), rows):
-        some = below[i : i + rows]
-        multiply_transposed(W, i, delta, some)
-        times_sigma_prime(some.reshape(-1), a[i : i + rows].reshape(-1), activation)
+    multiply(W.T, delta, blas, below)
+    times_sigma_prime(below.reshape(-1), a.reshape(-1), activation)
 
 
 @compiled
@@ -108,10 +111,10 @@ def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-unt
 
 
 @compiled
-def learn(delta, inputs, layer, small, rule, w, m, v, g, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
+def learn(delta, inputs, layer, blas, rule, w, m, v, g, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
     """BP3, BP4 and the change of b and W.
 
-    As many rows at a time as are best multiplied together, so that their g stays in the
+    It is made in place, or with a few rows of g at a time, which then stay in the
     cache.
     """
     (O, N), I, at_W, at_b = delta.shape, layer[0], layer[2], layer[3]
@@ -122,12 +125,22 @@ def learn(delta, inputs, layer, small, rule, w, m, v, g, rate, keep_m, keep_v, e
                 g[o] += delta[o, j]
         b = slice(at_b, at_b + O)
         descend(rule, w[b], g[:O], m[b], v[b], rate, keep_m, keep_v, eps)
-    rows = rows_at_a_time(delta, inputs, small)
-    for o in range(0, O, rows):
-        end = min(O, o + rows)
-        part, some = slice(at_W + o * I, at_W + end * I), g[: (end - o) * I]
-        gradient(delta[o:end], inputs, small, some.reshape(end - o, I))
-        descend(rule, w[part], some, m[part], v[part], rate, keep_m, keep_v, eps)
+    W = slice(at_W, at_W + O * I)
+    if rule == PLAIN:
+        rows = rows_at_a_time(delta, inputs, blas) if O <= FEW_ROWS else O
+        for o in range(0, O, rows):
+            some = slice(at_W + o * I, at_W + min(O, o + rows) * I)
+            add_product(w[some].reshape(-1, I), -rate, delta[o : o + rows], inputs, blas, 1.0)
+    elif rule == MOMENTUM and blas[1] == 0:
+        add_product(v[W].reshape(O, I), 1.0, delta, inputs, blas, keep_v)
+        descend(PLAIN, w[W], v[W], m, v, rate, keep_m, keep_v, eps)
+    else:
+        rows = rows_at_a_time(delta, inputs, blas)
+        for o in range(0, O, rows):
+            end = min(O, o + rows)
+            part, some = slice(at_W + o * I, at_W + end * I), g[: (end - o) * I]
+            multiply(delta[o:end], inputs, blas, some.reshape(end - o, I))
+            descend(rule, w[part], some, m[part], v[part], rate, keep_m, keep_v, eps)
 
 
 @compiled
@@ -139,7 +152,7 @@ def outputs(flat, layer, N):  # type: ignore[no-untyped-def]
 @compiled
 def steps(  # type: ignore[no-untyped-def]
     w, layers, x, values, labels, order, batch_size, first, n, lr, rule, m, v, keep, eps, step, scale, averages,
-    small, a, delta, rows, g, losses,
+    blas, a, delta, rows, columns, g, losses,
 ):  # fmt: skip
     """Make n steps of the epoch, from number `first` on, and write their losses.
 
@@ -158,10 +171,14 @@ def steps(  # type: ignore[no-untyped-def]
         for l in range(len(layers)):
             O, I, at_W, at_b = layers[l, 1], layers[l, 0], layers[l, 2], layers[l, 3]
             W, b, z = w[at_W : at_W + O * I].reshape(O, I), w[at_b : at_b + O * (at_b >= 0)], outputs(a, layers[l], N)
-            if l == 0:
-                forward(W, b, x_k.T, layers[l, 5], small, z)
+            if l > 0:
+                forward(W, b, outputs(a, layers[l - 1], N), layers[l, 5], blas, z)
+            elif O > WORTH_TURNING and blas[1] > 0:
+                turned = columns[: N * I].reshape(I, N)
+                turn(x_k, turned)
+                forward(W, b, turned, layers[l, 5], blas, z)
             else:
-                forward(W, b, outputs(a, layers[l - 1], N), layers[l, 5], small, z)
+                forward(W, b, x_k.T, layers[l, 5], blas, z)
 
         y, delta_y = outputs(a, layers[-1], N), outputs(delta, layers[-1], N)
         if labels.size:
@@ -181,12 +198,11 @@ def steps(  # type: ignore[no-untyped-def]
         for l in range(len(layers) - 1, -1, -1):
             delta_l = outputs(delta, layers[l], N)
             if l == 0:
-                learn(delta_l, x_k, layers[l], small, rule, w, m, v, g, *settings)
+                learn(delta_l, x_k, layers[l], blas, rule, w, m, v, g, *settings)
             else:
                 O, I, at_W = layers[l, 1], layers[l, 0], layers[l, 2]
                 W, a_l = w[at_W : at_W + O * I].reshape(O, I), outputs(a, layers[l - 1], N)
                 below = outputs(delta, layers[l - 1], N)
-                # before W changes
-                propagate(W, delta_l, a_l, layers[l - 1, 5], small, below)
-                learn(delta_l, a_l.T, layers[l], small, rule, w, m, v, g, *settings)
+                propagate(W, delta_l, a_l, layers[l - 1, 5], blas, below)  # before W changes
+                learn(delta_l, a_l.T, layers[l], blas, rule, w, m, v, g, *settings)
     return n

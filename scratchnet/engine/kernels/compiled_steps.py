@@ -102,14 +102,18 @@ class CompiledBatches(CompiledSteps):
             self.rule = MOMENTUM, none, optimiser.v, (0.0, optimiser.momentum), 0.0
         else:
             self.rule = PLAIN, none, none, (0.0, 0.0), 0.0
-        self.rows = aligned_zeros(min(batch_size, self.examples) * self.x.shape[1], net.dtype, np)
+        self.rows, self.columns = (
+            aligned_zeros(min(batch_size, self.examples) * self.x.shape[1], net.dtype, np) for _ in range(2)
+        )
         self.g = aligned_zeros(max(la.W.size for la in self.linears), net.dtype, np)
 
     def _make(self, n: int) -> int:
         from scratchnet.engine.kernels import batch_step
+        from scratchnet.engine.kernels.blas import address_of_gemm
 
+        blas = address_of_gemm(self.w.dtype.char), small_products()
         return batch_step.steps(
             self.w, self.layers, self.x, *self.targets, self.order, self.batch_size, self.at, n, self.optimiser.lr,
-            *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages, small_products(), self.a, self.delta,
-            self.rows, self.g, self.losses,
+            *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages, blas, self.a, self.delta,
+            self.rows, self.columns, self.g, self.losses,
         )  # fmt: skip

@@ -1,33 +1,29 @@
-"""Matrix products for Numba, made by BLAS in parts of the size at which it is fastest.
+"""Matrix products for Numba, by NumPy's BLAS, in parts of the size that is fastest.
 
 On processors with AVX-512, OpenBLAS has kernels for small products that read the
 operands where they are, without repacking them. They take up to a million
 multiplications. If the sums run along the rows of both operands in memory, they take up
-to MOST_SUMS results. Products cut into parts of that size are faster than whole ones:
+to MOST_SUMS results. A few rows of the left operand at a time are then up to 1.8 times
+as fast as the whole product, if the rows of the right operand are multiples of VECTOR
+numbers and, where the sums run along them, at least LONG_SUM numbers. (Measured on an
+Intel Xeon with OpenBLAS 0.3.30 and aligned operands.)
 
-* up to 1.8 times, with a few rows of the left operand at a time, if the rows of the
-  right operand are multiples of VECTOR numbers and, where the sums run along them, at
-  least LONG_SUM numbers;
-* 2 to 3 times where one operand has at most FEW_ROWS rows, as in a last layer, with
-  parts of the other sides.
-
-(Measured on an Intel Xeon with OpenBLAS 0.3.30 and aligned operands.)
-
-Letters: W (O, I), a (I, N), z and delta (O, N); `small` is the largest number of
-multiplications for which BLAS has such kernels, or 0.
+Letters: W (O, I), a (I, N), z and delta (O, N). `blas` is the address of BLAS's
+function and the largest number of multiplications for which it has such kernels, or 0.
 """
 
 import numpy as np
 
+from scratchnet.engine.kernels.blas import gemm
 from scratchnet.engine.kernels.step import compiled
 
-MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS = 1_200, 16, 512, 16
+MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS = 1_200, 16, 512, 32
 
 
 @compiled
-def rows_at_a_time(A, B, small):  # type: ignore[no-untyped-def]
+def rows_at_a_time(A, B, blas):  # type: ignore[no-untyped-def]
     """How many rows of A are best multiplied by B at a time."""
-    (O, I), N = A.shape, B.shape[1]
+    (O, I), N, small = A.shape, B.shape[1], blas[1]
     along = not B.flags.c_contiguous
     if I % VECTOR == 0 and I >= LONG_SUM if along else N % VECTOR == 0:
         for rows in (8, 4):
@@ -37,50 +33,45 @@ def rows_at_a_time(A, B, small):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def by_parts(A, N, small):  # type: ignore[no-untyped-def]
-    """Whether A has few rows, and its product with N columns is not small."""
-    return small > 0 and len(A) <= FEW_ROWS and A.size * N > small
+def multiply(A, B, blas, C):  # type: ignore[no-untyped-def]
+    """C = A B."""
+    gemm(blas[0], 1.0, A, B, 0.0, C)  # type: ignore[call-arg]
 
 
 @compiled
-def multiply(W, a, small, z):  # type: ignore[no-untyped-def]
-    """z = W a, with as many rows at a time as `rows_at_a_time` says."""
-    O, N = z.shape
-    if a.flags.c_contiguous and by_parts(W, N, small):  # parts of the sums
-        part, some = small // (O * N), np.empty_like(z)
-        z[:] = 0
-        for i in range(0, len(a), part):
-            np.dot(np.ascontiguousarray(W[:, i : i + part]), np.ascontiguousarray(a[i : i + part]), some)
-            z += some
-    else:
-        np.dot(W, a, z)
+def add_product(C, alpha, A, B, blas, beta):  # type: ignore[no-untyped-def]
+    """C ← β C + α A B, in place."""
+    gemm(blas[0], alpha, A, B, beta, C)  # type: ignore[call-arg]
 
 
 @compiled
-def transposed_rows_at_a_time(W, N, small):  # type: ignore[no-untyped-def]
-    """How many rows of Wᵀ are best multiplied by N columns at a time.
+def is_faster_turned(A, B, blas):  # type: ignore[no-untyped-def]
+    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B.
 
-    With few columns, as many as stay in the cache.
+    That is so if A has few rows, B is F-contiguous, and BLAS repacks all operands.
     """
-    return min(128, small // (len(W) * N)) if by_parts(W, N, small) else W.shape[1]
+    return len(A) <= FEW_ROWS and not B.flags.c_contiguous and blas[1] == 0
 
 
 @compiled
-def multiply_transposed(W, i, delta, below):  # type: ignore[no-untyped-def]
-    """Those rows of Wᵀ δ that `below` has room for, from row i of Wᵀ on."""
-    if len(below) == W.shape[1]:
-        np.dot(W.T, delta, below)
-    else:
-        np.dot(np.ascontiguousarray(W[:, i : i + len(below)]).T, delta, below)
+def multiply_turned(A, B, blas):  # type: ignore[no-untyped-def]
+    """(Bᵀ Aᵀ)ᵀ."""
+    turned = np.empty((B.shape[1], len(A)), A.dtype)
+    multiply(B.T, A.T, blas, turned)
+    return turned.T
 
 
 @compiled
-def gradient(delta, inputs, small, g):  # type: ignore[no-untyped-def]
-    """g = δ aᵀ for as many rows as `rows_at_a_time` says, with the inputs aᵀ (N, I)."""
-    (O, N), I = delta.shape, inputs.shape[1]
-    if inputs.flags.f_contiguous and by_parts(g, N, small):  # parts of the columns
-        part = MOST_SUMS // O
-        for i in range(0, I, part):
-            g[:, i : i + part] = np.dot(delta, np.ascontiguousarray(inputs.T[i : i + part]).T)
-    else:
-        np.dot(delta, inputs, g)
+def turn(rows, columns):  # type: ignore[no-untyped-def]
+    """columns = rowsᵀ, in squares of VECTOR² numbers that stay in the nearest cache."""
+    N, I = rows.shape
+    for j in range(0, N, VECTOR):
+        for i in range(0, I, VECTOR):
+            for n in range(j, min(j + VECTOR, N)):
+                for k in range(i, min(i + VECTOR, I)):
+                    columns[k, n] = rows[n, k]
+
+
+#: With more outputs of the first layer, a batch is best turned into columns where BLAS
+#: has small products: that costs less than it saves
+WORTH_TURNING = 128

@@ -1,0 +1,57 @@
+"""BLAS's product for compiled loops: every layout, precision, and both libraries."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
+
+from numba.extending import get_cython_function_address  # noqa: E402
+
+from scratchnet.engine.kernels.blas import address_of_gemm, gemm  # noqa: E402
+from scratchnet.engine.kernels.products import turn  # noqa: E402
+
+
+@numba.njit
+def call(address, alpha, A, B, beta, C):
+    gemm(address, alpha, A, B, beta, C)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("library", ["numpy", "scipy"])
+def test_a_product_in_place(library: str, dtype: str) -> None:
+    """C ← α A B + β C for all orders in memory.
+
+    With β = 0 it does not matter what was in C.
+    """
+    address = address_of_gemm(dtype)
+    if library == "scipy":
+        name = "sgemm" if dtype == "float32" else "dgemm"
+        address = get_cython_function_address("scipy.linalg.cython_blas", name)
+    rng = np.random.default_rng(0)
+    for (m, k, n), orders in itertools.product(
+        [(5, 7, 3), (1, 1, 1), (1, 9, 4), (40, 1, 6)], itertools.product("CF", "CF")
+    ):
+        A, B = (np.asarray(rng.random(s), dtype, order) for s, order in zip([(m, k), (k, n)], orders, strict=True))
+        C = rng.random((m, n)).astype(dtype)
+        expected = 0.5 * A @ B - 2 * C
+        call(address, 0.5, A, B, -2.0, C)
+        np.testing.assert_allclose(C, expected, rtol=1e-5, atol=1e-6)
+        C[...] = np.nan
+        call(address, 1.0, A, B, 0.0, C)
+        np.testing.assert_allclose(C, A @ B, rtol=1e-5, atol=1e-6)
+
+
+def test_a_c_contiguous_result_is_asked_for() -> None:
+    A = np.ones((2, 2))
+    with pytest.raises(numba.TypingError):
+        call(address_of_gemm("float64"), 1.0, A, A, 0.0, np.asfortranarray(np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 40), (100, 784), (3, 50)])
+def test_rows_are_turned_into_columns(shape: tuple[int, int]) -> None:
+    rows = np.arange(np.prod(shape), dtype="float32").reshape(shape)
+    columns = np.full(shape[::-1], np.nan, "float32")
+    turn(rows, columns)
+    assert np.array_equal(columns, rows.T)

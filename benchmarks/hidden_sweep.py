@@ -23,7 +23,7 @@ from benchmarks.timing import Limits, Spread
 from scratchnet.cli import known, parse
 from scratchnet.errors import DeviceError, SettingError
 
-EXAMPLES = 5 * 60_000
+EPOCHS, EXAMPLES = 5, 60_000
 ROUNDS = 41
 
 # Seconds for the 5 epochs as published, by H: on a cloud machine with 2 virtual cores
@@ -35,6 +35,8 @@ PUBLISHED: dict[str, dict[int, float]] = {
     "published: laptop 2015, PyTorch": {200: 841},
 }
 
+#: The published pair: NumPy as the book writes it was 1.9 times as fast as PyTorch
+BOOK = "textbook NumPy", "PyTorch eager"
 OURS = "scratchnet numpy", "scratchnet cupy"  # the pair whose crossover is reported first
 
 
@@ -50,6 +52,8 @@ class Options:
     """sizes of the hidden layer"""
     batch_size: tuple[int, ...] = (1,)
     """examples per step, such as 1 32 128 1024"""
+    examples: tuple[int, ...] = ()
+    """show the time against these numbers of examples, such as 1000 10000 60000"""
     steps: int = 0
     """steps to time per point; 0 takes as many as fit into half a second"""
     full: bool = False
@@ -71,11 +75,12 @@ class Point:
     batch: int
     step: Spread  # seconds
     floor: float  # seconds per step that the device needs at the least
+    examples: int = EXAMPLES
 
     @property
     def study(self) -> float:
         """Seconds for the 5 epochs."""
-        return self.step.median * EXAMPLES / self.batch
+        return self.step.median * EPOCHS * self.examples / self.batch
 
 
 def work_of(hidden: int, batch: int) -> tuple[float, float]:
@@ -100,14 +105,15 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.workloads import book
 
     points, missing = [], {}
-    for hidden, batch in itertools.product(options["hidden"], options["batch_size"]):
+    amounts = options["examples"] or [EXAMPLES]
+    for hidden, batch, examples in itertools.product(options["hidden"], options["batch_size"], amounts):
         runs = {}
         for name in options["engines"]:
             try:
-                runs[name] = build(name, book(hidden, batch))
+                runs[name] = build(name, book(hidden, batch, examples if options["examples"] else 0))
             except Missing as e:
                 missing[name] = str(e)
-        count = -(-EXAMPLES // batch) if options["full"] else options["steps"]
+        count = -(-EPOCHS * examples // batch) if options["full"] else options["steps"]
         steps = dict.fromkeys(runs, count) if count else None
         devices = {ENGINES[name][2] for name in runs}
         probes = {f"{d} {k}": run for d in devices for k, run in limits_of(d, hidden).items()}
@@ -117,10 +123,9 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
             device = ENGINES[name][2]
             own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}
             floor = Limits.of(own, 4 * 784 * hidden).floor(*work_of(hidden, batch)) if own else 0.0
-            points.append(Point(name, device, options["threads"], hidden, batch, times[name], floor))
-            print(
-                f"  {name:20s} H={hidden:<5d} batch {batch:<5d} {times[name].median * 1e6:10.1f} µs a step", flush=True
-            )
+            points.append(Point(name, device, options["threads"], hidden, batch, times[name], floor, examples))
+            what = f"H={hidden:<5d} batch {batch:<5d}" + f" {examples:7,d} examples" * bool(options["examples"])
+            print(f"  {name:20s} {what} {times[name].median * 1e6:10.1f} µs a step", flush=True)
     return {"points": [dataclasses.asdict(p) for p in points], "missing": missing, "environment": timing.environment()}
 
 
@@ -186,7 +191,33 @@ def words(points: list[Point]) -> list[str]:
     said = crossover(list(rows[0]), *(list(r.values()) for r in rows), "H")
     if not any(p.device == "cuda" for p in points):
         text.append("No GPU was measured, so nothing is said about where one pays off on this machine.")
-    return [*text, f"In the published study (2 vCPU, K80) {said}."]
+    return [*text, f"In the published study (2 vCPU, K80) {said}.", *book_words(points)]
+
+
+def published_ratio() -> float:
+    """How many times as fast as PyTorch the book's code was, as published."""
+    return PUBLISHED["published: laptop 2015, PyTorch"][200] / PUBLISHED["published: laptop 2015, NumPy"][200]
+
+
+def book_ratios(points: list[Point]) -> dict[int, dict[int, float]]:
+    """{threads: {H: PyTorch's time divided by the textbook's}} at batch 1."""
+    seconds = {(p.engine, p.threads, p.hidden): p.study for p in points if p.batch == 1}
+    ratios: dict[int, dict[int, float]] = {}
+    for name, threads, hidden in seconds:
+        if name == BOOK[0] and (BOOK[1], threads, hidden) in seconds:
+            ratio = seconds[BOOK[1], threads, hidden] / seconds[BOOK[0], threads, hidden]
+            ratios.setdefault(threads, {})[hidden] = ratio
+    return ratios
+
+
+def book_words(points: list[Point]) -> list[str]:
+    """The headline of the published study, and what it is on this machine."""
+    return [
+        f"NumPy as the book writes it, {threads} thread{'s' * (threads > 1)}: "
+        f"{', '.join(f'{ratio:.2f} times as fast as PyTorch at H = {h}' for h, ratio in sorted(row.items()))} "
+        f"(published: {published_ratio():.2f} at H = 200, on a laptop of 2015)."
+        for threads, row in book_ratios(points).items()
+    ]
 
 
 def rows_of(points: list[Point], batch: int) -> dict[str, dict[int, Point]]:
@@ -219,6 +250,13 @@ def print_tables(points: list[Point], full: bool) -> None:
         table.add_section()
         for label, published in PUBLISHED.items() if batch == 1 else ():
             table.add_row(label, *(f"{published[s]:.0f} s" if s in published else "" for s in sizes), style="dim")
+        if batch == 1 and (ratios := book_ratios(points)):
+            table.add_section()
+            for threads, row in ratios.items():
+                label = f"PyTorch / textbook, {threads} thread{'s' * (threads > 1)}"
+                table.add_row(label, *(f"{row[s]:.2f}" if s in row else "" for s in sizes))
+            label, ratio = "published: PyTorch / NumPy", f"{published_ratio():.2f}"
+            table.add_row(label, *(ratio if s == 200 else "" for s in sizes), style="dim")
         console.print(table)
 
 
@@ -289,7 +327,9 @@ def main(args: Sequence[str]) -> int:
     options = parse(Options, args, "benchmarks/hidden_sweep.py")
     from benchmarks.engines import ENGINES
 
-    for name in ("hidden", "batch_size"):
+    for name in ("hidden", "batch_size", "examples"):
+        if name == "examples" and not options.examples:
+            continue
         if not getattr(options, name) or min(getattr(options, name)) < 1:
             raise SettingError(f"--{name.replace('_', '-')} must be whole numbers from 1")
     if options.steps < 0:
@@ -327,6 +367,11 @@ def main(args: Sequence[str]) -> int:
 
 def report(points: list[Point], missing: dict[str, str], environments: list[dict[str, Any]], options: Options) -> None:
     """Write the table, words, JSON and plot."""
+    if options.examples:
+        from benchmarks import by_examples
+
+        by_examples.report(points, missing, environments, device_name(points), options.full, options.out)
+        return
     print_tables(points, options.full)
     said = words(points)
     print("\n".join(said))
@@ -339,6 +384,7 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
         "missing": missing,
         "published": PUBLISHED,
         "crossover": said,
+        "book_against_pytorch": {"published": published_ratio(), "measured": book_ratios(points)},
         "environment": environments,
     }
     print("wrote", timing.write_json(options.out / f"{stem}.json", content))

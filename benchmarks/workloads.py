@@ -16,6 +16,7 @@ import numpy as np
 import scratchnet as sn
 from scratchnet.engine.layers import Layer
 
+MOST_DIFFERENT = 10_000  # examples in memory: 31 MB, more than the caches of a core
 BATCHES = 8  # different batches that a run goes through in turn
 
 
@@ -36,6 +37,7 @@ class Workload:
     batch: int = 1
     sparse: bool = False  # inputs are word counts, 15 per example
     seed: int = 0
+    count: int = BATCHES  # of different batches
 
     def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Float32 inputs (N, ...) and targets.
@@ -45,7 +47,7 @@ class Workload:
         """
         rng = np.random.default_rng(self.seed)
         classes = self.outputs()
-        count = 1 if self.optimiser is None else BATCHES
+        count = 1 if self.optimiser is None else self.count
         x = [rng.random((self.batch, *self.shape), dtype=np.float32) for _ in range(count)]
         if self.sparse:
             x = [np.where(part < 15 / self.shape[0], np.float32(1), np.float32(0)) for part in x]
@@ -82,7 +84,7 @@ class Workload:
         return found
 
 
-def book(hidden: int, batch: int = 1) -> Workload:
+def book(hidden: int, batch: int = 1, examples: int = 0) -> Workload:
     """784-H-10, sigmoid, no biases, summed squared error, SGD 0.1.
 
     This is the network of the published timing studies.
@@ -91,6 +93,7 @@ def book(hidden: int, batch: int = 1) -> Workload:
         f"book {hidden}" + (f" batch {batch}" if batch > 1 else ""),
         lambda: (sn.Linear(784, hidden, bias=False), sn.Sigmoid(), sn.Linear(hidden, 10, bias=False), sn.Sigmoid()),
         (784,), "sse", "sgd", lr=0.1 / batch, batch=batch,
+        count=max(1, min(examples, MOST_DIFFERENT) // batch) if examples else BATCHES,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ or that cannot build a network, raises Missing with the reason.
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,12 +30,14 @@ class Trainer:
     finish: Callable[[], object] = lambda: None
     weights: Callable[[], list[np.ndarray]] = list
     begin: Callable[[], object] = lambda: None
+    place: list[int] = field(default_factory=lambda: [0])  # the batch to go on with
 
     def __call__(self, n: int) -> None:
         self.begin()
-        batches, step = self.batches, self.step
-        for k in range(n):
+        batches, step, first = self.batches, self.step, self.place[0]
+        for k in range(first, first + n):
             step(*batches[k % len(batches)])
+        self.place[0] = (first + n) % len(batches)
         self.finish()
 
 

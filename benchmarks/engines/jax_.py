@@ -151,7 +151,7 @@ def train(work: Workload, device: str, together: int = 1) -> Trainer:
 
     loop = jax.jit(looped, donate_argnums=(0, 1))
     rounds = -(-together // len(batches))
-    x, t = (jnp.stack([batch[k] for batch in batches] * rounds)[:together] for k in (0, 1))
+    x, t = (jnp.stack(([batch[k] for batch in batches] * rounds)[:together]) for k in (0, 1))
 
     def steps() -> None:
         kept[0], kept[1] = loop(*kept, x, t)

@@ -104,7 +104,7 @@ class ManySteps:
         x, t = (net.xp.asarray(np.concatenate([batch[k] for batch in batches] * repeat)) for k in (0, 1))
         self.many, self.net, self.threads = kind(net, loss, optimiser, x, t, work.batch), net, Threads(1)
         self.order = net.xp.asarray(np.tile(np.arange(len(x)), ROUNDS // repeat))
-        self.losses = net.xp.empty(ROUNDS * len(batches), net.dtype)
+        self.losses, self.place = net.xp.empty(ROUNDS * len(batches), net.dtype), 0
         if net.device == "cuda":  # what is recorded is so here, and no weight changes
             lr, optimiser.lr = optimiser.lr, 0.0
             self(100)
@@ -114,9 +114,9 @@ class ManySteps:
     def __call__(self, n: int) -> None:
         self.threads.limit()
         while n > 0:
-            self.many.begin(self.order, self.losses)
-            part = min(n, len(self.losses))
-            n -= part
+            self.many.begin(self.order, self.losses, self.place)
+            part = min(n, len(self.losses) - self.place)
+            n, self.place = n - part, (self.place + part) % len(self.losses)
             while part > 0:
                 part -= self.many.run(min(part, 100))
         self.threads.restore()

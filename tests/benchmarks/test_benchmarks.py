@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import hidden_sweep, isa, peers, special_cases, threads, timing
+from benchmarks import engines, hidden_sweep, isa, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -163,6 +163,46 @@ def test_report_with_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert (tmp_path / "hidden_sweep-Test-GPU-and-Some.png").stat().st_size > 10_000
 
 
+def test_the_published_headline_is_a_row_beside_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    some = points(("textbook NumPy", "cpu", 1.0), ("PyTorch eager", "cpu", 0.5))
+    assert hidden_sweep.published_ratio() == pytest.approx(1.91, abs=0.01)
+    assert hidden_sweep.book_ratios(some) == {1: pytest.approx({200: 5**0.5, 1000: 1.0, 5000: 5**-0.5})}
+    (said,) = hidden_sweep.book_words(some)
+    assert "2.24 times as fast as PyTorch at H = 200, 1.00 times" in said and "(published: 1.91 at H = 200" in said
+    hidden_sweep.print_tables(some, False)
+    shown = capsys.readouterr().out
+    assert "PyTorch / textbook, 1 thread" in shown and "published: PyTorch / NumPy" in shown
+    assert not hidden_sweep.book_ratios(points(("PyTorch eager", "cpu", 0.5)))
+
+
+def test_report_by_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    some = [
+        dataclasses.replace(p, examples=n)
+        for n in (1000, 60_000)
+        for p in points(("scratchnet numpy", "cpu", 1.0), ("PyTorch eager", "cpu", 0.5))
+        if p.batch == 1 and p.hidden < 5000
+    ]
+    options = hidden_sweep.Options(out=tmp_path, examples=(1000, 60_000))
+    hidden_sweep.report(some, {}, [{}], options)
+    said = capsys.readouterr().out
+    assert "784-1000-10, 794,000 weights, batch 1" in said and "60,000 examples" in said
+    assert "60 times the examples take 60 times as long (time ~ N^1.00)" in said
+    (path,) = tmp_path.glob("examples-*.json")
+    assert json.loads(path.read_text())["points"][-1]["examples"] == 60_000
+    assert path.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_a_run_goes_on_where_it_stopped() -> None:
+    """So that many examples are many also to a run that is timed in short turns."""
+    seen: list[int] = []
+    trainer = engines.Trainer([(k,) for k in range(5)], seen.append)
+    trainer(3)
+    trainer(4)
+    assert seen == [0, 1, 2, 3, 4, 0, 1]
+    assert len(book(20, 10, 200).batches()) == 20 and len(book(20).batches()) == 8
+    assert len(book(20, 100, 60_000).batches()) == 100, "10,000 examples at most"
+
+
 def test_report_of_peers(tmp_path: Path) -> None:
     slow, fast = Spread(2e-3, 1e-3, 3e-3), Spread(1e-3, 1e-3, 1e-3)
     memory = {name: {"peak": peak} for name, peak in zip(peers.IN_MEMORY, (90.0, 60.0, 300.0), strict=True)}
@@ -182,6 +222,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
     [
         ("hidden_sweep", ["--device", "cuda"], "--device cuda needs a GPU"),
         ("hidden_sweep", ["--hidden", "0"], "--hidden must be whole numbers from 1"),
+        ("hidden_sweep", ["--examples", "0"], "--examples must be whole numbers from 1"),
         ("hidden_sweep", ["--steps", "-1"], "--steps"),
         ("hidden_sweep", ["--threads", "many"], "--threads many"),
         ("hidden_sweep", ["--engines", "scratchnet nunpy"], "did you mean scratchnet numpy"),

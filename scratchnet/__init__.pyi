@@ -6,6 +6,7 @@ used.
 
 from scratchnet.backend.threads import set_threads as set_threads
 from scratchnet.data.cifar import load_cifar10 as load_cifar10
+from scratchnet.data.cifar import load_cifar100 as load_cifar100
 from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist
 from scratchnet.data.mnist import load_mnist as load_mnist
 from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation

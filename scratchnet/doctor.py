@@ -51,6 +51,11 @@ DATASETS = {  # for each, sets of files (plain or .gz), one of which must be com
         ["data_batch_1.bin", "test_batch.bin"],
         ["cifar-10-batches-bin/data_batch_1.bin", "cifar-10-batches-bin/test_batch.bin"],
     ],
+    "cifar-100": [
+        ["cifar-100-binary.tar"],
+        ["train.bin", "test.bin"],
+        ["cifar-100-binary/train.bin", "cifar-100-binary/test.bin"],
+    ],
     "wheat-seeds": [["seeds_dataset.txt"]],
     "sentence-polarity": [["rt-polarity.neg", "rt-polarity.pos"], ["rt-polaritydata.tar.gz"]],
 }

@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 from scratchnet.errors import DataError
 from scratchnet.files.folders import cache_folder
 
-FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "wheat-seeds", "iris", "flights", "sentence-polarity")
+FOLDERS = ("mnist", "fashion-mnist", "cifar-10", "cifar-100", "wheat-seeds", "iris", "flights", "sentence-polarity")
 CONNECT_SECONDS = 5.0  # so that an unreachable network is noticed soon
 STALL_SECONDS = 20.0  # a server that is silent for this long is given up
 # After a grace period, a server that is slower than this is given up.

@@ -10,6 +10,7 @@ STUDIES = {
     "mnist": ("mnist", "handwritten digits, 60,000 + 10,000 images of 28 x 28; the main job"),
     "fashion-mnist": ("mnist", "the same networks on pictures of clothes"),
     "cifar10": ("cifar10", "colour pictures of airplanes, birds, cats, ships, ...; 50,000 + 10,000 of 32 x 32"),
+    "cifar100": ("cifar10", "the same networks on a hundred kinds of things, or on their twenty groups"),
     "digits": ("mnist", "handwritten-style digits that this project draws itself: needs no download"),
     "wheat": ("tables", "three kinds of wheat from seven measurements of a grain, by cross-validation"),
     "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),

@@ -1,8 +1,9 @@
-"""Small colour pictures in ten classes: CIFAR-10.
+"""Small colour pictures in ten classes, or in a hundred: CIFAR-10 and CIFAR-100.
 
-Letters: N pictures of 3 x 32 x 32 pixels, K = 10 classes.
+Letters: N pictures of 3 x 32 x 32 pixels, K = 10 classes, or 100 or 20.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.data.cifar import CLASSES, load_cifar10
+from scratchnet.data.cifar import CLASSES, LABELS, load_cifar10, load_cifar100
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.layers import (
     BatchNorm2d,
@@ -56,6 +57,8 @@ class Options(CommonOptions):
     """How many times to go through all training examples; 0 lets --images decide."""
     images: int = 180_000
     """With --epochs 0: how many pictures to train on in total, repeats included."""
+    labels: Literal["fine", "coarse"] = "fine"
+    """The classes of cifar100: fine, 100 kinds of things; coarse, their 20 groups."""
 
     def check(self) -> None:
         CommonOptions.check(replace(self, epochs=self.epochs or 1))
@@ -64,10 +67,15 @@ class Options(CommonOptions):
     def without_effect(self, study: str) -> dict[str, str]:
         found = super().without_effect(study)
         del found["data_dir"]
+        if study != "cifar100":
+            found["labels"] = f"on {study}, whose pictures have one label each: it belongs to cifar100"
         if self.epochs:
             found["images"] = f"with --epochs {self.epochs}: give --epochs 0, and --images decides"
         return found
 
+
+TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+MANY = 20  # classes; of more, only the best and the worst are told
 
 PRESETS = {
     "default": Options(batch_size=64, lr=0.003, optimizer="adam", schedule="cosine"),
@@ -85,29 +93,31 @@ PLACES_IN = 500  # test pictures in which the filters of the first convolution l
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training pixels, from 0 to 1, by channel
 
 
-def layers(preset: str, width: int = 32) -> list[Layer]:
+def layers(preset: str, width: int = 32, classes: int = 10) -> list[Layer]:
     """The layers of a preset; `channels` is the width of `default`."""
     if preset == "fcn":
-        return [Flatten(), Linear(3072, 128), Sigmoid(), Linear(128, 10), LogSoftmax()]
+        return [Flatten(), Linear(3072, 128), Sigmoid(), Linear(128, classes), LogSoftmax()]
     if preset == "cnn":
         return [
             Conv2d(3, 6, 5), ReLU(), MaxPool2d(2), Conv2d(6, 16, 5), ReLU(), MaxPool2d(2), Flatten(),
-            Linear(400, 120), ReLU(), Linear(120, 84), ReLU(), Linear(84, 10),
+            Linear(400, 120), ReLU(), Linear(120, 84), ReLU(), Linear(84, classes),
         ]  # fmt: skip
     body: list[Layer] = [CropFlip(4)]
     for n_in, n_out in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
         # without a bias: the normalisation would subtract it again
         body += [Conv2d(n_in, n_out, 3, padding=1, bias=False), BatchNorm2d(n_out), ReLU(), MaxPool2d(2)]
-    return [*body, Flatten(), Linear(4 * width * 16, 10)]
+    return [*body, Flatten(), Linear(4 * width * 16, classes)]
 
 
 def loss_of(preset: str) -> Loss:
     return NLLLoss() if preset == "fcn" else CrossEntropyLoss()
 
 
-def network(options: Options) -> Sequential:
+def network(options: Options, classes: int = 10) -> Sequential:
     """The network of a preset."""
-    return Sequential(*layers(options.preset), seed=options.seed, dtype=options.dtype, device=options.device)
+    return Sequential(
+        *layers(options.preset, classes=classes), seed=options.seed, dtype=options.dtype, device=options.device
+    )
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
@@ -130,7 +140,10 @@ def run(study: str, options: Options) -> int:
     """Load, train, test and write; returns the exit code."""
 
     def load() -> tuple[dict[str, str], tuple[Array, ...]]:
-        data = load_cifar10(options.data_dir)
+        if study == "cifar100":
+            data = load_cifar100(options.data_dir, options.labels)
+        else:
+            data = load_cifar10(options.data_dir)
         n = len(data.train_images)
         if n < 10:
             raise DataError(f"{study}: there are too few pictures to train on: {n}")
@@ -142,53 +155,70 @@ def run(study: str, options: Options) -> int:
     n, valid = len(x), len(x) // 10
     if not options.epochs:
         options = replace(options, epochs=max(1, round(options.images / (n - valid))))
-    net, loss = network(options), loss_of(options.preset)
+    names = LABELS[options.labels] if study == "cifar100" else CLASSES
+    net, loss = network(options, len(names)), loss_of(options.preset)
     with Run(study, options, study, read) as result:
-        net.info |= {"classes": list(CLASSES), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
+        net.info |= {"classes": list(names), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}
         net.summary((3, 32, 32))
         if n < 50_000:
             result.say(
-                f"This is a part of CIFAR-10, {n:,} of its 50,000 training pictures: accuracies are not "
+                f"This is a part of {TITLES[study]}, {n:,} of its 50,000 training pictures: accuracies are not "
                 "comparable with published ones."
             )
         result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
         test_loss, y = evaluate(net, loss, prepare(test_images, options.dtype), test_labels)
-        table = confusion(y.argmax(1), test_labels, 10)
-        per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES)}
+        table = confusion(y.argmax(1), test_labels, len(names))
+        per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(names)}
         result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
                            "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
         right = y.argmax(1) == test_labels
-        for group, members in GROUPS.items():
+        for group, members in GROUPS.items() if names is CLASSES else ():
             mine = np.isin(test_labels, [CLASSES.index(name) for name in members])
             key = f"{group.replace('-', '_')}_accuracy"
             result.metrics[key] = float(right[mine].mean()) if mine.any() else None
-        result.say("accuracy per class: " + ", ".join(f"{name} {share:.0%}" for name, share in per_class.items()))
+        result.say(f"accuracy per class: {in_words(per_class)}")
         if options.plots:
-            draw(result, net, test_images, test_labels, y, table)
+            draw(result, net, test_images, test_labels, y, table, names)
         result.finish(net)
         return 0
 
 
-def draw(result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array) -> None:
+def in_words(per_class: dict[str, float]) -> str:
+    """The accuracy of every class; of many classes only the best and the worst."""
+
+    def words(some: list[tuple[str, float]]) -> str:
+        return ", ".join(f"{name} {share:.0%}" for name, share in some)
+
+    if len(per_class) <= MANY:
+        return words([*per_class.items()])
+    ranked = sorted(per_class.items(), key=lambda pair: -pair[1])
+    return f"best {words(ranked[:5])}; worst {words(ranked[:-6:-1])}"
+
+
+def draw(
+    result: Run, net: Sequential, images: Array, labels: Array, y: Array, table: Array, classes: Sequence[str]
+) -> None:
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
     from scratchnet.plots.first_layer import first_layer
 
     p = probabilities(net, y)
-    names = ("samples", "confusion", "groups", "mistakes", "weights")
+    names = ("samples", "confusion", "mistakes", "weights")
     paths: dict[str, Path] = {name: result.out / f"{name}.png" for name in names}
     result.draw_training()
-    plots.image_grid(images[:24], [CLASSES[k] for k in labels[:24]], paths["samples"], "Test pictures",
+    plots.image_grid(images[:24], [classes[k] for k in labels[:24]], paths["samples"], "Test pictures",
                      "32 x 32 pixels, with their classes")  # fmt: skip
-    plots.confusion(table, CLASSES, paths["confusion"])
-    plots.accuracy_by_group(result.metrics["per_class_accuracy"], GROUPS, paths["groups"])
-    plots.worst_mistakes(images, labels, y.argmax(1), p, CLASSES, paths["mistakes"])
+    plots.confusion(table, classes, paths["confusion"])
+    if classes is CLASSES:
+        paths["groups"] = result.out / "groups.png"
+        plots.accuracy_by_group(result.metrics["per_class_accuracy"], GROUPS, paths["groups"])
+    plots.worst_mistakes(images, labels, y.argmax(1), p, classes, paths["mistakes"])
     first_layer(net, prepare(images[:PLACES_IN], str(net.dtype)), images[:PLACES_IN], paths["weights"])
     if any(isinstance(layer, Conv2d) for layer in net.layers):
         paths["features"] = result.out / "features.png"
         maps = feature_maps(net, prepare(images[:1], str(net.dtype)))
         maps /= np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-        plots.image_grid([images[0] / 255, *maps], [f"the picture: {CLASSES[labels[0]]}",
+        plots.image_grid([images[0] / 255, *maps], [f"the picture: {classes[labels[0]]}",
                          *(f"map {k}" for k in range(len(maps)))], paths["features"], "What the first layer sees",
                          f"The first test picture and its {len(maps)} feature maps after the first convolution and "
                          "ReLU, each from 0 (black) to its largest value (white)")  # fmt: skip

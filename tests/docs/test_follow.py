@@ -104,6 +104,11 @@ def data(tmp_path_factory):
         records = rng.integers(0, 256, (60, cifar.RECORD), dtype=np.uint8)
         records[:, 0] = np.arange(60) % 10
         (folder / "cifar-10" / file).write_bytes(records.tobytes())
+    (folder / "cifar-100").mkdir()
+    for file in ("train.bin", "test.bin"):
+        records = rng.integers(0, 256, (100, cifar.CIFAR100.record), dtype=np.uint8)
+        records[:, 0], records[:, 1] = np.arange(100) % 20, np.arange(100)
+        (folder / "cifar-100" / file).write_bytes(records.tobytes())
     return folder
 
 

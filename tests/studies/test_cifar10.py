@@ -107,3 +107,26 @@ def test_damaged_data_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
 def test_settings_are_checked(change: dict, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Options(**{"batch_size": 64, "lr": 0.1, **change}).check()
+
+
+@pytest.mark.parametrize(("labels", "classes"), [("fine", 100), ("coarse", 20)])
+def test_cifar100_by_classes_and_by_groups(labels: str, classes: int, tmp_path: Path, capsys) -> None:
+    (tmp_path / "cifar-100").mkdir()
+    for name, n in (("train.bin", 100), ("test.bin", 100)):
+        records = np.random.default_rng(n).integers(0, 256, (n, 3074), np.uint8)
+        records[:, 0], records[:, 1] = np.arange(n) % 20, np.arange(n) % 100
+        (tmp_path / "cifar-100" / name).write_bytes(records.tobytes())
+    args = ["--preset", "fcn", "--epochs", "1", "--labels", labels, "--data-dir", str(tmp_path)]
+    assert main(["cifar100", *args, "--out", str(tmp_path / "run"), *["--no-plots"] * (labels == "coarse")]) == 0
+    said = capsys.readouterr().out
+    assert "This is a part of CIFAR-100, 100 of its 50,000" in said
+    assert ("accuracy per class: best " in said) == (labels == "fine")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert len(metrics["per_class_accuracy"]) == classes
+    net = load(tmp_path / "run" / "model.safetensors")
+    assert net(np.zeros((2, 3, 32, 32), np.float32)).shape == (2, classes) and len(net.info["classes"]) == classes
+
+
+def test_ten_classes_have_no_coarse_labels(folder: Path) -> None:
+    with pytest.raises(SettingError, match="--labels has no effect on cifar10, whose pictures have one label each"):
+        main(["cifar10", "--labels", "coarse", "--data-dir", str(folder)])

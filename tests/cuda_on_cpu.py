@@ -20,7 +20,9 @@ def _compile(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
         pytest.skip("g++ is not installed, which the kernels are compiled with for the CPU")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "kernels.so"
-        flags = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-Wall", "-Werror", *options]
+        # -Bsymbolic: else a call of `advance` goes to the function in glibc
+        flags = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-Wall", "-Werror"]
+        flags += options
         command = [compiler, "-x", "c++", *flags, "-include", str(HEADER), "-", "-o", str(library)]
         done = subprocess.run(command, input=code, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr

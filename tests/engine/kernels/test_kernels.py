@@ -268,6 +268,17 @@ def test_advance(kernels):
     assert at[0] == 107
 
 
+def test_a_kernel_is_the_texts_own_and_not_the_c_librarys():
+    """glibc has an `advance` too, which a call by name would reach."""
+    text = """
+extern "C" __global__ void advance(long long *at, long long steps) { at[0] += steps; }
+extern "C" __global__ void twice(long long *at, long long steps) { advance(at, steps); advance(at, steps); }
+"""
+    at = np.array([7])
+    Emulation(text).launch("twice", 1, 1, [at.ctypes.data, 100])
+    assert at[0] == 207
+
+
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "ask a trained network about a picture or a text of your own",
     "compare": "finished runs beside each other: a table and their learning curves",
     "explain": "backpropagation in numbers, each beside its equation and its source",
+    "play": "a page that runs the engine: draw a digit, watch the network learn",
     "backquery": "what a trained network finds most typical of each class",
     "export": "a trained network as ONNX, for the runtimes of others",
     "exercises": "write backpropagation yourself: a course of small files, judged",

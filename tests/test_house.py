@@ -24,6 +24,7 @@ FLOORS = (
     "plots",
     "runs",
     "studies",
+    "playing",
     "commands",
 )
 GROUND = ("__init__", "errors", "cli")  # what every room may use

@@ -11,7 +11,7 @@ from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist
 from scratchnet.data.mnist import load_mnist as load_mnist
 from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation
 from scratchnet.engine.crossvalidation import crossval as crossval
-from scratchnet.engine.gradients import GradientReport as GradientReport
+from scratchnet.engine.gradient_report import GradientReport as GradientReport
 from scratchnet.engine.gradients import gradcheck as gradcheck
 from scratchnet.engine.layers import GRU as GRU
 from scratchnet.engine.layers import LSTM as LSTM

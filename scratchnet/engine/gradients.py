@@ -7,7 +7,7 @@ of a difference, u a direction.
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.door import check_loss, check_network
+from scratchnet.engine.gradient_report import Disagreement, GradientReport, Index, factor_of, relative
 from scratchnet.engine.layers.base import Layer, shape_text
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.tables import html_table
 from scratchnet.errors import NonFiniteError, ShapeError
 
 # step of central differences: the error is of order h², plus ε|C|/h from rounding
@@ -31,76 +31,6 @@ H = 1e-5
 TINY = 1e-30
 # tolerances, relative to the largest element of a gradient
 CENTRAL, COMPLEX = 1e-7, 1e-11
-
-Index = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """An element of a gradient for which backward and differences of C disagree."""
-
-    parameter: str  # a name of `state_dict`, or "input"
-    index: Index
-    backward: float
-    central: float
-    complex_step: float | None  # None where it does not apply
-    kink: str = ""  # the kink within h of this point, if there is one
-
-    def __str__(self) -> str:
-        numbers = f"backward {self.backward:.10g}, central difference {self.central:.10g}"
-        if self.complex_step is not None:
-            numbers += f", complex step {self.complex_step:.10g}"
-        place = f"{self.parameter}[{', '.join(map(str, self.index))}]"
-        return f"{place}: {numbers}" + (f"; {self.kink}" if self.kink else "; no kink is near")
-
-
-@dataclass(frozen=True)
-class GradientReport:
-    """What `gradcheck` found: true if all gradients agree; print it for details.
-
-    `disagreements` are wrong gradients. `at_kinks` are points where C has no
-    derivative: backward gives a slope between those of the two sides, and differences
-    cannot say more. `checked` says, for every parameter and the input, how many of how
-    many elements were checked one by one; the others were checked together, along a
-    random direction.
-    """
-
-    disagreements: list[Disagreement] = field(default_factory=list)
-    at_kinks: list[Disagreement] = field(default_factory=list)
-    checked: dict[str, tuple[int, int]] = field(default_factory=dict)
-    no_complex_step: str = ""  # why complex step does not apply
-
-    @property
-    def ok(self) -> bool:
-        return not self.disagreements
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        lines = []
-        for name, (some, size) in self.checked.items():
-            wrong = [d for d in self.disagreements if d.parameter == name]
-            how = f"all {size:,} elements" if some == size else f"{some:,} of {size:,} elements, the rest together"
-            lines.append(f"{name:16} {f'{len(wrong)} WRONG' if wrong else 'right'} ({how})")
-            lines += [f"    {d}" for d in wrong[:5]] + ([f"    and {len(wrong) - 5} more"] if len(wrong) > 5 else [])
-            lines += [f"    not judged, at a kink: {d}" for d in self.at_kinks if d.parameter == name][:3]
-        lines += [f"complex step does not apply: {self.no_complex_step}"] if self.no_complex_step else []
-        return "\n".join([*lines, self.verdict])
-
-    @property
-    def verdict(self) -> str:
-        return "all gradients agree" if self.ok else f"{len(self.disagreements)} elements of gradients disagree"
-
-    def _repr_html_(self) -> str:
-        """The table that a notebook shows: a row for each parameter and the input."""
-        rows = []
-        for name, (some, size) in self.checked.items():
-            wrong = [d for d in self.disagreements if d.parameter == name]
-            kinks = sum(d.parameter == name for d in self.at_kinks)
-            rows.append({"gradient of": name, "elements": size, "checked one by one": some, "at a kink": kinks,
-                         "wrong": len(wrong), "first wrong": str(wrong[0]) if wrong else ""})  # fmt: skip
-        return html_table(rows) + f"<p>{self.verdict}</p>"
 
 
 def gradcheck(net: Sequential, x: Any, target: Any, loss: Loss, *, samples: int = 100, seed: int = 0) -> GradientReport:
@@ -142,8 +72,16 @@ def _compare(check: "_Check", samples: int, seed: int) -> GradientReport:
         u = rng.standard_normal(g.shape) * check.free(name) if len(flat) < free.size else None
         if not wrong and u is not None and (k := check.halve(name, u)) is not None:
             wrong = [check.element(name, k)]
+        at_kinks: list[Disagreement] = []
         for d in (replace(d, kink=check.kink(name, d.index)) for d in wrong):
-            (report.at_kinks if d.kink and check.between_slopes(d) else report.disagreements).append(d)
+            at_kink = bool(d.kink) and check.between_slopes(d)
+            (at_kinks if at_kink else report.disagreements).append(d)
+        report.at_kinks.extend(at_kinks)
+        excused = {d.index for d in at_kinks}
+        judged = [d for d in found if d.index not in excused]
+        report.differences[name] = relative(judged, 1e-9 * check.size)
+        if any(d.parameter == name for d in report.disagreements):
+            report.factors[name] = factor_of(judged, g.shape, check.x.shape[0])
     return report
 
 

@@ -97,7 +97,7 @@ def lesson(
     on.formulas.append(cost)
     of_pixels = part.input.shape[-1] == image.size and _reads_pixels(trace, layer)
     row, column = divmod(i, image.shape[1])
-    where = f"X (row {row}, column {column})" if of_pixels else f"input {i}"
+    where = f"pixel ({row}, {column}), marked," if of_pixels else f"input {i}"
     on.say(f"Followed: {layer}.weight[{j},{i}] = {short(part.parameters['weight'][j, i])}, from {where} to unit {j}")
     on.blank()
     source = j if later else i  # whose ∂C/∂a the table adds up: the unit, or the input of the last layer

@@ -223,3 +223,78 @@ def test_a_network_from_a_file_can_be_checked(tmp_path) -> None:
     net = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), seed=1)
     net.save(tmp_path / "m.safetensors")
     assert gradcheck(load(tmp_path / "m.safetensors"), np.ones((2, 3)), [0, 1], CrossEntropyLoss())
+
+
+# ------------------------------------------------------------------ how it is read
+
+
+class Spoilt(Linear):
+    """A Linear whose gradients are told through `spoil`."""
+
+    def __init__(self, spoil) -> None:
+        super().__init__(3, 3)
+        self.spoil = spoil
+
+    def backward(self, delta, a, learn, need_dx=True):
+        dx = super().backward(delta.copy(), a, learn, need_dx)
+        W = self.W.grad
+        W[...] = self.spoil(W.copy())
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("spoil", "difference", "words"),
+    [(lambda g: 2 * g, 1 / 3, "every element is 2 times what it should be: look for a missing or a doubled factor"),
+     (lambda g: g / 2, 1 / 3, "every element is 0.5 times what it should be"),
+     (lambda g: -g, 1.0, "every element has the wrong sign"),
+     (lambda g: 0 * g, 1.0, "backward gives 0 everywhere"),
+     (lambda g: 5 * g, 2 / 3, "every element is 5 times what it should be, and the batch has 5 examples"),
+     (lambda g: g.T, None, "it is the transpose of what it should be"),
+     (lambda g: g + np.eye(3), None, ""),
+     (lambda g: np.nan * g, None, "backward never writes this gradient")],
+)  # fmt: skip
+def test_what_all_wrong_elements_have_in_common(spoil, difference, words) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    report = gradcheck(Sequential(Spoilt(spoil)), x, [0, 1, 2, 1, 0], CrossEntropyLoss())
+    assert not report and report.factors["0.weight"].startswith(words) and (words or not report.factors["0.weight"])
+    assert set(report.factors) == {"0.weight"} and words in str(report)
+    if difference is not None:
+        assert abs(report.differences["0.weight"] - difference) < 1e-6
+    assert report.differences["0.bias"] < 1e-7
+    text = " ".join(str(report).split())
+    assert "normal? No: it is no rounding. 0.weight has a fault" in text
+    html = report._repr_html_()
+    assert "normal? No" in html and "<th>difference</th>" in html and (words in html)
+
+
+def test_right_gradients_say_what_a_difference_may_be() -> None:
+    net = Sequential(Linear(3, 4), Tanh(), Linear(4, 3))
+    report = gradcheck(net, np.random.default_rng(0).standard_normal((5, 3)), [0, 1, 2, 1, 0], CrossEntropyLoss())
+    assert report and 0 < max(report.differences.values()) < 1e-7 and report.factors == {}
+    text = " ".join(str(report).split())
+    assert "difference = ‖backward − central‖ / (‖backward‖ + ‖central‖)" in text and "normal?" not in text
+    assert f"difference {report.differences['2.weight']:.1e})" in text and "kink" not in text
+    assert max(map(len, str(report).splitlines())) <= 88
+
+
+def test_a_small_fault_is_asked_about_otherwise() -> None:
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    net = Sequential(Spoilt(lambda g: g * (1 + 1e-5)))
+    report = gradcheck(net, x, [0, 1, 2, 1, 0], CrossEntropyLoss())
+    assert not report and "It is small, but more than rounding leaves" in " ".join(str(report).split())
+
+
+def test_kinks_are_explained() -> None:
+    net = Sequential(ReLU(), Linear(3, 3))
+    report = gradcheck(net, np.zeros((2, 3)), [0, 1], CrossEntropyLoss())
+    assert report and len(report.at_kinks) == 6 and report.differences["input"] == 0.0
+    for text in (" ".join(str(report).split()), report._repr_html_()):
+        assert "C has no derivative: its slopes to the left and right differ" in text
+        assert "the central difference is their mean. This is no fault" in text
+
+
+def test_a_gradient_of_zero_has_no_difference() -> None:
+    """Where both are rounding their ratio would say nothing."""
+    net = Sequential(Linear(2, 2), LogSoftmax())
+    report = gradcheck(net, np.zeros((1, 2)), [0], NLLLoss())
+    assert report and report.differences["0.weight"] == 0.0

@@ -245,7 +245,10 @@ def test_the_table_of_a_digit() -> None:
     assert rows[11] == ["sum", short((W2.T @ delta)[j])]
     own = (W2.T @ delta)[j] * a[j] * (1 - a[j])
     assert abs(lesson.ways.by_hand - own * image.ravel()[i]) < 1e-15
-    assert image.ravel()[i] > 0.5 and f"row {i // 28}, column {i % 28}) to unit {j}" in screen.lines_of(lesson)[2]
+    assert (
+        image.ravel()[i] > 0.5
+        and f"from pixel ({i // 28}, {i % 28}), marked, to unit {j}" in screen.lines_of(lesson)[2]
+    )
     text = screen.lines_of(lesson)
     marked = [(r, line.index("X")) for r, line in enumerate(text[5:16]) if "X" in line[:28]]
     assert len(marked) == 1 and marked[0][1] == i % 28

@@ -32,6 +32,7 @@ SMALL = {
     "chars": "--epochs 1 --sample 10",
     "waveforms": "--epochs 1 --echoes 20 --passes 2 --judged 2",
     "benchmarks.hidden_sweep": "--hidden 20 --batch-size 1 --steps 3 --threads 1 --device cpu --out timed",
+    "scratchnet.studies.vanishing": "--lengths 4,7 --epochs 1 --examples 60 --hidden 6",
     "parity": "--help",  # it takes minutes, and has tests of its own
     "benchmarks.peers": "--threads 1 --no-memory --out timed",
 }
@@ -104,6 +105,12 @@ def data(tmp_path_factory):
         records = rng.integers(0, 256, (60, cifar.RECORD), dtype=np.uint8)
         records[:, 0] = np.arange(60) % 10
         (folder / "cifar-10" / file).write_bytes(records.tobytes())
+    (folder / "wheat-seeds").mkdir()
+    grains = "".join(f"{15 + k % 3} 14 0.8 5.{k % 7} 3 2 5 {k % 3 + 1}\n" for k in range(30))
+    (folder / "wheat-seeds" / "seeds_dataset.txt").write_text(grains)
+    (folder / "sentence-polarity").mkdir()
+    for kind, word in (("neg", "dull"), ("pos", "fine")):
+        (folder / "sentence-polarity" / f"rt-polarity.{kind}").write_text(f"the plot is {word} .\n" * 40)
     (folder / "cifar-100").mkdir()
     for file in ("train.bin", "test.bin"):
         records = rng.integers(0, 256, (100, cifar.CIFAR100.record), dtype=np.uint8)

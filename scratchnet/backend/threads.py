@@ -184,7 +184,8 @@ def set_threads(threads: str | int) -> None:
     say otherwise themselves. Raises SettingError for what is no number from 1.
     """
     global _fixed  # noqa: PLW0603
-    _fixed = "auto" if threads == "auto" else choose_threads(threads, 0.0)
+    is_auto = isinstance(threads, str) and threads == "auto"
+    _fixed = "auto" if is_auto else choose_threads(threads, 0.0)
 
 
 def choose_threads(threads: str | int, operations: float) -> int:
@@ -198,7 +199,7 @@ def choose_threads(threads: str | int, operations: float) -> int:
     or all cores, or as many threads as BLAS was allowed, for instance by
     OPENBLAS_NUM_THREADS.
     """
-    if threads == "auto":
+    if isinstance(threads, str) and threads == "auto":
         threads = _fixed
     if not isinstance(threads, str) or threads != "auto":
         try:

@@ -45,6 +45,11 @@ class CrossValidation:
         return float(np.mean([fold["accuracy"] for fold in self.folds]))
 
     @property
+    def rmse(self) -> float:
+        """The mean of the folds' root mean squared errors."""
+        return float(np.mean([fold["rmse"] for fold in self.folds]))
+
+    @property
     def std(self) -> float:
         """The standard deviation of the folds' accuracies, with the divisor k − 1."""
         return float(np.std([fold["accuracy"] for fold in self.folds], ddof=1))
@@ -64,6 +69,7 @@ def crossval(
     threads: str | int = "auto",
     on_fold: Callable[[dict[str, float]], None] | None = None,
     mapped: Callable[..., Iterable[Any]] = map,
+    standardise_target: bool = False,
 ) -> CrossValidation:
     """k-fold cross-validation: k networks, each judged on examples it has not seen.
 
@@ -80,10 +86,13 @@ def crossval(
     decides the folds, the initial weights and the order of the examples; `epochs`,
     `batch_size`, `schedule` and `threads` are those of `fit`; `on_fold` is called with
     the row of every fold. The folds are computed one after the other, or wherever
-    `mapped` runs them, which is used like Python's `map`.
+    `mapped` runs them, which is used like Python's `map`. With `standardise_target`, a
+    network learns values less their mean, over their standard deviation, both of the
+    training part; outputs and rmse are in the target's own units.
 
     Each row of `folds` has fold (from 1), train_examples, valid_examples, train_loss
-    (of the last epoch) and valid_loss, and with labels also accuracy. Raises
+    (of the last epoch) and valid_loss, and with labels also accuracy, with values also
+    rmse, the root of the mean squared error. Raises
     SettingError unless 2 ≤ k ≤ N, and DataError if a class has fewer than k examples.
 
     >>> def build(x, seed):
@@ -135,6 +144,12 @@ def crossval(
         t = target
         if with_labels and not loss.takes_labels:
             t = np.eye(int(target.max()) + 1, dtype=net.dtype)[target]
+        mean: Any = 0.0
+        std: Any = 1.0
+        if standardise_target and not with_labels:
+            mean, std = t[train].mean(axis=0), t[train].std(axis=0)
+            std = np.where(std > 0, std, 1.0)
+            t = (t - mean) / std
         history = fit(net, loss, optimiser, x_train, t[train], epochs=epochs, batch_size=batch_size, schedule=schedule,
                       seed=seed, threads=threads)  # fmt: skip
         valid_loss, y = evaluate(net, loss, x_valid, t[valid])
@@ -142,6 +157,9 @@ def crossval(
                "train_loss": history.last["train_loss"], "valid_loss": valid_loss}  # fmt: skip
         if with_labels:
             row["accuracy"] = accuracy(y, target[valid])
+        else:
+            y = y * std + mean
+            row["rmse"] = float(np.sqrt(np.mean((y - target[valid]) ** 2)))
         return row, y
 
     rows: list[dict[str, float]] = []

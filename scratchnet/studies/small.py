@@ -13,6 +13,7 @@ from scratchnet.engine.layers import Dropout, Layer, Linear, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import confusion
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.progress import number
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.run import Run, optimiser_of
@@ -53,7 +54,14 @@ def network(layers: Sequence[Layer], o: CommonOptions) -> Sequential:
 
 
 def cross_validate(
-    layers: Any, loss: Loss, x: Any, labels: np.ndarray, prepare: Prepare, o: SmallOptions, run: Run | None = None
+    layers: Any,
+    loss: Loss,
+    x: Any,
+    labels: np.ndarray,
+    prepare: Prepare,
+    o: SmallOptions,
+    run: Run | None = None,
+    standardise_target: bool = False,
 ) -> CrossValidation:
     """k-fold cross-validation with these options.
 
@@ -67,9 +75,10 @@ def cross_validate(
 
     def tell(row: dict[str, float]) -> None:
         if run:
+            good = f"accuracy {row['accuracy']:.2%}" if "accuracy" in row else f"RMSE {number(row['rmse'])}"
             run.say(
                 f"  fold {int(row['fold'])}/{o.folds}  trained on {int(row['train_examples'])}, judged on "
-                f"{int(row['valid_examples'])}: accuracy {row['accuracy']:.2%}, loss {row['valid_loss']:.4f}"
+                f"{int(row['valid_examples'])}: {good}, loss {row['valid_loss']:.4f}"
             )
 
     mapped = partial(map_jobs, scheduler=o.scheduler) if o.scheduler else map
@@ -77,8 +86,16 @@ def cross_validate(
         run.say(f"{o.folds}-fold cross-validation of {len(labels)} examples")
     result = crossval(build, x, labels, folds=o.folds, seed=o.seed, prepare=prepare, epochs=o.epochs,
                       batch_size=o.batch_size, schedule=parse_schedule(o.schedule, o.lr, o.epochs), threads=o.threads,
-                      on_fold=tell, mapped=mapped)  # fmt: skip
-    if run:
+                      on_fold=tell, mapped=mapped, standardise_target=standardise_target)  # fmt: skip
+    if run and "rmse" in result.folds[0]:
+        found = [row["rmse"] for row in result.folds]
+        spread, alone = float(np.std(found, ddof=1)), float(np.std(labels))
+        run.say(
+            f"  mean RMSE {number(result.rmse)}, standard deviation over the folds {number(spread)}\n"
+            f"  always predicting the mean: RMSE {number(alone)}\n"
+        )
+        run.metrics |= {"folds": o.folds, "cv_rmse": result.rmse, "cv_folds": found}
+    elif run:
         run.say(f"  mean {result.accuracy:.2%}, standard deviation over the folds {result.std:.2%}\n")
         run.metrics |= {
             "folds": o.folds,

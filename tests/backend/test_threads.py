@@ -285,7 +285,7 @@ def test_set_threads_holds_for_every_call_until_auto(name):
     assert now() == before
 
 
-@pytest.mark.parametrize("threads", [0, -1, 2.5, "many", None, True])
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "many", None, True, np.ones((4, 4))], ids=str)
 def test_set_threads_refuses_what_is_no_number(threads):
     with pytest.raises(SettingError, match="give auto or a number from 1"):
         sn.set_threads(threads)

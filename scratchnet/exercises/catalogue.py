@@ -1,7 +1,7 @@
 """All exercises, in their order."""
 
 from scratchnet.cli import known
-from scratchnet.exercises import equations, neurons, whole_layers
+from scratchnet.exercises import equations, lstm, neurons, optimisers, pictures, regularising, sequences, whole_layers
 from scratchnet.exercises.task import Exercise
 
 EXERCISES: dict[str, Exercise] = {
@@ -17,6 +17,17 @@ EXERCISES: dict[str, Exercise] = {
         equations.BP4,
         whole_layers.LINEAR,
         whole_layers.SOFTMAX,
+        optimisers.MOMENTUM,
+        optimisers.ADAM,
+        pictures.CONVOLUTION,
+        pictures.CONVOLUTION_BACK,
+        pictures.POOLING,
+        sequences.RECURRENT,
+        sequences.RECURRENT_BACK,
+        lstm.LONG,
+        lstm.LONG_BACK,
+        regularising.BATCH_NORM,
+        regularising.DROPOUT,
     )
 }
 

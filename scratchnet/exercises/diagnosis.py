@@ -45,9 +45,11 @@ def diagnose(
     if not wrong:
         return ""
     right = [name for i, name in enumerate(names) if i not in wrong]
-    first = wrong[0]
     verdict = _verdict(part.function, right, [names[i] for i in wrong])
-    return f"{verdict}: {_why(part, arguments, first, got[first], np.asarray(want[first]), sizes)}"
+    known = (slip(part, arguments, names[i], got[i]) for i in wrong if np.isfinite(got[i]).all())
+    k = wrong[0]
+    why = next(filter(None, known), "") if got[k].shape == np.shape(want[k]) else ""
+    return f"{verdict}: {why or _why(part, arguments, k, got[k], np.asarray(want[k]), sizes)}"
 
 
 def numbers(part: Part, got: Sequence[np.ndarray], want: Arrays, judge: str, tolerance: float) -> str:
@@ -94,7 +96,7 @@ def _why(part: Part, arguments: Arrays, k: int, got: np.ndarray, want: np.ndarra
         return f"{name} is NaN in places; is every place of it written, and nothing like ∞ − ∞ or 0/0 computed?"
     if not np.isfinite(got).all():
         return f"{name} is infinite in places: did an exponential overflow?"
-    return slip(part, arguments, name, got) or _pattern(name, got, want, sizes) or part.look[name]
+    return _pattern(name, got, want, sizes) or part.look[name]
 
 
 def _pattern(name: str, got: np.ndarray, want: np.ndarray, sizes: Sizes) -> str:

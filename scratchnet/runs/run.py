@@ -45,7 +45,7 @@ from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.shared import shared
-from scratchnet.runs.stop import Stop, stop_on_signal
+from scratchnet.runs.stop import Stop, closed_terminal_stops, stop_on_signal
 
 MAX_STEPS_PER_CALLBACK = 100  # in between, the clock and signals are looked at
 
@@ -170,12 +170,14 @@ class Run:
             if self.leads:
                 row |= judge()
                 if not asked.number:  # after SIGHUP there is no terminal left to write to
-                    progress.epoch(row)
+                    with closed_terminal_stops(asked):
+                        progress.epoch(row)
                 checkpoints.on_epoch(row)
 
         def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
             if not asked.number:
-                progress.step(epoch, k, steps, value)
+                with closed_terminal_stops(asked):
+                    progress.step(epoch, k, steps, value)
             if self.ranks:
                 self.ranks.agree(asked, stop)
             checkpoints.on_step(epoch, k, steps, value)

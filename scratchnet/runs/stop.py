@@ -1,6 +1,7 @@
 """A signal stops a training between two steps."""
 
 import contextlib
+import errno
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,21 @@ class Stop:
     """The number of the signal that asked for an end, or 0."""
 
     number = 0
+
+
+@contextlib.contextmanager
+def closed_terminal_stops(stop: Stop) -> Iterator[None]:
+    """A block that writes to the terminal, which may be closed meanwhile.
+
+    Writing then fails a moment before the signal that says so is noted: it counts as
+    that signal, so that the training ends with its checkpoint.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or not hasattr(signal, "SIGHUP"):
+            raise
+        stop.number = stop.number or signal.SIGHUP
 
 
 @contextlib.contextmanager

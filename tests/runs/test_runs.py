@@ -289,6 +289,23 @@ def test_a_closed_terminal_leaves_a_checkpoint_to_go_on_from(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+@pytest.mark.parametrize("method", ["step", "epoch"])
+def test_a_terminal_that_fails_before_its_signal_comes_costs_no_step(here, monkeypatch, method):
+    """Writing fails a moment before SIGHUP is noted: that counts as the signal."""
+    from scratchnet.runs import run as module
+
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module.ProgressLines, method, fails)
+    with pytest.raises(Interrupted) as e:
+        train.main([*STUDY, "--out", "run"])
+    assert e.value.exit_code == 128 + signal.SIGHUP
+    with newest_checkpoint(here / "run" / "checkpoints") as file:
+        assert training_of(file)["steps"] > 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
 def test_under_nohup_the_training_goes_on(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -20,6 +20,7 @@ COMMANDS = {
     "exercises": "write backpropagation yourself: a course of small files, judged",
     "shapes": "where the output size of a convolution or a pool comes from",
     "filters": "a convolution of a picture, step by step",
+    "pictures": "pictures that explain: perceptron, valley, network, LSTM cell, learning",
     "doctor": "what is installed and found here, and how to mend what is missing",
 }
 HELP = """\

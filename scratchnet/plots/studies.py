@@ -148,7 +148,7 @@ def worst_mistakes(
         worst = np.argsort(sure, kind="stable")[:most]
         taken = "seen as"
     names, seen = [class_names[i] for i in labels[worst]], [class_names[i] for i in predicted[worst]]
-    captions = [f"is {a}, {taken} {b} ({_percent(p)})" for a, b, p in zip(names, seen, sure[worst], strict=True)]
+    captions = [f"is {a}, {taken} {b} ({percent(p)})" for a, b, p in zip(names, seen, sure[worst], strict=True)]
     image_grid(np.asarray(images)[worst], captions, path, title, subtitle)
 
 
@@ -186,7 +186,7 @@ def image_grid(
     save(fig, path)
 
 
-def _percent(p: float) -> str:
+def percent(p: float) -> str:
     """Whole percentages, but never 100 % for what is not certain."""
     return f"{100 * p:.0f} %" if p < 0.995 else f"{np.floor(1000 * p) / 10:.1f} %" if p < 0.9995 else "> 99.9 %"
 

@@ -86,13 +86,17 @@ def legend(ax: "Axes", **options: Any) -> None:
 
 
 def save(fig: "Figure", path: Path) -> None:
-    """Write the figure as a PNG. Raises OSError and keeps the old file on failure."""
+    """Write the figure as a PNG, or as SVG where the file's name ends in .svg.
+
+    Raises OSError and keeps the old file on failure.
+    """
     # Equal figures give equal files. The layout's solver iterates over sets, so its
     # last digits depend on addresses.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     for ax in fig.axes:
         ax.set_position([round(float(v), 6) for v in ax.get_position(original=True).bounds])  # type: ignore[arg-type]
-    png = io.BytesIO()
-    fig.savefig(png, format="png", metadata={"Software": None})
-    atomic_write(path, png.getvalue())
+    kind = "svg" if str(path).lower().endswith(".svg") else "png"
+    content = io.BytesIO()
+    fig.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    atomic_write(path, content.getvalue())

@@ -174,7 +174,7 @@ def test_no_mistakes(monkeypatch, tmp_path, mistakes):
 
 @pytest.mark.parametrize("p, text", [(0.5, "50 %"), (0.994, "99 %"), (0.996, "99.6 %"), (1.0, "> 99.9 %")])
 def test_nothing_is_quite_certain(p, text):
-    assert plots._percent(p) == text
+    assert plots.percent(p) == text
 
 
 def test_mistakes_are_drawn(tmp_path, mistakes):

@@ -4,6 +4,7 @@ Users pass and get PyTorch's shapes, with the batch first. Inside, examples are 
 the batch is the last axis.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -182,6 +183,19 @@ class Sequential:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a .safetensors file, which `scratchnet.load` reads."""
         save(self, path)
+
+    def draw(self, path: str | os.PathLike[str], input_shape: Shape | None = None) -> None:
+        """Draw the network as a diagram, with shapes and numbers of parameters.
+
+        The file's name ends in .png or .svg. `input_shape` is of one example, such as
+        (1, 28, 28); it is needed where neither the first layer nor `net.info` tells it,
+        as with convolutions. Of wide layers some units are drawn and dots for the
+        others. Raises SettingError for other endings, ShapeError if the shape does not
+        fit, and OSError.
+        """
+        # The plots stand above the engine, which does without them; only this method
+        # of a network, where users look for it, asks for them when it is called.
+        importlib.import_module("scratchnet.plots.network").draw_network(self, path, input_shape)
 
     @property
     def size(self) -> int:

@@ -99,7 +99,8 @@ def write_onnx(net: Sequential, path: Path, given_shape: str | None) -> int:
         else f"run in onnxruntime: within {most:.1e} of the engine"
     )
     given = ", ".join(map(str, shape))
-    print(f"{path}: {len(content):,} bytes, opset {OPSET}; input (N, {given}) float32; {run}")
+    kind = "int64" if net.layers[0].takes_indices else "float32"
+    print(f"{path}: {len(content):,} bytes, opset {OPSET}; input (N, {given}) {kind}; {run}")
     return 0
 
 

@@ -175,6 +175,7 @@ def run(study: str, o: Options) -> int:
 
 def tell_examples(result: Run, data: Sentences, test: np.ndarray, y: np.ndarray) -> None:
     """Print the test sentences that the network is surest of, and its worst mistake."""
+    result.say("")
     lead = y[:, 1] - y[:, 0]
     wrong = np.where(data.labels[test] == 1, -lead, lead)
     for what, k in (

@@ -176,6 +176,19 @@ def test_transposed_convolutions_run_in_onnx_s_own_evaluator():
     assert 0 < padded < 20  # output_padding below the dilation alone is there too
 
 
+def test_a_network_of_indices_takes_int64(tmp_path, capsys):
+    import onnxruntime
+
+    net = sn.Sequential(layers.Embedding(9, 5, padding_idx=0), layers.LSTM(5, 4), layers.Linear(4, 2))
+    net.save(tmp_path / "m.safetensors")
+    assert export.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")]) == 0
+    assert "input (N, T) int64; run in onnxruntime" in capsys.readouterr().out
+    x = np.array([[0, 8, 3], [1, 1, 0]])
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {"input": x})
+    np.testing.assert_allclose(theirs, net(x), rtol=1e-4, atol=1e-6)
+
+
 def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(SettingError, match=re.escape(install_command("onnx"))):

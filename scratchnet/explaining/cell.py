@@ -14,7 +14,7 @@ from scratchnet.engine.layers import Conv2d, Flatten, Linear, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss
 from scratchnet.engine.trace import Trace
 from scratchnet.errors import SettingError
-from scratchnet.explaining.formula import Formula, short
+from scratchnet.explaining.formula import Formula, short, sum_of, written
 from scratchnet.explaining.lesson import Lesson
 from scratchnet.explaining.losses import loss_formula
 from scratchnet.explaining.numbers import delta_formula, gradient_formula, output_formula
@@ -71,8 +71,8 @@ def lesson(
     on.blank()
     forward = output_formula(trace, layer, at)
     on.equation(forward, letters="y = Σ W x + b: all products, and the bias")
-    total = float(window.products.sum())
-    on.numbers(f"y[{name}]", forward, f"{short(total)} + {short(window.bias)} = {short(forward.value)}")
+    parts = written([(("Σ", float(window.products.sum())),), (("b", window.bias),)])
+    on.numbers(f"y[{name}]", forward, f"{parts} = {short(forward.value)}")
     following = layer + 1
     if isinstance(net.layers[following], ReLU):
         on.step_of(f"a[{name}]", output_formula(trace, following, at))
@@ -83,9 +83,8 @@ def lesson(
     index = (channel, *tap)
     weight = gradient_formula(trace, layer, "weight", index)
     on.equation(weight, letters="∂C/∂W = Σ δ x over all places")
-    own = float(part.delta[(0, *at)]) * float(window.input[tap])
-    on.numbers(f"∂C/∂W[{','.join(map(str, index))}]", weight, _alive(weight))
-    on.say(f"     of which this cell has δ x = {short(part.delta[(0, *at)])}·{short(window.input[tap])} = {short(own)}")
+    own = ("δ", float(part.delta[(0, *at)])), ("x", float(window.input[tap]))
+    on.say(f"     of which this cell has δ x = {written([own])} = {short(sum_of([own]))}")
     on.checked(three_ways(net, trace, layer, "weight", index))
     return on
 

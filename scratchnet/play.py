@@ -42,6 +42,7 @@ def main(args: Sequence[str]) -> int:
     if not 0 <= options.port < 65536:
         raise SettingError(f"--port must be from 0 to 65535, not {options.port}")
     from scratchnet.playing.digits import Digits
+    from scratchnet.playing.plane import Plane
     from scratchnet.playing.server import Server
     from scratchnet.playing.sessions import Sessions
     from scratchnet.playing.taught import Model, find_pictures, quick_model
@@ -57,6 +58,7 @@ def main(args: Sequence[str]) -> int:
     rate, optimiser = (0.01, "sgd") if options.model else (0.5, "sgd")
     views = {
         "digits": lambda: Digits(model, pictures, rate, optimiser),
+        "plane": Plane,
         "convolution": lambda: Digits(convolution(), pictures, 0.003, "adam"),
     }
     try:

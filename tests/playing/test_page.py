@@ -225,7 +225,7 @@ def test_two_tabs_are_two_networks(page: Any, context: Any, server: Server) -> N
     other.goto(server.url)
     ready(other)
     page.click('[data-do="step"]')
-    page.locator('.progress:text-matches("^1 steps")').wait_for()
+    page.locator('.progress:text-matches("^1 step\\\\b")').wait_for()
     assert other.inner_text(".progress").startswith("0 steps")
     other.close()
 
@@ -244,3 +244,29 @@ def test_nothing_is_wider_than_the_screen(browser: Any, server: Server, size: tu
     for column in page.locator(".column").all():
         assert column.evaluate("e => e.scrollWidth <= e.clientWidth")
     context.close()
+
+
+def test_the_plane_learns_and_takes_points(page: Any, server: Server) -> None:
+    page.click('[data-view="plane"]')
+    ready(page, "plane")
+    page.select_option(".presets", "circles")
+    page.locator('.about:has-text("circle")').wait_for()
+    page.click('[data-do="train"]')
+    page.locator('.progress:text-matches("Its points: .* (9\\\\d\\\\.\\\\d|100\\\\.0)% right")').wait_for()
+    page.click('[data-do="train"]')
+    page.click(".plane canvas", position={"x": 60, "y": 60})
+    page.locator('.about:has-text("of your own")').wait_for()
+    page.wait_for_timeout(400)
+    assert "points=" in page.url and page.locator(".dots circle").count() == 1
+    page.reload()
+    ready(page, "plane")
+    assert page.locator(".dots circle").count() == 1
+
+
+def test_a_window_of_a_convolution(page: Any) -> None:
+    page.click('[data-view="convolution"]')
+    ready(page, "convolution")
+    page.hover(".layer:nth-child(2) canvas >> nth=0")
+    page.locator('.formula .window:has-text("sum of the products")').wait_for()
+    page.hover(".layer:nth-child(4) canvas >> nth=0")
+    page.locator('.formula .window:has-text("the largest")').wait_for()

@@ -5,7 +5,10 @@ import { short, svg } from "./dom.js";
 const WIDTH = 440, HEIGHT = 110, LEFT = 34, RIGHT = 34, TOP = 8, BOTTOM = 16;
 
 export class Curve {
-  constructor(place) { this.place = place; this.clear(); }
+  /** legend: what the two lines are. */
+  constructor(place, legend = "loss of the batches (blue, left), right answers (orange, right)") {
+    this.place = place; this.legend = legend; this.clear();
+  }
 
   clear() { this.losses = []; this.rights = []; this.draw(); }
 
@@ -33,8 +36,8 @@ export class Curve {
     ...[0, 0.5, 1].map((v) => svg("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(v), y2: y(v) })),
     text(LEFT - 4, Number(y(1)) + 4, short(most), "end"), text(LEFT - 4, y(0), "0", "end"),
     text(WIDTH - RIGHT + 4, Number(y(1)) + 4, "100%", "start"), text(WIDTH - RIGHT + 4, y(0), "0%", "start"),
-    text(LEFT, HEIGHT - 3, "loss of the batches (blue, left), right answers (orange, right)", "start"),
-    text(WIDTH - RIGHT, HEIGHT - 3, `${last} steps`, "end"),
+    text(LEFT, HEIGHT - 3, this.legend, "start"),
+    text(WIDTH - RIGHT, HEIGHT - 3, this.losses.length ? `${last} steps` : "", "end"),
     svg("polyline", { class: "loss-line", points: line(this.losses, most) }),
     svg("polyline", { class: "right-line", points: line(this.rights, 1) })));
     return right;

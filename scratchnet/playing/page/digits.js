@@ -51,7 +51,7 @@ export class DigitsView {
     this.ready = this.#begin(start);
   }
 
-  stop() { this.training.stop(); }
+  stop() { this.training.stop(); clearTimeout(this.timer); }
 
   async #begin(start) {
     const first = await this.ask("open");
@@ -103,6 +103,8 @@ export class DigitsView {
   }
 
   async #explain(message) {
+    this.asked = message;
+    if (message.what === "gradient" && message.layer !== this.picture.selected.layer) message = this.asked = { what: "loss" };
     const formula = await this.ask("formula", message);
     showFormula(this.find(".formula"), formula);
     const kind = this.picture.layers[message.layer]?.kind ?? "";
@@ -117,10 +119,14 @@ export class DigitsView {
   show(picture) {
     this.picture = picture;
     this.rows.draw(picture);
-    this.layers.draw(picture);
+    if (this.layers.draw(picture)) this.asked = { what: "loss" }; // of another network
     this.neuron.draw(picture);
     this.training.draw(picture);
     this.find(".loss").textContent = `C = ${short(picture.loss)}, if it is a ${picture.classes[picture.label]}`;
+    if (this.asked && !this.training.running) { // the number that is explained has changed too
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.point(this.asked), 150);
+    }
     if (picture.loss == null) say("The loss is not finite any more: undo, or take a smaller learning rate.");
   }
 

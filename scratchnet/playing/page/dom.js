@@ -24,8 +24,11 @@ export function short(value) {
   if (value == null) return "not finite";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size >= 0.001 && size < 100000 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+  return size >= 0.001 && size < 100000 ? String(Number(value.toPrecision(4))) : value.toExponential(1);
 }
+
+/** "1 step", "2 steps" */
+export const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 
 /** Tell the reader something, at the top of the page; "" takes it away. */
 export function say(text) {

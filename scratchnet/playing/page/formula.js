@@ -12,7 +12,7 @@ export function showFormula(place, formula) {
     h("p", { class: "numbers" }, formula.numbers),
     formula.note ? h("p", { class: "quiet" }, formula.note) : null,
     h("table", {}, h("tbody", {}, ...rows)),
-    hidden > 0 ? h("p", { class: "quiet" }, `These are its largest terms; ${hidden} more are not shown.`) : null,
+    hidden > 0 ? h("p", { class: "quiet more" }, `These are its largest terms; ${hidden} more are not shown.`) : null,
     formula.code ? h("p", { class: "quiet source" }, `${formula.file}, line ${formula.line}:`) : null,
     formula.code ? h("pre", { tabindex: 0, "aria-label": "Code of the engine" }, formula.code) : null,
   ].filter(Boolean));

@@ -9,9 +9,11 @@ export class LayerList {
   /** point(message) is told which number the reader points at, choose(layer, unit) which neuron. */
   constructor(place, { point, choose }) { Object.assign(this, { place, point, choose }); }
 
+  /** Whether they are layers of another network than before. */
   draw(picture) {
     const plan = JSON.stringify(picture.layers.map(({ text, shape }) => [text, shape]));
-    if (plan !== this.plan) { this.plan = plan; this.#build(picture); }
+    const fresh = plan !== this.plan;
+    if (fresh) { this.plan = plan; this.#build(picture); }
     this.seen.draw(picture.seen, 28);
     this.dx.draw(picture.dx, 28);
     picture.layers.forEach((layer, i) => {
@@ -22,6 +24,7 @@ export class LayerList {
       this.captions[i].textContent = layer.off.length ? ` — switched off: ${layer.off.join(", ")}` : "";
     });
     this.mark(picture.selected);
+    return fresh;
   }
 
   /** Frame the chosen neuron. */

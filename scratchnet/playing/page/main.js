@@ -3,10 +3,12 @@
 import { situation } from "./address.js";
 import { DigitsView } from "./digits.js";
 import { attempt, h } from "./dom.js";
+import { PlaneView } from "./plane.js";
 import { open } from "./transport.js";
 
 const VIEWS = {
   digits: { title: "Digits", make: (place, start) => new DigitsView(place, "digits", start) },
+  plane: { title: "Two dimensions", make: (place, start) => new PlaneView(place, start) },
   convolution: { title: "Convolution", make: (place, start) => new DigitsView(place, "convolution", start) },
 };
 

@@ -78,7 +78,7 @@ export class NeuronPanel {
 
   #name(fresh = false) {
     this.which.textContent = `W[${this.#chosen.join(",")}]`;
-    if (fresh || document.activeElement !== this.value) this.value.value = this.about.weights[this.cell];
+    if (fresh || document.activeElement !== this.value) this.value.value = Number(this.about.weights[this.cell]?.toPrecision(4));
     if (fresh) this.checked.replaceChildren();
   }
 
@@ -93,8 +93,9 @@ export class NeuronPanel {
   }
 
   async #check() {
+    this.checked.textContent = "checking …"; // the first time, PyTorch has to be loaded
     const found = await attempt(() => this.ask("check", { layer: this.about.layer, parameter: "weight", index: this.#chosen }));
-    if (!found) return;
+    if (!found) { this.checked.replaceChildren(); return; }
     const row = (name, value) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, typeof value === "string" ? value : String(value)));
     this.checked.replaceChildren(
       h("table", {}, h("tbody", {}, row("by hand, in the engine", found.by_hand),

@@ -1,7 +1,7 @@
 // Learning: one step on the drawing, or many on the pictures, with what they change.
 
 import { Curve } from "./curve.js";
-import { attempt, h, short } from "./dom.js";
+import { attempt, counted, h, short } from "./dom.js";
 
 const SLICE = 30; // milliseconds that the engine trains before it answers
 
@@ -53,7 +53,7 @@ export class Training {
     this.find('[data-do="undo"]').disabled = !picture.undos;
     if (picture.valid != null) this.right = picture.valid;
     const speed = this.running && this.speed ? `, ${Math.round(this.speed)} steps a second` : "";
-    this.find(".progress").textContent = `${picture.steps} steps${speed}. Of pictures that it does not learn from, the network reads ${(100 * this.right).toFixed(1)}% rightly.`;
+    this.find(".progress").textContent = `${counted(picture.steps, "step")}${speed}. Of pictures that it does not learn from, the network reads ${(100 * this.right).toFixed(1)}% rightly.`;
     this.#tell(picture.stepped);
   }
 
@@ -114,6 +114,6 @@ export class Training {
       h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "number"), h("th", { scope: "col" }, "before"), h("th", { scope: "col" }, "after"))),
         h("tbody", {}, row("C, of this drawing", before, after), ...moved.map((m) => row(m.name, m.before, m.after)))),
       foretold == null ? "" : h("p", { class: "quiet" },
-        `A step so small that C is a straight line would give C − rate · ‖∂C/∂w‖² = ${short(foretold)}.`));
+        `Were C a straight line, it would now be C − rate · ‖∂C/∂w‖² = ${short(foretold)}.`));
   }
 }

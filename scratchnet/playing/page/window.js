@@ -13,5 +13,6 @@ export function showWindow(place, found) {
     ? [row(found.input, "window"), h("p", {}, `the largest: ${short(found.sum)}`)]
     : [row(found.input, "window of the input"), row(found.kernel, "kernel"), row(found.products, "their products"),
       h("p", {}, `sum of the products + ${short(found.bias)} = ${short(found.sum)}`)];
+  place.querySelector(".more")?.remove();
   place.querySelector("table")?.replaceWith(h("div", { class: "window pictures" }, ...parts));
 }

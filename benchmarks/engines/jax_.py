@@ -42,6 +42,33 @@ def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:
     raise Missing(f"no translation of {layer}")
 
 
+def apply_trained(layer: Layer, p: dict[str, Any], running: dict[str, Any], x: Any, training: bool) -> tuple[Any, Any]:
+    """`apply`, for layers that act otherwise in training too; and the running means."""
+    match layer:
+        case sn.BatchNorm2d():
+            return batch_norm(layer, p, running, x, training)
+        case sn.Conv2d():
+            pad = [(layer.padding, layer.padding)] * 2
+            y = jax.lax.conv_general_dilated(x, p["weight"], (layer.stride, layer.stride), pad)
+            return (y + p["bias"][:, None, None] if layer.bias else y), running
+    return apply(layer, p, x), running
+
+
+def batch_norm(
+    layer: sn.BatchNorm2d, p: dict[str, Any], running: dict[str, Any], x: Any, training: bool
+) -> tuple[Any, Any]:
+    mean, var = running["running_mean"], running["running_var"]
+    if training:
+        count, m = x.size / x.shape[1], layer.momentum
+        mean, var = jnp.mean(x, (0, 2, 3)), jnp.var(x, (0, 2, 3))
+        running = {
+            "running_mean": (1 - m) * running["running_mean"] + m * mean,
+            "running_var": (1 - m) * running["running_var"] + m * var * count / (count - 1),
+        }
+    scale = p["weight"] / jnp.sqrt(var + layer.eps)
+    return x * scale[:, None, None] + (p["bias"] - mean * scale)[:, None, None], running
+
+
 def lstm(p: dict[str, Any], x: Any) -> Any:
     """The h of the last time step.
 

@@ -27,6 +27,7 @@ def module_of(layer: Layer) -> nn.Module:
         if isinstance(layer, sn.LSTM):
             return LastOfLSTM(layer.input_size, layer.hidden_size, batch_first=True)
         options = {"dim": 1} if isinstance(layer, sn.LogSoftmax) else layer.options()
+        options.pop("init", None)  # its weights are set to ours
         return getattr(nn, type(layer).__name__)(**options)
     except (AttributeError, TypeError) as e:
         raise Missing(f"no translation of {layer}: {e}") from None

@@ -15,6 +15,7 @@ from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.handwriting import SIZE, usual
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
 from scratchnet.engine.layers import (
+    BatchNorm2d,
     Conv2d,
     Dropout,
     Flatten,
@@ -80,16 +81,20 @@ class Options(SearchOptions):
     cnn: two convolutions, each with ReLU and max-pooling, then 784-120-10, cross
     entropy. After LeNet-5: Y. LeCun and others, Gradient-based learning applied to
     document recognition (1998).
+
+    sprint: this project's own, for speed: two convolutions with a stride of 2, each
+    with batch normalisation and ReLU, then 2352-64-10, Adam, three epochs, whose rates
+    were chosen on validation images. About 99 % after seconds on one core.
     """
 
     preset: Literal[
-        "default", "book", "zero-to-gans", "logistic", "relu", "two-hidden", "fcn", "fcn2", "quadratic", "cnn"
+        "default", "book", "zero-to-gans", "logistic", "relu", "two-hidden", "fcn", "fcn2", "quadratic", "cnn", "sprint"
     ] = "default"
     """The published network and recipe; it sets the defaults of all other options."""
     hidden: str
     """Sizes of the hidden layers, such as 128,64."""
     dropout: float = 0.0
-    """Share of hidden neurons that a training step leaves out; not in fcn2, cnn."""
+    """Share of hidden neurons a training step leaves out; not in fcn2, cnn, sprint."""
     augment: Literal["none", "rotate"] = "none"
     """rotate: also train on every image turned by ten degrees, left and right."""
     valid: int = 5_000
@@ -116,7 +121,7 @@ class Options(SearchOptions):
             del found["data_dir"]
         if study != "mnist":
             found["offline_ok"] = f"on {study}: only in the place of mnist are other images taken"
-        if self.preset in ("fcn2", "cnn"):
+        if self.preset in ("fcn2", "cnn", "sprint"):
             found["dropout"] = f"with --preset {self.preset}, a network without dropout"
         return found
 
@@ -155,6 +160,18 @@ def _fcn2(hidden: list[int], o: Options) -> list[Layer]:
     return [Linear(784, first), Sigmoid(), Linear(first, second), ReLU(), Linear(second, 10), LogSoftmax()]
 
 
+def _sprint(hidden: list[int], o: Options) -> list[Layer]:
+    # A stride of 2 takes the place of pooling: a quarter of the places, and nothing is
+    # computed that is thrown away.
+    n_in, layers = 48 * 7 * 7, list[Layer]()
+    for n_out in hidden:
+        layers += [Linear(n_in, n_out), ReLU()]
+        n_in = n_out
+    return [Conv2d(1, 16, 5, 2, 2, bias=False), BatchNorm2d(16), ReLU(),
+            Conv2d(16, 48, 3, 2, 1, bias=False), BatchNorm2d(48), ReLU(),
+            Flatten(), *layers, Linear(n_in, 10)]  # fmt: skip
+
+
 def _cnn(hidden: list[int], o: Options) -> list[Layer]:
     n_in, layers = 784, list[Layer]()
     for n_out in hidden:
@@ -178,6 +195,7 @@ RECIPES = {
     "fcn2": Recipe(_fcn2, NLLLoss, (2.0, -1.0)),
     "quadratic": Recipe(_mlp(Sigmoid, Sigmoid), QuadraticCost, targets=(0.0, 1.0)),
     "cnn": Recipe(_cnn, CrossEntropyLoss, (2.0, -1.0), shape=(1, 28, 28)),
+    "sprint": Recipe(_sprint, CrossEntropyLoss, (1 / STD, -MEAN / STD), shape=(1, 28, 28)),
 }
 
 #: Test images in which the filters of a convolution look for their like
@@ -196,6 +214,8 @@ PRESETS = {
     "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.03, hidden="128,64", momentum=0.9),
     "quadratic": Options(preset="quadratic", epochs=30, batch_size=10, lr=3.0, hidden="15"),
     "cnn": Options(preset="cnn", epochs=15, batch_size=64, lr=0.003, hidden="120", momentum=0.9),
+    "sprint": Options(preset="sprint", epochs=3, batch_size=64, lr=0.003, hidden="64", optimizer="adam",
+                      schedule="0.003 for 1, 0.001 for 1, 0.0002 for 1"),
 }  # fmt: skip
 
 

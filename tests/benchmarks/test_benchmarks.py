@@ -229,6 +229,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
         ("peers", ["--workloads", "bok 200"], "did you mean book 200"),
         ("peers", ["--threads", "0"], "--threads 0"),
         ("threads", ["--workloads", "cn"], "did you mean cnn"),
+        ("sprint", ["--engines", "JAXX"], "did you mean JAX"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

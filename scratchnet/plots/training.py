@@ -102,7 +102,7 @@ def _loss_of_steps(ax: "Axes", losses: np.ndarray, epochs: Rows) -> None:
     if judged:
         at, values = np.array(judged).T
         ax.plot(n * at / max(row["epoch"] for row in epochs), values, "o", color=ORANGE, markersize=5,
-                markeredgecolor="white", clip_on=False, zorder=3, label="validation, after each epoch")  # fmt: skip
+                markeredgecolor="white", clip_on=False, zorder=3, label="validation")  # fmt: skip
     _log_if_wide(ax, np.concatenate([drawn, [value for _, value in judged]]))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.locator_params(axis="x", nbins=6)

@@ -30,8 +30,8 @@ CENTRAL_TOLERANCE = 1e-7
 COMPLEX_TOLERANCE = 1e-12
 
 
-def learner(seed: int = 3) -> Learner:
-    learn = Learner(seed)
+def learner(seed: int = 3, training: bool = True) -> Learner:
+    learn = Learner(seed, training)
     learn.begin()
     return learn
 
@@ -41,13 +41,13 @@ def cotangent(y: np.ndarray, seed: int = 5) -> np.ndarray:
 
 
 def run(
-    net: Sequential, x: np.ndarray, v: np.ndarray | None = None, seed: int = 3
+    net: Sequential, x: np.ndarray, v: np.ndarray | None = None, seed: int = 3, training: bool = True
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """(y, dx, gradients) of a network of one layer in training.
+    """(y, dx, gradients) of a network of one layer, as in training or as in inference.
 
     Gradients that are not written stay NaN.
     """
-    learn, (layer,) = learner(seed), net.layers
+    learn, (layer,) = learner(seed, training), net.layers
     net.store.grads.fill(np.nan)
     kept = x.copy()
     y, cache = layer.forward(x, learn)
@@ -249,16 +249,18 @@ def keeps_nothing(case: Case) -> None:
     net = case.net()
     (layer,) = net.layers
     xs = [case.x(seed=1), case.x(seed=2)]
-    alone = [run(net, x, seed=seed) for seed, x in enumerate(xs)]
-    before = {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
-    passes = [(x, learn, layer.forward(x, learn)) for seed, x in enumerate(xs) for learn in [learner(seed)]]
-    for (x, learn, (y, cache)), (y_alone, dx_alone, grads) in zip(passes, alone, strict=True):
-        close(y, y_alone, 0.0, "y of interleaved passes", floor=0.0)
-        dx = as_dx(layer.backward(cotangent(y), cache, learn, True), layer, x)
-        close(dx, dx_alone, 0.0, "dx of interleaved passes", floor=0.0)
-        for name, g in grads.items():
-            close(net.params[name].grad, g, 0.0, f"{name} of interleaved passes", floor=0.0)
-    assert before == {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
+    for training in (True, False):
+        alone = [run(net, x, seed=seed, training=training) for seed, x in enumerate(xs)]
+        before = {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
+        learners = [learner(seed, training) for seed in range(2)]
+        passes = [(x, learn, layer.forward(x, learn)) for x, learn in zip(xs, learners, strict=True)]
+        for (x, learn, (y, cache)), (y_alone, dx_alone, grads) in zip(passes, alone, strict=True):
+            close(y, y_alone, 0.0, "y of interleaved passes", floor=0.0)
+            dx = as_dx(layer.backward(cotangent(y), cache, learn, True), layer, x)
+            close(dx, dx_alone, 0.0, "dx of interleaved passes", floor=0.0)
+            for name, g in grads.items():
+                close(net.params[name].grad, g, 0.0, f"{name} of interleaved passes", floor=0.0)
+        assert before == {k: v for k, v in vars(layer).items() if not isinstance(v, np.ndarray)}
 
 
 def gives_no_dx_where_nobody_reads_it(case: Case) -> None:

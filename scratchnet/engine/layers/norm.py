@@ -60,7 +60,7 @@ class BatchNorm(Layer):
             scale = gamma * inverse
             xp_of(x).multiply(X, scale, out=Y)
             Y += beta - self.mean.value[:, None] * scale
-            return y, None if learn is None else (X.copy(), inverse)
+            return y, None if learn is None else (X, inverse)
         M = int(learn.total(np.array([float(X.shape[1])]))[0])
         if M < 2:
             raise ShapeError(

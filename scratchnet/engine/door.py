@@ -3,20 +3,16 @@
 All of them are checked before anything is computed.
 """
 
-import inspect
-import warnings
 from typing import Any
 
 from scratchnet.backend.arrays import Array
 from scratchnet.backend.sparse import is_sparse
 from scratchnet.engine import checks
-from scratchnet.engine.layers.activation import LogSoftmax, Softmax
-from scratchnet.engine.layers.base import Layer
-from scratchnet.engine.layers.regularise import Dropout
+from scratchnet.engine.advice import no_logarithms, softmax_twice, warn
 from scratchnet.engine.layers.sequential import Sequential
-from scratchnet.engine.losses import ClassLoss, CrossEntropyLoss, Loss, NLLLoss
+from scratchnet.engine.losses import ClassLoss, Loss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.errors import DataError, ScratchnetWarning, SettingError, ShapeError
+from scratchnet.errors import DataError, SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
@@ -115,19 +111,9 @@ def check_fitting(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
         )
     if isinstance(loss, ClassLoss):
         check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
-    last = _last_that_acts(net)
-    if isinstance(loss, CrossEntropyLoss) and isinstance(last, Softmax):
-        _warn(
-            "CrossEntropyLoss takes the softmax itself: after a Softmax layer it is taken twice, and the network "
-            "learns slowly. Leave the Softmax out"
-        )
-    # we cannot know what a layer of the user's own returns
-    ours = type(last).__module__.startswith("scratchnet.")
-    if isinstance(loss, NLLLoss) and ours and not isinstance(last, LogSoftmax):
-        _warn(
-            f"NLLLoss takes logarithms of probabilities, but the network ends in {last}: let a LogSoftmax follow, "
-            "or take CrossEntropyLoss, which is both in one"
-        )
+    for advice in (softmax_twice(net, loss), no_logarithms(net, loss)):
+        if advice is not None:
+            warn(str(advice))
 
 
 def check_labels(labels: Array, K: int) -> None:
@@ -141,25 +127,18 @@ def check_labels(labels: Array, K: int) -> None:
         return
     wrong = (labels < 0) | (labels >= K)
     if wrong.any():
-        raise DataError(f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs")
+        raise DataError(
+            f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs{_from_one(labels, K)}"
+        )
+
+
+def _from_one(labels: Array, K: int) -> str:
+    """What to say to labels 1, ..., K for K classes."""
+    if int(labels.min()) != 1 or int(labels.max()) != K:
+        return ""
+    return f"; the labels go from 1 to {K}, but the first class is 0: subtract 1"
 
 
 def _gives_sequences(net: Sequential) -> bool:
     """Whether the outputs (T, K) are sequences, because a layer needs sequences."""
     return any(layer.over_time or layer.takes_indices for layer in net.layers)
-
-
-def _last_that_acts(net: Sequential) -> Layer:
-    """The last layer, not counting those that act only in training."""
-    return next((layer for layer in reversed(net.layers) if not isinstance(layer, Dropout)), net.layers[-1])
-
-
-def _warn(text: str) -> None:
-    """Warn at the line outside the library that led here.
-
-    Python shows a warning once for each such line.
-    """
-    frame, level = inspect.currentframe(), 1
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith("scratchnet."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, ScratchnetWarning, stacklevel=level)

@@ -15,6 +15,7 @@ from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import dense, is_sparse, length
 from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
 from scratchnet.engine import checks
+from scratchnet.engine.advice import advised, warn
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, check_valid
@@ -353,7 +354,7 @@ def fit(
     valid: tuple[Any, Any] | None = None, schedule: Schedule | None = None, shuffle: bool = True, seed: int = 0,
     threads: str | int = "auto", steps: Callable[..., Steps] | None = None, on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None, steps_per_callback: int = 1, history: History | None = None,
-    patience: int | None = None, progress: bool | None = None,
+    patience: int | None = None, progress: bool | None = None, advice: bool = False,
 ) -> History:  # fmt: skip
     """Train on all examples `epochs` times, in batches; returns the history.
 
@@ -371,7 +372,9 @@ def fit(
     an epoch. With `patience`, the training ends when valid_loss has not fallen for that
     many epochs, and the network gets back the weights of the best epoch. `progress`
     shows a bar on standard error, or a line per epoch where there is no terminal; by
-    default there is a bar on a terminal and in a notebook, and nothing elsewhere.
+    default there is a bar on a terminal and in a notebook, and nothing elsewhere. With
+    `advice`, usual mistakes are answered once, as a ScratchnetWarning: labels from 1,
+    unscaled pixels, a loss that explodes or does not move, a dead ReLU layer.
     Raises NonFiniteError, ShapeError, DataError, SettingError.
 
     Ctrl-C raises KeyboardInterrupt, as everywhere in Python. That, like every other
@@ -385,7 +388,11 @@ def fit(
     training = Training(
         net, loss, optimiser, x, target, epochs=epochs, batch_size=batch_size, threads=threads, steps=steps
     )
-    with shown(progress, training.epochs, training.examples, on_step, on_epoch, steps_per_callback) as calls:
+    asked = checks.flag("fit", "advice", advice) and getattr(history, "is_new", True)
+    with (
+        shown(progress, training.epochs, training.examples, on_step, on_epoch, steps_per_callback) as calls,
+        advised(training, calls, warn if asked else None) as calls,
+    ):
         return training.run(
             valid=valid, schedule=schedule, shuffle=shuffle, seed=seed, history=history, patience=patience, **calls
         )

@@ -18,6 +18,7 @@ import scratchnet
 from scratchnet.backend.devices import cuda_problem
 from scratchnet.backend.sparse import length
 from scratchnet.cli import console
+from scratchnet.engine.advice import advised
 from scratchnet.engine.compiling import told
 from scratchnet.engine.layers import Dropout, Sequential
 from scratchnet.engine.losses import Loss
@@ -185,7 +186,13 @@ class Run:
         def compiling() -> None:
             self.say("compiling (once): this takes up to a minute, and later programs find what was made")
 
-        with stop_on_signal() as asked, progress, told(compiling):
+        def advise(text: str) -> None:
+            if not asked.number:
+                self.say(f"advice: {text}")
+
+        advice = advise if self.leads and history.is_new else None
+        calls: dict[str, Any] = {"on_epoch": on_epoch}
+        with stop_on_signal() as asked, progress, told(compiling), advised(training, calls, advice) as calls:
             stop = Stop() if self.ranks else asked
             about = {"run": self._identity(training.examples), "environment": place}
             checkpoints = Checkpoints(
@@ -198,7 +205,7 @@ class Run:
             checkpoints.begin(history)
             self.history = training.run(
                 valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
-                shuffle=shuffle, seed=o.seed, on_step=on_step, on_epoch=on_epoch, history=history,
+                shuffle=shuffle, seed=o.seed, on_step=on_step, **calls, history=history,
                 steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
             )  # fmt: skip
             self.kept = checkpoints.end()

@@ -237,7 +237,7 @@ def test_no_study_is_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", sn.ScratchnetWarning)
         for n, shape, loss in all_networks().values():
-            check_fitting(n, loss, np.zeros((1, *shape)))
+            check_fitting(n, loss, np.zeros((1, *shape)), np.zeros(1, int))
 
 
 def test_sequences_are_told_of_their_classes_even_where_the_shapes_agree() -> None:

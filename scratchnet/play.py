@@ -43,6 +43,7 @@ def main(args: Sequence[str]) -> int:
         raise SettingError(f"--port must be from 0 to 65535, not {options.port}")
     from scratchnet.playing.digits import Digits
     from scratchnet.playing.plane import Plane
+    from scratchnet.playing.remembering import Remembering
     from scratchnet.playing.server import Server
     from scratchnet.playing.sessions import Sessions
     from scratchnet.playing.taught import Model, find_pictures, quick_model
@@ -59,6 +60,7 @@ def main(args: Sequence[str]) -> int:
     views = {
         "digits": lambda: Digits(model, pictures, rate, optimiser),
         "plane": Plane,
+        "sequence": Remembering,
         "convolution": lambda: Digits(convolution(), pictures, 0.003, "adam"),
     }
     try:

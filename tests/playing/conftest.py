@@ -10,6 +10,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.engine.optim import SGD
 from scratchnet.playing.digits import Digits
 from scratchnet.playing.plane import Plane
+from scratchnet.playing.remembering import Remembering
 from scratchnet.playing.server import Server
 from scratchnet.playing.sessions import Sessions
 from scratchnet.playing.taught import Model, Pictures, convolution_network, dense_network, teach
@@ -43,7 +44,15 @@ def maps(pictures: Pictures) -> Digits:
 @pytest.fixture
 def server(learnt: Model, pictures: Pictures, maps: Digits) -> Iterator[Server]:
     server = Server(
-        Sessions({"digits": lambda: Digits(learnt, pictures), "plane": Plane, "convolution": lambda: maps}, most=8)
+        Sessions(
+            {
+                "digits": lambda: Digits(learnt, pictures),
+                "plane": Plane,
+                "sequence": Remembering,
+                "convolution": lambda: maps,
+            },
+            most=8,
+        )
     )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

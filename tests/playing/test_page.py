@@ -270,3 +270,21 @@ def test_a_window_of_a_convolution(page: Any) -> None:
     page.locator('.formula .window:has-text("sum of the products")').wait_for()
     page.hover(".layer:nth-child(4) canvas >> nth=0")
     page.locator('.formula .window:has-text("the largest")').wait_for()
+
+
+def test_letters_through_an_lstm(page: Any) -> None:
+    page.click('[data-view="sequence"]')
+    ready(page, "sequence")
+    page.fill(".text", "dabcabcabc")
+    page.locator('.letters:has-text("d") >> nth=0').wait_for()
+    page.click('[data-do="train"]')
+    page.locator('.answers tr:has-text("LSTM"):has-text("100%")').wait_for()
+    page.click('[data-do="train"]')
+    assert float(page.locator(".answers tbody tr:first-child td").nth(3).inner_text()) > 0.5
+    page.hover(".gates canvas >> nth=1")
+    page.locator('.formula:has-text("lstm.py")').wait_for()
+    page.wait_for_timeout(400)
+    assert "text=dabcabcabc" in page.url
+    page.reload()
+    ready(page, "sequence")
+    assert page.input_value(".text") == "dabcabcabc"

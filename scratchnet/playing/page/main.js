@@ -4,12 +4,14 @@ import { situation } from "./address.js";
 import { DigitsView } from "./digits.js";
 import { attempt, h } from "./dom.js";
 import { PlaneView } from "./plane.js";
+import { SequenceView } from "./sequence.js";
 import { open } from "./transport.js";
 
 const VIEWS = {
   digits: { title: "Digits", make: (place, start) => new DigitsView(place, "digits", start) },
   plane: { title: "Two dimensions", make: (place, start) => new PlaneView(place, start) },
   convolution: { title: "Convolution", make: (place, start) => new DigitsView(place, "convolution", start) },
+  sequence: { title: "Recurrence", make: (place, start) => new SequenceView(place, start) },
 };
 
 let shown = null;

@@ -199,13 +199,16 @@ def train(engines: Sequence[str], seed: int, options: Options) -> list[Curve]:
     children = {name: timing.Process("benchmarks.sprint", "--child", name, *words, env=env) for name in engines}
     ready = {name: json.loads(process.answer()) for name, process in children.items()}
     curves = {name: Curve(name, seed, [], []) for name in engines}
-    for part in range(1, ready[engines[0]]["parts"] + 1):
+    parts = ready[engines[0]]["parts"]
+    for part in range(1, parts + 1):
         for name, process in children.items():
             assert process.child.stdin is not None
             process.child.stdin.write(f"{part}\n")
             seconds, accuracy = json.loads(process.answer())
             curves[name].seconds.append(seconds)
             curves[name].accuracy.append(accuracy)
+        now = ", ".join(f"{name} {c.accuracy[-1]:.2f} % after {c.seconds[-1]:.2f} s" for name, c in curves.items())
+        print(f"seed {seed}, part {part} of {parts}: {now}", flush=True)
     for process in children.values():
         process.end()
     return list(curves.values())

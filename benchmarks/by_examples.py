@@ -95,6 +95,7 @@ def draw(points: list[Point], device: str, how: str, path: Path) -> None:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(amounts, [f"{n:,}" for n in amounts])
+        ax.yaxis.set_major_formatter("{x:,g}")
         ax.minorticks_off()
         ax.grid(axis="y", color="#E3E3E3", lw=0.8)
     axes[-1].legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)

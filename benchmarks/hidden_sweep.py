@@ -190,7 +190,10 @@ def words(points: list[Point]) -> list[str]:
     rows = PUBLISHED["published: CPU, 2 vCPU"], PUBLISHED["published: GPU, K80"]
     said = crossover(list(rows[0]), *(list(r.values()) for r in rows), "H")
     if not any(p.device == "cuda" for p in points):
-        text.append("No GPU was measured, so nothing is said about where one pays off on this machine.")
+        text.append(
+            "No GPU was measured: only the CPU half of the published study is repeated here, and nothing is said about "
+            "where a GPU pays off on this machine."
+        )
     return [*text, f"In the published study (2 vCPU, K80) {said}.", *book_words(points)]
 
 

@@ -32,6 +32,7 @@ SMALL = {  # the least that each study can do
     "mnist": ["--hidden", "8", "--data-dir", "nowhere"],
     "fashion-mnist": ["--data-dir", "nowhere"],
     "cifar10": ["--data-dir", "nowhere"],
+    "cifar100": ["--data-dir", "nowhere"],
     "wheat": ["--data-dir", "nowhere", "--folds", "2"],
     "iris": ["--hidden", "4", "--folds", "2"],
     "tweets": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv"],

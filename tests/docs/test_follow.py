@@ -25,7 +25,7 @@ PAGES = [*FOLLOW, *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 
 #: What makes a command short: options by study, or by module
 SMALL = {
-    **dict.fromkeys(("mnist", "fashion-mnist", "digits", "cifar10", "cifar100"), "--epochs 1"),
+    **dict.fromkeys(("mnist", "fashion-mnist", "digits", "cifar10", "cifar100"), "--epochs 1 --no-plots"),
     **dict.fromkeys(("wheat", "iris"), "--epochs 2 --folds 2"),
     **dict.fromkeys(("tweets", "flights", "sentiment"), "--epochs 1"),
     **dict.fromkeys(("adding", "copy"), "--epochs 1 --examples 40"),

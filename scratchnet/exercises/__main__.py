@@ -1,5 +1,8 @@
 """`python -m scratchnet.exercises`: write backpropagation yourself, with a judge."""
 
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,16 +138,22 @@ def judged(folder: Folder, one: Exercise, seconds: float) -> bool:
 
 def say(name: str, about: str, verdict: Verdict) -> None:
     print(f"{MARKS[verdict.state]} {name}  {about}")
-    print(f"    {printable(verdict.text)}")
+    print(indented(printable(verdict.text)))
     case = f" ({verdict.case})" if verdict.case else ""
     if verdict.numbers:
-        print(f"    {printable(verdict.numbers)}{case}")
+        print(indented(f"{printable(verdict.numbers)}{case}"))
     elif case and verdict.state != "solved":
-        print(f"    with {verdict.case}")
+        print(indented(f"with {verdict.case}"))
     if verdict.printed.strip():
         print("    it printed:")
         for line in verdict.printed.rstrip().splitlines()[:20]:
             print(f"      {printable(line)[:200]}")
+
+
+def indented(text: str) -> str:
+    """Four spaces before the text, which is broken into lines on a terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    return textwrap.fill(text, max(40, width - 1), initial_indent="    ", subsequent_indent="    ")
 
 
 def watch(o: Watch, pause: Callable[[float], None] = time.sleep) -> int:

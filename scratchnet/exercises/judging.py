@@ -180,16 +180,16 @@ def _broken(part: Part, f: Callable[..., Any], call: Caller, broken: Broken, cas
     if isinstance(broken.error, NotImplementedError):
         raise broken
     if isinstance(broken.error, ValueError):
-        for _, _, arguments in cases(part):
+        for sizes, _, arguments in cases(part):
             try:
-                got = as_arrays(part, call(f, *arguments))
+                got = as_arrays(part, call(f, *(np.copy(a) if isinstance(a, np.ndarray) else a for a in arguments)))
             except Broken:
                 continue
             if isinstance(got, str):
                 continue
-            for name, value in zip(part.outputs, got, strict=True):
-                if said := slip(part, arguments, name, value):
-                    return Verdict("broken", f"{part.function}: {name} is wrong: {said}", str(broken), case)
+            if any(slip(part, arguments, name, value) for name, value in zip(part.outputs, got, strict=True)):
+                text = diagnose(part, arguments, got, part.right(*arguments), sizes, TOLERANCE)
+                return Verdict("broken", text or str(broken), str(broken), case)
     return Verdict("broken", str(broken), case=case)
 
 

@@ -33,7 +33,7 @@ def _cell(x: Any, h: Any, c: Any, W_x: Any, W_h: Any, b: Any) -> Arrays:
 def _cell_of_tensors(x: Any, h: Any, c: Any, W_x: Any, W_h: Any, b: Any) -> Any:
     import torch
 
-    cell = torch.nn.utils.stateless.functional_call
+    cell = torch.func.functional_call
     net = torch.nn.LSTMCell(x.shape[0], h.shape[0]).double()
     values = {"weight_ih": W_x, "weight_hh": W_h, "bias_ih": b, "bias_hh": 0 * b}
     h_new, c_new = cell(net, values, (x.T, (h.T, c.T)))

@@ -103,8 +103,13 @@ PLANTED = {
         ("delta @ a.T", "-delta @ a.T", "wrong sign"),
     ],
     "09_linear": [
-        ("W.T @ delta", "W @ delta", "look at what backward returns for the input: a transpose is missing in BP2"),
+        (
+            "W.T @ delta",
+            "W @ delta",
+            "look at what backward returns for the input: a transpose is missing in BP2",
+        ),
         ("W.T @ delta", "W.T @ delta * a * (1 - a)", "dW and db are right, da is wrong"),
+        ("W.T @ delta", "W @ delta", "dW and db are right, da is wrong"),
         ("W.T @ delta", "delta", "as it came"),
         ("delta @ a.T", "a @ delta.T", "dW is transposed"),
         ("delta @ a.T", "delta @ a.T / a.shape[1]", "BP4 takes no mean"),

@@ -270,3 +270,25 @@ def test_mistakes_are_one_line(args: list[str], says: str, tmp_path: Path) -> No
     result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
     assert result.returncode == 2 and says in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    from scratchnet.engine.layers import Linear, ReLU, Sequential
+    from scratchnet.errors import CheckpointError
+    from scratchnet.play import opened
+    from scratchnet.playing.taught import Pictures
+
+    net = Sequential(Linear(784, 5), ReLU(), Linear(5, 10), seed=1)
+    net.info = {"input": {"shape": [784], "scale": 2 / 255, "shift": -1.0}, "classes": list("ABCDEFGHIJ")}
+    net.save(tmp_path / "own.safetensors")
+    model = opened(tmp_path / "own.safetensors")
+    assert model.classes == tuple("ABCDEFGHIJ") and "own.safetensors" in model.about
+    one = np.zeros((2, 28, 28), np.uint8)
+    digits = Digits(model, Pictures("blank", one, np.array([0, 1]), one, np.array([0, 1])))
+    picture = digits.open({})
+    np.testing.assert_allclose(picture["p"], net.predict_proba(-np.ones((1, 784)))[0], rtol=1e-5)
+
+    other = Sequential(Linear(3, 2))
+    other.save(tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="28 x 28"):
+        opened(tmp_path / "other.safetensors")

@@ -8,7 +8,8 @@ import pytest
 
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.errors import SettingError
-from scratchnet.playing.digits import Digits, centred_drawing
+from scratchnet.playing.digits import Digits
+from scratchnet.playing.drawing import centred_drawing
 from scratchnet.playing.taught import Model, Pictures, dense_network
 
 
@@ -274,3 +275,13 @@ def test_a_fresh_network_is_that_of_its_seed(digits: Digits) -> None:
     first = digits.new({"hidden": [6], "activation": "tanh", "seed": 4})
     expected = dense_network([6], "tanh", 4).state_dict()["0.weight"][0]
     np.testing.assert_allclose(first["selected"]["weights"], expected, rtol=1e-5)
+
+
+def test_a_label_of_another_network_is_forgotten(pictures: Pictures) -> None:
+    from scratchnet.engine.layers import Linear, Sequential
+
+    letters = tuple("ABCDEFGHIJKL")
+    digits = Digits(Model(Sequential(Linear(784, 12)), (784,), 1 / 255, 0.0, letters, ""), pictures)
+    assert drawn(digits, 11)["label"] == 11
+    picture = digits.new({"hidden": [3], "activation": "relu", "seed": 0})
+    assert picture["label"] == int(np.argmax(picture["p"]))

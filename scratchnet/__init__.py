@@ -5,7 +5,7 @@ this file. Each is imported on first use, so that `python -m scratchnet.train --
 quick.
 
 The first hour of reading, in `engine/`: backprop, equations, layers/base, learner,
-layers/linear, layers/activation, losses, optim, layers/sequential, training.
+layers/linear, layers/activation, losses, optim, layers/sequential, steps, training.
 """
 
 import importlib

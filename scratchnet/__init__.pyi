@@ -13,6 +13,7 @@ from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation
 from scratchnet.engine.crossvalidation import crossval as crossval
 from scratchnet.engine.gradient_report import GradientReport as GradientReport
 from scratchnet.engine.gradients import gradcheck as gradcheck
+from scratchnet.engine.history import History as History
 from scratchnet.engine.layers import GRU as GRU
 from scratchnet.engine.layers import LSTM as LSTM
 from scratchnet.engine.layers import RNN as RNN
@@ -51,10 +52,9 @@ from scratchnet.engine.schedules import Exponential as Exponential
 from scratchnet.engine.schedules import PerEpoch as PerEpoch
 from scratchnet.engine.sequences import run_with_state as run_with_state
 from scratchnet.engine.sequences import step_with_state as step_with_state
+from scratchnet.engine.steps import step as step
 from scratchnet.engine.trace import Trace as Trace
-from scratchnet.engine.training import History as History
 from scratchnet.engine.training import fit as fit
-from scratchnet.engine.training import step as step
 from scratchnet.errors import CheckpointError as CheckpointError
 from scratchnet.errors import DataError as DataError
 from scratchnet.errors import DeviceError as DeviceError

@@ -16,7 +16,7 @@ from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine.kernels import GraphSteps, compile_parts, compiled_steps, kind_of_steps
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.engine.training import Steps
+from scratchnet.engine.steps import Steps
 from scratchnet.errors import DeviceError
 
 LOSSES: dict[str, Loss] = {

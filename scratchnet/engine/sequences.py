@@ -22,7 +22,7 @@ from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
-from scratchnet.engine.training import Steps, step
+from scratchnet.engine.steps import Steps, step
 from scratchnet.errors import SettingError, ShapeError
 
 Carried = list[State | None]

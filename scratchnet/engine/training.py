@@ -1,226 +1,37 @@
-"""Training: one step, many steps, and the loop over epochs.
+"""Training: the loop over epochs, and what is decided before it.
 
-Letters: N examples in a batch, n examples in all; C the loss, δ = ∂C/∂y.
+Letters: N examples in a batch, n examples in all; C the loss.
 """
 
-import contextlib
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import dense, is_sparse, length
-from scratchnet.backend.threads import blas_threads, choose_threads, threads_for
+from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine import checks
 from scratchnet.engine.advice import advised, warn
-from scratchnet.engine.columns import to_columns
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, check_valid
-from scratchnet.engine.layers.sequential import Sequential, Visit
+from scratchnet.engine.history import History, history_on_error
+from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate, labels_of, names_classes
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.progress import shown
 from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.steps import QUIET, Steps, describe_non_finite
 from scratchnet.engine.stopping import EarlyStopping
-from scratchnet.engine.tables import html_table
 from scratchnet.engine.tuned import best
-from scratchnet.errors import DataError, NonFiniteError, SettingError
-
-# Floating-point warnings are off: the step checks the loss itself, and BLAS sometimes
-# warns about intermediate values.
-QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
-
-
-@np.errstate(**QUIET)
-def step(net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, visit: Visit | None = None) -> Any:
-    """One training step on a batch (batch first); returns the loss before it.
-
-    Raises NonFiniteError, with the weights unchanged, if that loss is NaN or infinite.
-    (On a GPU the step does not wait for the value: it returns it on the device,
-    unchecked.) Raises SettingError for the optimiser of another network. `visit` is
-    that of `Sequential.walk`.
-    """
-    check_parts("step", net, loss, optimiser)
-    x = net.as_input(x)
-    with threads_for(net.work, x):
-        value, delta, _, caches = net.cost(x, target, loss, optimiser, visit)
-        if net.xp is np and not math.isfinite(value):
-            raise NonFiniteError(describe_non_finite(net, x, float(value), optimiser.steps + 1))
-        net.backward(delta, caches, optimiser)
-        optimiser.update()
-    return value
-
-
-def describe_non_finite(net: Sequential, x: Any, value: float, number: int) -> str:
-    """The message that says where in the network NaN or infinity first appears."""
-    xp, a = net.xp, to_columns(dense(net.as_input(x)))
-    where = "in the loss itself: the outputs are finite"
-    if not xp.isfinite(a).all():
-        where = "already in the input"
-    else:
-        for layer, (y, _) in zip(net.layers, net.walk(a), strict=True):
-            if not xp.isfinite(y).all():
-                where = f"first in layer {net.layers.index(layer)}, {layer}"
-                break
-    return f"the loss became {value} at step {number}: {where}; try a smaller learning rate or --clip-norm 1"
-
-
-class Steps:
-    """Training steps in a row: `step` on one batch of x and target after another.
-
-    >>> steps.begin(order, losses)  # the order of the examples, and where losses go
-    >>> steps.run(100)  # makes up to a hundred steps, and returns how many
-
-    Subclasses make the same steps in other ways: in compiled loops, as recorded CUDA
-    graphs, along sequences, or shared among processes.
-    """
-
-    how: ClassVar[str] = "one at a time"
-
-    def __init__(
-        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, batch_size: int = 1
-    ) -> None:
-        self.net, self.loss, self.optimiser, self.batch_size = net, loss, optimiser, batch_size
-        self.x, self.target = self.as_data(x), checks.array("fit", "the target", target, net.xp)
-        checks.same_number("fit", self.x, self.target)
-        self.examples = length(self.x)
-
-    def as_data(self, x: Any) -> Array:
-        """The examples as an array that `batch` can take its batches from."""
-        return self.net.as_input(x)
-
-    def some(self, n: int = 1) -> tuple[Array, Array]:
-        """(x, target) of the first examples, n at most, as the network takes them."""
-        return self.x[:n], self.target[:n]
-
-    def work(self) -> float:
-        """Floating-point operations of a step's largest product.
-
-        The number of threads is chosen by it.
-        """
-        return self.net.work(self.x, self.batch_size)
-
-    def agree(self, settings: dict[str, Any]) -> None:
-        """Called before the first step, with what all processes must have in common."""
-
-    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        """Begin an epoch: step k takes batch k of this order and writes losses[k].
-
-        The first step to be made is number `at`.
-        """
-        self.order, self.losses, self.at = order, losses, at
-
-    def run(self, n: int) -> int:
-        """Make the next steps, at most n; returns how many.
-
-        Raises NonFiniteError; that step then changes nothing.
-        """
-        self.losses[self.at] = self.make(self.at)
-        self.at += 1
-        return 1
-
-    def make(self, k: int) -> Any:
-        """Make step k of the epoch; returns its loss."""
-        return step(self.net, self.loss, self.optimiser, *self.batch(k))
-
-    def size(self, k: int) -> int:
-        """The number of examples in batch k."""
-        return min(self.batch_size, len(self.order) - k * self.batch_size)
-
-    def batch(self, k: int, part: slice = slice(None)) -> tuple[Array, Array]:
-        """(x, target) of batch k, or of a part of it."""
-        chosen = self.order[k * self.batch_size : (k + 1) * self.batch_size][part]
-        return self.x[chosen], self.target[chosen]
-
-    def state(self) -> dict[str, Array]:
-        """What the next step depends on, besides weights, optimiser and data."""
-        return {}
-
-    def restore(self, state: dict[str, Array]) -> None:
-        """Continue, after `begin`, from what `state` returned."""
-
-
-@dataclasses.dataclass(repr=False)
-class History:
-    """What happened: one row per epoch, and the loss of every step.
-
-    `start` is the row of epoch 0: how good the network was before training. It is empty
-    unless `valid` was given. `rows` are all rows, from `start` on.
-    """
-
-    epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    step_losses: list[float] = dataclasses.field(default_factory=list)
-    # the losses of the unfinished epoch, one place for each step
-    running: Array | None = None
-    begun: float = 0.0  # when that epoch began, in seconds of `clock`
-    # `Steps.state`, in the middle of that epoch
-    carried: dict[str, Array] = dataclasses.field(default_factory=dict)
-    start: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def resume(self, epoch: int, steps: int, net: Sequential) -> int:
-        """Make room for the losses of an epoch.
-
-        Returns how many of its steps were made before an interruption.
-        """
-        done = self.step_losses[epoch * steps :]
-        del self.step_losses[epoch * steps :]
-        self.begun = self.begun if done else clock()
-        self.running = net.xp.full(steps, math.nan, net.dtype)
-        self.running[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
-        return len(done)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it is the history of a training that has not begun."""
-        return not self.start and not self.step_losses
-
-    @property
-    def rows(self) -> list[dict[str, float]]:
-        """The rows of all epochs, with that of epoch 0 if there is one."""
-        return [self.start, *self.epochs] if self.start else self.epochs
-
-    @property
-    def last(self) -> dict[str, float]:
-        """The row of the last epoch. Raises SettingError if there is none yet."""
-        if not self.epochs:
-            raise SettingError("the history has no epoch yet, so there is no last one: train for one at least")
-        return self.epochs[-1]
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{name}={value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else ""
-        return f"History({len(self.epochs)} epochs, {len(self.step_losses):,} steps{'; last: ' * bool(last)}{last})"
-
-    def _repr_html_(self) -> str:
-        """The table of epochs that a notebook shows."""
-        return html_table(self.rows)
-
+from scratchnet.errors import DataError, NonFiniteError
 
 #: Called as on_step(epoch, step within the epoch, steps per epoch, loss of that step)
 OnStep = Callable[[int, int, int, Any], None]
 #: Called after every epoch, with its row of the history
 OnEpoch = Callable[[dict[str, float]], None]
-
-
-@contextlib.contextmanager
-def _history_on_error(history: History) -> Iterator[None]:
-    """Attach the history so far, as `history`, to any exception that leaves the block.
-
-    KeyboardInterrupt is one of them.
-    """
-    try:
-        yield
-    except BaseException as error:
-        # an unfinished epoch: keep the losses of the steps that were made
-        if history.running is not None:
-            made = to_numpy(history.running)
-            history.step_losses += made[: np.isnan(made).argmax() if np.isnan(made).any() else None].tolist()
-            history.running = None
-        error.history = history  # type: ignore[attr-defined]
-        raise
 
 
 def order_of(seed: int, epoch: int, n: int) -> np.ndarray:
@@ -294,7 +105,7 @@ class Training:
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
         settings = {"epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates}
         self.steps.agree(settings | {"seed": seed, "shuffle": shuffle})
-        with blas_threads(self.threads), np.errstate(**QUIET), _history_on_error(history):
+        with blas_threads(self.threads), np.errstate(**QUIET), history_on_error(history):
             if valid is not None and history.is_new:
                 history.start = self.before(valid)
             for epoch in range(len(history.epochs), self.epochs):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.engine.optim import SGD
-from scratchnet.engine.training import QUIET, step
+from scratchnet.engine.steps import QUIET, step
 from scratchnet.errors import SettingError
 from scratchnet.playing.drawing import Drawing, loss_for
 from scratchnet.playing.plain import Message, number, numbers, real, whole, wholes, word

@@ -17,7 +17,8 @@ from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.optim import SGD, Adam, Optimiser
-from scratchnet.engine.training import Steps, order_of
+from scratchnet.engine.steps import Steps
+from scratchnet.engine.training import order_of
 from scratchnet.files.folders import cache_folder
 
 ACTIVATIONS: dict[str, type[Layer]] = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU}

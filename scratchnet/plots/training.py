@@ -12,7 +12,7 @@ from scratchnet.plots.style import BLUE, GREEN, ORANGE, SKY, Path, legend, new_f
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scratchnet.engine.training import History
+    from scratchnet.engine.history import History
 
 Rows = Sequence[Mapping[str, float]]
 

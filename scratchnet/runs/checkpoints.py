@@ -27,11 +27,11 @@ from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.compiling import clock
+from scratchnet.engine.history import History
 from scratchnet.engine.kernels import compiled_steps
 from scratchnet.engine.layers.sequential import FORMAT, Sequential, describe
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.params import check_names
-from scratchnet.engine.training import History
 from scratchnet.errors import CheckpointError, Interrupted
 from scratchnet.files.tensorfile import TensorFile, short, write_tensors
 from scratchnet.models.network import TRAINING

@@ -20,6 +20,7 @@ from scratchnet.backend.sparse import length
 from scratchnet.cli import console
 from scratchnet.engine.advice import advised
 from scratchnet.engine.compiling import told
+from scratchnet.engine.history import History
 from scratchnet.engine.layers import Dropout, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of
@@ -27,7 +28,8 @@ from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.prediction import outputs
 from scratchnet.engine.progress import ProgressLines, many, number
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import History, Steps, Training
+from scratchnet.engine.steps import Steps
+from scratchnet.engine.training import Training
 from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile

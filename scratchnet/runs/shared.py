@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.engine.sequences import Carry, TruncatedSteps, map_states
-from scratchnet.engine.training import Steps, describe_non_finite
+from scratchnet.engine.steps import Steps, describe_non_finite
 from scratchnet.errors import NonFiniteError
 from scratchnet.runs.ranks import Ranks
 

@@ -21,11 +21,11 @@ from typing import Literal
 
 import numpy as np
 
+from scratchnet.engine.history import History
 from scratchnet.engine.layers import GRU, LSTM, RNN, Linear, Sequential
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.engine.prediction import outputs
-from scratchnet.engine.training import History
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchnet.engine.training import History
+from scratchnet.engine.history import History
 from scratchnet.errors import ShapeError
 from scratchnet.plots import first_layer, training
 from scratchnet.plots import studies as plots

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet.engine.training import History
+from scratchnet.engine.history import History
 from scratchnet.plots import training
 from tests.plots.figures import figure_of, legends_on_axes, outside, texts
 

@@ -283,9 +283,9 @@ from scratchnet import train
 from scratchnet.cli import guard
 import os, signal, time
 from pathlib import Path
-from scratchnet.engine import training
+from scratchnet.engine import steps
 from scratchnet.files import atomic
-step, replace, saves = training.step, os.replace, []
+step, replace, saves = steps.step, os.replace, []
 def wait_for_a_signal(*args):  # which is noted, and then the handlers are the default ones
     while signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
         time.sleep(0.005)
@@ -299,13 +299,13 @@ def hold(here, there):  # save number `held` of a checkpoint never ends
     return replace(here, there)
 if "--slow" in sys.argv:  # a step lasts long enough to be hit
     sys.argv.remove("--slow")
-    training.step = lambda *args: (time.sleep(0.02), step(*args))[1]
+    steps.step = lambda *args: (time.sleep(0.02), step(*args))[1]
 if "--until-signal" in sys.argv:
     sys.argv.remove("--until-signal")
-    training.step = wait_for_a_signal
+    steps.step = wait_for_a_signal
 if "--never-end" in sys.argv:  # nor does the step after the signal
     sys.argv.remove("--never-end")
-    training.step = lambda *args: (wait_for_a_signal(*args), time.sleep(3600))
+    steps.step = lambda *args: (wait_for_a_signal(*args), time.sleep(3600))
 if "--hold-save" in sys.argv:
     held = int(sys.argv.pop(sys.argv.index("--hold-save") + 1))
     sys.argv.remove("--hold-save")

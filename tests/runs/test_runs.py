@@ -253,10 +253,10 @@ import sys
 from scratchnet.data import digits
 whole = digits.load_digits
 digits.load_digits = lambda seed=0: whole(seed, train=200, test=40)
-from scratchnet.engine import training
+from scratchnet.engine import steps
 import time
-step = training.step
-training.step = lambda *args: (time.sleep(0.01), step(*args))[1]
+step = steps.step
+steps.step = lambda *args: (time.sleep(0.01), step(*args))[1]
 from scratchnet import train
 from scratchnet.cli import guard
 guard(train.main)

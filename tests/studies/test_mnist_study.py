@@ -75,7 +75,7 @@ def test_shuffled_every_image_is_in_one_part(folder, few):
 
 @pytest.mark.parametrize(("order", "shuffled"), [("file", False), ("shuffled", True)])
 def test_the_order_is_that_of_every_epoch(order, shuffled, folder, monkeypatch):
-    from scratchnet.engine.training import Steps
+    from scratchnet.engine.steps import Steps
 
     orders = []
     begin = Steps.begin

@@ -2,7 +2,7 @@
 
 `engine/backprop.py` says in NumPy what a step on one example does. `step.cu` is the
 same in CUDA C, and `graph_steps.py` runs it; `step.py` is the same in loops that Numba
-compiles, `batch_step.py` is `training.step` in such loops, and `compiled_steps.py` runs
+compiles, `batch_step.py` is `steps.step` in such loops, and `compiled_steps.py` runs
 both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers
 do.
 """
@@ -17,7 +17,7 @@ from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
 from scratchnet.engine.layers import GRU, LSTM
 from scratchnet.engine.optim import Adam, Optimiser
-from scratchnet.engine.training import Steps
+from scratchnet.engine.steps import Steps
 from scratchnet.engine.tuned import hand_in
 
 __all__ = [

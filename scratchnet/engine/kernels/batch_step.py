@@ -1,6 +1,6 @@
 """The training step on a batch, as loops that Numba compiles for the CPU.
 
-The loops are `training.step` for networks of Linear layers. BLAS makes the products
+The loops are `steps.step` for networks of Linear layers. BLAS makes the products
 (products.py). Everything else costs little: there are no calls from Python, and no pass
 over an array that could be part of another pass.
 

@@ -17,7 +17,7 @@ from scratchnet.engine.kernels.steps import KernelSteps
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import SGD, Adam, Optimiser
-from scratchnet.engine.training import describe_non_finite
+from scratchnet.engine.steps import describe_non_finite
 from scratchnet.errors import NonFiniteError
 
 #: Below these numbers of steps, on one example and on batches, compiling costs more

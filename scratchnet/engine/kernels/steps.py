@@ -15,7 +15,7 @@ from scratchnet.engine.door import check_labels
 from scratchnet.engine.layers import Layer, Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Tanh
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 from scratchnet.engine.optim import SGD, Adam, Optimiser
-from scratchnet.engine.training import Steps
+from scratchnet.engine.steps import Steps
 
 # the numbers of step.cu, in the order of backprop.ACTIVATIONS
 IDENTITY, SIGMOID, TANH, RELU = range(4)

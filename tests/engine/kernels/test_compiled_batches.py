@@ -30,7 +30,7 @@ from scratchnet.engine.kernels import (
     supported_in_batches,
 )
 from scratchnet.engine.optim import AdamW
-from scratchnet.engine.training import Steps
+from scratchnet.engine.steps import Steps
 from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")

@@ -25,7 +25,7 @@ from scratchnet import (
 )
 from scratchnet.data import digits
 from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
-from scratchnet.engine.training import Steps
+from scratchnet.engine.steps import Steps
 from scratchnet.errors import DataError, ShapeError
 from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main

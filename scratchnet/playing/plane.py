@@ -13,7 +13,7 @@ from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.engine.optim import SGD, Adam, Optimiser
-from scratchnet.engine.training import QUIET, step
+from scratchnet.engine.steps import QUIET, step
 from scratchnet.errors import SettingError
 from scratchnet.playing.plain import Message, number, real, whole, wholes, word
 from scratchnet.playing.situations import DATA, PRESETS, Situation, points_of

@@ -16,7 +16,7 @@ from scratchnet.engine.layers.activation import sigmoid
 from scratchnet.engine.losses import CrossEntropyLoss, MSELoss
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.optim import SGD
-from scratchnet.engine.training import step
+from scratchnet.engine.steps import step
 from scratchnet.plots.network import draw_network
 from scratchnet.plots.studies import percent
 from scratchnet.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, legend, new_figure, save, style

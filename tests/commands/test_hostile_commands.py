@@ -35,6 +35,7 @@ SMALL = {  # the least that each study can do
     "cifar100": ["--data-dir", "nowhere"],
     "wheat": ["--data-dir", "nowhere", "--folds", "2"],
     "iris": ["--hidden", "4", "--folds", "2"],
+    "table": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv", "--target", "author"],
     "tweets": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv"],
     "flights": ["--hidden", "4"],
     "adding": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],

@@ -13,7 +13,7 @@ from scratchnet.engine import checks
 from scratchnet.engine.layers import LSTM, RNN, Linear, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.engine.optim import Adam
-from scratchnet.engine.training import QUIET, step
+from scratchnet.engine.steps import QUIET, step
 from scratchnet.errors import SettingError
 from scratchnet.explaining.numbers import time_formula
 from scratchnet.playing import formulas

@@ -15,7 +15,7 @@ from scratchnet.engine.layers.conv import Conv2d
 from scratchnet.engine.layers.pool import Pool
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss, QuadraticCost
 from scratchnet.engine.optim import Optimiser
-from scratchnet.engine.training import QUIET
+from scratchnet.engine.steps import QUIET
 from scratchnet.errors import SettingError
 from scratchnet.playing import checking, formulas
 from scratchnet.playing.plain import Message, field, number, numbers, whole, wholes

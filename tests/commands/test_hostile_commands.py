@@ -40,7 +40,6 @@ SMALL = {  # the least that each study can do
     "flights": ["--hidden", "4"],
     "adding": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],
     "copy": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],
-    "table": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv", "--target", "author"],
     "sentiment": ["--hidden", "4", "--data-dir", "nowhere"],
     "chars": ["--hidden", "4", "--text", "text.txt", "--length", "5", "--sample", "3", "--batch-size", "2"],
     "waveforms": ["--hidden", "4", "--echoes", "20", "--passes", "2", "--judged", "2"],

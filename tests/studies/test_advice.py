@@ -48,7 +48,7 @@ def test_a_preset_is_given_no_advice(study, preset, capsys, monkeypatch):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("study", ["mnist", "fashion-mnist", "cifar10", "wheat"])
+@pytest.mark.parametrize("study", ["mnist", "cifar10", "wheat"])
 def test_presets_of_downloaded_data_are_given_no_advice(study, data_dir, capsys):
     for preset in study_module(study).PRESETS:
         run(study, "--preset", preset, "--epochs", "2", "--data-dir", str(data_dir))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -29,7 +29,7 @@ class Options:
     The page comes from this machine alone and loads nothing from elsewhere.
     """
 
-    model: tyro.conf.Positional[Path | None] = None
+    model: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
     """A model file for pictures of 28 x 28; without one, a small network is trained."""
     port: int = 0
     """Port on 127.0.0.1; 0 takes a free one."""

@@ -6,7 +6,7 @@ import { attempt, counted, h, short, svg } from "./dom.js";
 import { Picture } from "./picture.js";
 import { ask } from "./transport.js";
 
-const SLICE = 30; // milliseconds that the engine trains before it answers
+const SLICE = 20; // milliseconds that the engine trains before it answers
 const FIELDS = ["data", "hidden", "activation", "init", "optimiser", "rate", "batch", "decay", "seed"];
 
 export class PlaneView {

@@ -7,7 +7,7 @@ import { Picture } from "./picture.js";
 import { throughTime } from "./through_time.js";
 import { ask, latest } from "./transport.js";
 
-const SLICE = 30; // milliseconds that the engine trains before it answers
+const SLICE = 20; // milliseconds that the engine trains before it answers
 const WIDTH = 208; // of a gate's picture, in pixels of the screen
 const GATES = {
   i: "i, how much of the new is written", f: "f, how much of the old is kept", o: "o, how much of it is shown",

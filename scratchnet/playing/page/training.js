@@ -3,7 +3,7 @@
 import { Curve } from "./curve.js";
 import { attempt, counted, h, short } from "./dom.js";
 
-const SLICE = 30; // milliseconds that the engine trains before it answers
+const SLICE = 20; // milliseconds that the engine trains before it answers
 
 export class Training {
   /** ask(action, fields): the engine; changed(picture): its new numbers; settings(fields): for the address. */

@@ -240,7 +240,7 @@ def draw(curves: Sequence[Curve], device: str, path: Path) -> None:
     from scratchnet.plots.style import COLOURS, GREY, new_figure, save, style
 
     fig = new_figure("MNIST against the clock: one recipe in three engines", device, width=8, height=4.2)
-    ax = style(fig.subplots(), "seconds of training, one core", "test accuracy, %")
+    ax = style(fig.subplots(), "test accuracy, %", "seconds of training")
     for percent in TARGETS:
         ax.axhline(percent, color=GREY, lw=0.8, ls=":")
     for k, name in enumerate(dict.fromkeys(curve.engine for curve in curves)):

@@ -85,12 +85,13 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(folder, tmp_pa
     assert any((a[name] != c[name]).any() for name in a)
 
 
-def test_no_pictures_without_plots_and_four_with(folder, tmp_path):
+def test_no_pictures_without_plots_and_five_with(folder, tmp_path):
     run(folder, "--epochs", "1")
     out = tmp_path / "runs" / "mnist-default"
     assert not list(out.glob("*.png"))
     train.main(["mnist", "--data-dir", str(folder), "--epochs", "1"])
-    assert len(list(out.glob("*.png"))) == 4
+    names = {"training", "samples", "confusion", "mistakes", "weights"}
+    assert {path.stem for path in out.glob("*.png")} == names
 
 
 def test_where_mnist_cannot_be_had_the_digits_are_taken_and_it_says_so(monkeypatch, tmp_path, few, capsys):

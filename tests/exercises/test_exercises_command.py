@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -16,7 +15,7 @@ from scratchnet.exercises.bugs import bug, text_of
 from scratchnet.exercises.catalogue import EXERCISES, exercise
 from scratchnet.exercises.process import verdict_on
 from tests.exercises.solutions import solved
-from tests.places import ROOT
+from tests.places import HEEDS_CTRL_C, ROOT
 
 NAMES = list(EXERCISES)
 
@@ -219,7 +218,7 @@ def test_watch_judges_again_when_a_file_changes(folder, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
 def test_ctrl_c_ends_watch_quietly(folder):
-    args = [sys.executable, "-m", "scratchnet.exercises", "watch", str(folder)]
+    args = [*HEEDS_CTRL_C, "scratchnet.exercises", "watch", str(folder)]
     child = subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert child.stdout is not None
     while "watching" not in child.stdout.readline():

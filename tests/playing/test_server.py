@@ -18,6 +18,7 @@ from scratchnet.playing import server as module
 from scratchnet.playing.digits import Digits
 from scratchnet.playing.server import FILES, LARGEST, PAGE, Server
 from scratchnet.playing.sessions import Sessions, TooMany
+from tests.places import HEEDS_CTRL_C
 
 
 def request(
@@ -249,7 +250,7 @@ def test_it_listens_on_this_machine_alone(server: Server) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_it_at_once_with_a_word(tmp_path: Path) -> None:
     env = os.environ | {"SCRATCHNET_CACHE": str(tmp_path), "SCRATCHNET_DATA": ""}
-    command = [sys.executable, "-m", "scratchnet.play", "--no-browser"]
+    command = [*HEEDS_CTRL_C, "scratchnet.play", "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     first, second = process.stdout.readline(), process.stdout.readline()

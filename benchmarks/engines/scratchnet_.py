@@ -109,7 +109,7 @@ class ManySteps:
             lr, optimiser.lr = optimiser.lr, 0.0
             self(100)
             self(111)
-            optimiser.lr = lr
+            optimiser.lr, self.place = lr, 0  # the first batch is the first one again
 
     def __call__(self, n: int) -> None:
         self.threads.limit()

@@ -354,7 +354,9 @@ def test_a_step_that_is_given_up_changes_nothing(tmp_path):
 def test_other_studies_are_told_and_written_once(args, tmp_path):
     done = mpiexec(2, "-m", "scratchnet.train", *args, "--distributed", "--out", "out", "--no-plots", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert done.stdout.count("written to out/:") == 1 and (tmp_path / "out" / "model.safetensors").exists()
+    written = [line for line in done.stdout.splitlines() if line.startswith("written to out/")]
+    assert len(written) == len(set(written)) and sum("metrics.json" in line for line in written) == 1
+    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("args", [("iris", "--search", "lr=0.1")])

@@ -94,8 +94,8 @@ class _Net(BaseEstimator):
         SettingError, which is also a ValueError, for impossible options.
         """
         X, values, weights = self._data(X, y, sample_weight, first=True)
-        train, held = self._split(len(X))
         self._begin(X.shape[1], values.shape[1], X.dtype)
+        train, held = self._split(len(X))
         target = with_weights(values, weights)
         history = fit(
             self.net_, self._loss, self._optimiser, X[train], target[train], epochs=self.epochs,
@@ -137,7 +137,6 @@ class _Net(BaseEstimator):
 
     def _split(self, n: int) -> tuple[Any, Any]:
         """The examples to train on and those to validate on."""
-        self._seed = int(check_random_state(self.random_state).randint(2**31))
         order = np.random.default_rng(self._seed).permutation(n) if self.early_stopping else np.arange(n)
         held = math.ceil(self._fraction() * n) if self.early_stopping else 0
         if held >= n:
@@ -155,8 +154,7 @@ class _Net(BaseEstimator):
         name = type(self).__name__
         checks.choice(name, "activation", self.activation, tuple(ACTIVATIONS))
         checks.choice(name, "optimiser", self.optimiser, tuple(OPTIMISERS))
-        if not hasattr(self, "_seed"):
-            self._split(1)
+        self._seed = int(check_random_state(self.random_state).randint(2**31))
         hidden: Any = (self.hidden,) if isinstance(self.hidden, Integral) else self.hidden
         layers: list[Layer] = []
         for size in hidden:

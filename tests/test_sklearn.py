@@ -98,6 +98,13 @@ def test_epoch_by_epoch():
         model.partial_fit(x[:2], ["fly", "ant"])
 
 
+def test_early_stopping_does_not_hinder_training_epoch_by_epoch():
+    """It sets examples aside in fit alone."""
+    x, y = classes(100)
+    model = NetClassifier((5,), early_stopping=True, random_state=0).partial_fit(x, y).partial_fit(x, y)
+    assert model.n_iter_ == 2 and model.validation_curve_ == []
+
+
 def test_several_values_at_once():
     x, y = make_regression(200, 4, n_targets=3, random_state=0)
     model = NetRegressor((30,), epochs=200, lr=0.01, random_state=0).fit(x, y / y.std(0))

@@ -38,12 +38,21 @@ def compare(runs: Sequence[Path | str], ax: "Axes | None" = None) -> "Figure":
 
     >>> compare(["runs/mnist-default", "runs/mnist-cnn"])
     """
+    return curves(read(runs), ax)
+
+
+def read(folders: Sequence[Path | str]) -> list[FinishedRun]:
+    """The runs in these folders. Raises as `compare` does."""
+    if not folders:
+        raise SettingError("compare: give the folders of finished runs, such as runs/mnist-default")
+    return [finished_run(Path(folder)) for folder in folders]
+
+
+def curves(runs: Sequence[FinishedRun], ax: "Axes | None" = None) -> "Figure":
+    """The learning curves of these runs."""
     from scratchnet.plots.learning import learning_curves
 
-    found = [finished_run(Path(folder)) for folder in runs]
-    if not found:
-        raise SettingError("compare: give the folders of finished runs, such as runs/mnist-default")
-    return learning_curves(dict(zip(names(found), (run.history for run in found), strict=True)), ax)
+    return learning_curves(dict(zip(names(runs), (run.history for run in runs), strict=True)), ax)
 
 
 def names(runs: Sequence[FinishedRun]) -> list[str]:
@@ -85,9 +94,9 @@ def main(args: Sequence[str]) -> int:
         raise SettingError(f"--out {options.out}: the picture is a PNG file, so its name ends in .png")
     from scratchnet.plots.style import save
 
-    figure = compare(options.runs)
-    console().print(table([finished_run(folder) for folder in options.runs]))
-    save(figure, options.out)
+    runs = read(options.runs)
+    console().print(table(runs))
+    save(curves(runs), options.out)
     print(f"written to {options.out}")
     return 0
 

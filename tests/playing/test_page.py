@@ -178,6 +178,18 @@ def test_what_is_wrong_is_said(page: Any) -> None:
     assert "300" in changed(page, "#status", "")
 
 
+def test_a_message_stays_until_the_reader_acts(page: Any) -> None:
+    page.fill(".hidden", "5000")
+    page.click('button:text("New network")')
+    changed(page, "#status", "")
+    before = page.inner_text(".formula")
+    page.hover(".neuron canvas >> nth=1")  # asks for an explanation, which must not take the message away
+    changed(page, ".formula", before)
+    assert "300" in page.inner_text("#status")
+    page.click('[data-do="clear"]')
+    page.locator('#status:text-is("")').wait_for(state="attached")
+
+
 def test_the_address_holds_the_situation(page: Any, context: Any, server: Server) -> None:
     page.click('[data-do="clear"]')
     draw_one(page)

@@ -35,7 +35,13 @@ export function say(text) {
   document.querySelector("#status").textContent = text;
 }
 
+// A message stays until the reader does something else: answers that the page asks for by
+// itself, as a new explanation of a number, must not take it away unread.
+for (const act of ["pointerdown", "keydown", "input"]) {
+  document.addEventListener(act, () => say(""), { capture: true });
+}
+
 /** Run f; what goes wrong is said at the top of the page. */
 export async function attempt(f) {
-  try { say(""); return await f(); } catch (error) { say(error.message); return null; }
+  try { return await f(); } catch (error) { say(error.message); return null; }
 }

@@ -89,8 +89,9 @@ def known(name: str, names: Sequence[str], what: str) -> str:
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise SettingError(f"there is no {what} '{name}': {hint}there are {', '.join(names)}")
+    there = f"there are {', '.join(names)}"
+    hint = f"did you mean {near[0]}? T{there[1:]}" if near else there
+    raise SettingError(f"there is no {what} '{name}': {hint}")
 
 
 def printable(text: str) -> str:

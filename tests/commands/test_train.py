@@ -124,7 +124,9 @@ def command(*args, cwd):
     [
         (["minst"], "did you mean mnist"),
         (["mnist", "--preset", "bok"], "did you mean book"),
-        (["mnist", "--epoch", "3"], "did you mean --epochs"),
+        (["minst"], "? There are mnist, "),
+        (["mnist", "--epoch", "3"], "did you mean --epochs? See python -m scratchnet.train mnist --help"),
+        (["mnist", "--zzz", "3"], "no option --zzz. See python -m scratchnet.train mnist --help"),
         (["mnist", "--epochs", "many"], "--epochs"),
         (["mnist", "--epochs", "0"], "--epochs must be a number from 1"),
         (["mnist", "--batch-size", "-3"], "--batch-size"),

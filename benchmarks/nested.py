@@ -23,10 +23,10 @@ import numpy as np
 from scratchnet.cli import guard
 from scratchnet.data import Table
 from scratchnet.engine.crossvalidation import Standardiser, stratified_folds
+from scratchnet.engine.fit import fit
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.prediction import outputs
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import fit
 from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import arguments, map_jobs, parse_grid
 from scratchnet.studies import tables

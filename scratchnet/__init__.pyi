@@ -11,6 +11,7 @@ from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist
 from scratchnet.data.mnist import load_mnist as load_mnist
 from scratchnet.engine.crossvalidation import CrossValidation as CrossValidation
 from scratchnet.engine.crossvalidation import crossval as crossval
+from scratchnet.engine.fit import fit as fit
 from scratchnet.engine.gradient_report import GradientReport as GradientReport
 from scratchnet.engine.gradients import gradcheck as gradcheck
 from scratchnet.engine.history import History as History
@@ -54,7 +55,6 @@ from scratchnet.engine.sequences import run_with_state as run_with_state
 from scratchnet.engine.sequences import step_with_state as step_with_state
 from scratchnet.engine.steps import step as step
 from scratchnet.engine.trace import Trace as Trace
-from scratchnet.engine.training import fit as fit
 from scratchnet.errors import CheckpointError as CheckpointError
 from scratchnet.errors import DataError as DataError
 from scratchnet.errors import DeviceError as DeviceError

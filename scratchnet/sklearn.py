@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 
 from scratchnet.engine import checks
+from scratchnet.engine.fit import fit
 from scratchnet.engine.history import History
 from scratchnet.engine.layers import Dropout, Linear, ReLU, Sequential, Sigmoid, Tanh
 from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.prediction import outputs
-from scratchnet.engine.training import fit
 from scratchnet.engine.weighted import WeightedCrossEntropy, WeightedLoss, WeightedSquares, with_weights
 from scratchnet.errors import SettingError
 

@@ -14,12 +14,12 @@ import numpy as np
 from scratchnet.backend.sparse import is_sparse, length
 from scratchnet.engine import checks
 from scratchnet.engine.door import check_callbacks, check_parts
+from scratchnet.engine.fit import fit
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
-from scratchnet.engine.training import fit
 from scratchnet.errors import DataError, SettingError, ShapeError
 
 MOST_CLASSES = 1_000_000  # larger labels are not class numbers

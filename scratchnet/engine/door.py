@@ -12,6 +12,7 @@ from scratchnet.engine.advice import no_logarithms, softmax_twice, warn
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import ClassLoss, Loss
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.sources import Source
 from scratchnet.errors import DataError, SettingError, ShapeError
 
 
@@ -65,14 +66,15 @@ def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> N
 
 
 def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
-    """(x, target), such as `valid`, as arrays; a sparse x stays sparse.
+    """(x, target), such as `valid`, as arrays.
 
-    Raises SettingError, DataError, ShapeError.
+    A sparse x stays sparse, and a source stays one. Raises SettingError, DataError,
+    ShapeError.
     """
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise SettingError(f"{who}: {name} must be a pair (x, target), not {checks.shown(value)}")
     x, target = value
-    x = x if is_sparse(x) else checks.array(who, f"x of {name}", x)
+    x = x if is_sparse(x) or isinstance(x, Source) else checks.array(who, f"x of {name}", x)
     target = checks.array(who, f"the target of {name}", target)
     checks.same_number(f"{who}, {name}", x, target)
     return x, target
@@ -84,8 +86,7 @@ def check_valid(net: Sequential, loss: Loss, valid: Any) -> tuple[Array, Array]:
     Raises what `pair` raises, and DataError for a label out of range.
     """
     x, target = pair("fit", "valid", valid)
-    if isinstance(loss, ClassLoss):
-        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
+    check_targets(net, loss, x, target)
     return x, target
 
 
@@ -109,11 +110,16 @@ def check_fitting(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
             f"{name} has the classes on axis 1, but the network gives sequences (N, T, K) = "
             f'(N, {output[0]}, {output[1]}), with the classes last: take {name}(classes="last")'
         )
-    if isinstance(loss, ClassLoss):
-        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
+    check_targets(net, loss, x, target)
     for advice in (softmax_twice(net, loss), no_logarithms(net, loss)):
         if advice is not None:
             warn(str(advice))
+
+
+def check_targets(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
+    """Raise DataError for a label out of range."""
+    if isinstance(loss, ClassLoss):
+        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
 
 
 def check_labels(labels: Array, K: int) -> None:

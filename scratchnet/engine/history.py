@@ -31,15 +31,15 @@ class History:
     carried: dict[str, Array] = dataclasses.field(default_factory=dict)
     start: dict[str, float] = dataclasses.field(default_factory=dict)
 
-    def resume(self, epoch: int, steps: int, net: Sequential) -> int:
-        """Make room for the losses of an epoch.
+    def resume(self, before: int, steps: int, net: Sequential) -> int:
+        """Make room for the losses of an epoch that follows this number of steps.
 
-        Returns how many of its steps were made before an interruption.
+        Returns how many of its own steps were made before an interruption.
         """
-        done = self.step_losses[epoch * steps :]
-        del self.step_losses[epoch * steps :]
+        done = self.step_losses[before:]
+        del self.step_losses[before:]
         self.begun = self.begun if done else clock()
-        self.running = net.xp.full(steps, math.nan, net.dtype)
+        self.running = net.xp.full(max(steps, len(done)), math.nan, net.dtype)
         self.running[: len(done)] = net.xp.asarray(done, dtype=net.dtype)
         return len(done)
 

@@ -11,7 +11,7 @@ from scratchnet.engine import checks
 from scratchnet.engine.door import check_loss, check_network, pair
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.prediction import CHUNK
+from scratchnet.engine.prediction import chunk
 from scratchnet.errors import ShapeError
 
 # the training accuracy is followed on at most this number of examples
@@ -53,15 +53,24 @@ def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, n
     check_network("evaluate", net)
     check_loss("evaluate", loss)
     x, target = pair("evaluate", "(x, target)", (x, target))
-    total, parts = 0.0, []
-    for k in range(0, length(x), CHUNK):
-        piece = net.as_input(x[k : k + CHUNK])
+    total, parts, size = 0.0, [], chunk(net, x)
+    for k in range(0, length(x), size):
+        piece = net.as_input(x[k : k + size])
         with threads_for(net.work, piece):
-            value, _, y, _ = net.cost(piece, target[k : k + CHUNK], loss)
+            value, _, y, _ = net.cost(piece, target[k : k + size], loss)
         n = y.shape[-1]
         total += float(value) * (n if loss.averages else 1)
         parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
     return total / length(x), np.concatenate(parts)
+
+
+def score(net: Sequential, loss: Loss, x: Any, target: Any) -> dict[str, float]:
+    """valid_loss and, where the targets are classes, valid_accuracy."""
+    value, y = evaluate(net, loss, x, target)
+    row = {"valid_loss": value}
+    if y.ndim == 2 and y.shape[1] > 1 and names_classes(target):
+        row["valid_accuracy"] = accuracy(y, labels_of(target))
+    return row
 
 
 def accuracy(outputs: Any, labels: Any) -> float:

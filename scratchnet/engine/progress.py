@@ -67,8 +67,9 @@ class ProgressLines:
         self.next_refresh = now + 0.1
         self.bar.start()  # which does nothing if it is shown already
         done = epoch + (k + 1) / steps
-        rate = done * self.examples / (now - self.begun)
-        text = f"loss {float(loss):.4f}{self.accuracy}  {rate:,.0f} examples/s"
+        # of a loader, nobody knows how many examples it gives
+        rate = f"  {done * self.examples / (now - self.begun):,.0f} examples/s" if self.examples else ""
+        text = f"loss {float(loss):.4f}{self.accuracy}{rate}"
         self.bar.update(self.task, completed=done, text=text, refresh=True)
 
     def _remember(self, row: dict[str, float]) -> None:
@@ -91,7 +92,7 @@ class ProgressLines:
         left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
         self.console.print(
             f"epoch {int(row['epoch']):>3}/{self.epochs}  loss {row['train_loss']:.4f}{self.accuracy}  "
-            f"{self.examples / row['seconds']:>9,.0f} examples/s  {left:.0f} s left",
+            f"{row.get('examples', self.examples) / row['seconds']:>9,.0f} examples/s  {left:.0f} s left",
             soft_wrap=True,
         )
         sys.stdout.flush()

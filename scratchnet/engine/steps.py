@@ -125,6 +125,9 @@ class Steps:
         chosen = self.order[k * self.batch_size : (k + 1) * self.batch_size][part]
         return self.x[chosen], self.target[chosen]
 
+    def end(self) -> None:
+        """Called when the training is over, in whatever way."""
+
     def state(self) -> dict[str, Array]:
         """What the next step depends on, besides weights, optimiser and data."""
         return {}

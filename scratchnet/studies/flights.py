@@ -273,8 +273,8 @@ def grid() -> Iterator[Options]:
 def judge(o: Options, seeds: range) -> np.ndarray:
     """The RMSE of both forecasts, recursive and known, for every seed: (seeds, 2)."""
     from scratchnet.data.flights import FIRST_YEAR, load_flights
+    from scratchnet.engine.fit import fit
     from scratchnet.engine.schedules import parse_schedule
-    from scratchnet.engine.training import fit
 
     series = load_flights()
     start = YEAR * (o.year - FIRST_YEAR)

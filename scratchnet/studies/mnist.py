@@ -14,6 +14,7 @@ from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.handwriting import SIZE, usual
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
+from scratchnet.engine.fit import fit
 from scratchnet.engine.layers import (
     BatchNorm2d,
     Conv2d,
@@ -31,7 +32,6 @@ from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, Q
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.engine.prediction import probabilities
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import fit
 from scratchnet.errors import DataError, SettingError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import need, sizes

@@ -19,12 +19,12 @@ import numpy as np
 
 from scratchnet.cli import guard, parse
 from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.fit import fit
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.losses import MSELoss
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import fit
 from scratchnet.runs.options import need, sizes
 from scratchnet.runs.run import optimiser_of
 from scratchnet.studies import memory

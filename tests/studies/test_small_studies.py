@@ -18,7 +18,8 @@ from scratchnet.cli import guard
 from scratchnet.data.iris import load_iris
 from scratchnet.data.tweets import read_tweets
 from scratchnet.engine.crossvalidation import crossval, stratified_split, take
-from scratchnet.engine.training import fit, order_of
+from scratchnet.engine.fit import fit
+from scratchnet.engine.training import order_of
 from scratchnet.errors import Interrupted, SettingError
 from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import as_csv, parse_grid

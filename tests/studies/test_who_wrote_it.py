@@ -18,10 +18,10 @@ from sklearn.naive_bayes import MultinomialNB
 
 from scratchnet.data.tweets import Tweets
 from scratchnet.engine.crossvalidation import stratified_split, take
+from scratchnet.engine.fit import fit
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.prediction import outputs
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.engine.training import fit
 from scratchnet.runs.run import optimiser_of
 from scratchnet.studies import tweets as study
 from scratchnet.studies.small import network

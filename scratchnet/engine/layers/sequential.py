@@ -100,7 +100,7 @@ class Sequential:
         """
         from scratchnet.engine.prediction import outputs
 
-        y = outputs(self, self.as_input(x, may_be_empty=True))
+        y = outputs(self, x)
         return y if y.shape[1] == 1 else y.argmax(axis=1)
 
     def predict_proba(self, x: Any) -> np.ndarray:
@@ -111,7 +111,7 @@ class Sequential:
         """
         from scratchnet.engine.prediction import outputs, probabilities
 
-        return probabilities(self, outputs(self, self.as_input(x, may_be_empty=True)))
+        return probabilities(self, outputs(self, x))
 
     def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
         """(C, {name: ∂C/∂parameter}), as in a training step; changes nothing.

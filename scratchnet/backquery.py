@@ -123,6 +123,7 @@ def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) 
 
 def main(args: Sequence[str]) -> int:
     from scratchnet.plots import studies as plots
+    from scratchnet.plots.style import save
 
     options = parse(Options, args, "python -m scratchnet.backquery")
     net = load(options.model)
@@ -135,7 +136,7 @@ def main(args: Sequence[str]) -> int:
     pixels = np.round(255 * (images - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     out = options.out or options.model.parent / "backquery.png"
     why = f"{how[0].upper()}{how[1:]}. {WHY[how]}"
-    plots.image_grid(pixels, names, out, "What the network finds most typical", why)
+    save(plots.image_grid(pixels, names, "What the network finds most typical", why), out)
     print(f"{len(pixels)} images, {how}: {out}")
     return 0
 

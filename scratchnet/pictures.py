@@ -45,10 +45,11 @@ def main(args: Sequence[str]) -> int:
         raise SettingError(f"--format must be {' or '.join(ENDINGS)}, not '{options.format}'")
     options.out.mkdir(parents=True, exist_ok=True)
     from scratchnet.plots.story import PICTURES
+    from scratchnet.plots.style import save
 
     for name in names:
         path = options.out / f"{name}.{options.format}"
-        PICTURES[name](path)
+        save(PICTURES[name](), path)
         print(f"{name}: {path}", flush=True)
     return 0
 

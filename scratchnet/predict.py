@@ -264,11 +264,13 @@ def drawn(image: np.ndarray) -> str:
 def picture(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
     """Draw the 28 x 28 pixels that the network saw of each picture, and its answer."""
     from scratchnet.plots import studies as plots
+    from scratchnet.plots.style import save
 
     captions = [
         printable(f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}") for v in found
     ]
-    plots.image_grid(images, captions, path, "What the network saw", f"28 x 28 pixels each; judged by {model.name}")
+    about = f"28 x 28 pixels each; judged by {model.name}"
+    save(plots.image_grid(images, captions, "What the network saw", about), path)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import importlib
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +14,10 @@ from scratchnet.engine.compiling import clock
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.tables import html_table
 from scratchnet.errors import SettingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(repr=False)
@@ -59,6 +65,22 @@ class History:
         if not self.epochs:
             raise SettingError("the history has no epoch yet, so there is no last one: train for one at least")
         return self.epochs[-1]
+
+    def plot(self, ax: "Axes | None" = None, quantity: str | None = None) -> "Figure":
+        """Draw how the training went; returns the figure of Matplotlib.
+
+        Without arguments, these are the loss of the steps and the accuracy of the
+        epochs, side by side. With `ax`, axes to draw on, or with `quantity`, "loss" (by
+        default) or "accuracy", it is this one alone, by epoch. A notebook shows the
+        figure, and `history.plot().savefig("training.png")` writes it. Raises
+        SettingError.
+        """
+        # The plots stand above the engine, which does without them; only this method,
+        # where users look for it, asks for them when it is called.
+        plots = importlib.import_module("scratchnet.plots.training")
+        if ax is None and quantity is None:
+            return plots.loss_and_accuracy(self)
+        return plots.by_epoch(self, "loss" if quantity is None else quantity, ax)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else ""

@@ -8,18 +8,19 @@ from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.columns import to_columns
 from scratchnet.engine.layers import Conv2d, Sequential
 from scratchnet.errors import ShapeError
-from scratchnet.plots.style import GREY, HEADER, INK, Path, new_figure, save
+from scratchnet.plots.style import GREY, HEADER, INK, axes_for, figure_of, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NEURONS = 24  # that are drawn
 MOST_FILTERS, MOST_PLACES = 8, 9
 MARGIN = 3  # pixels around the window of a convolution
 
 
-def first_layer(net: Sequential, x: np.ndarray, images: np.ndarray, path: Path) -> None:
-    """Draw the weights of the first layer that has any, as a PNG.
+def first_layer(net: Sequential, x: np.ndarray, images: np.ndarray) -> "Figure":
+    """Draw the weights of the first layer that has any; returns the figure.
 
     Those of a Linear layer are images of its inputs. The few numbers of a convolution's
     kernel say little, so beside each stand the places of `images` (N, H, W) or
@@ -29,21 +30,23 @@ def first_layer(net: Sequential, x: np.ndarray, images: np.ndarray, path: Path) 
     i, layer = next((i, layer) for i, layer in enumerate(net.layers) if layer.params())
     W = net.state_dict()[f"{i}.weight"]
     if isinstance(layer, Conv2d):
-        filters_and_places(W, *strongest_places(net, i, x, images), path)
-    else:
-        weights_as_images(W, path, images.shape[1:])
+        return filters_and_places(W, *strongest_places(net, i, x, images))
+    return weights_as_images(W, images.shape[1:])
 
 
 # -------------------------------------------------------------- a fully connected layer
 
 
-def weights_as_images(W: np.ndarray, path: Path, shape: tuple[int, ...] = (28, 28), most: int = MOST_NEURONS) -> None:
+def weights_as_images(
+    W: np.ndarray, shape: tuple[int, ...] = (28, 28), most: int = MOST_NEURONS, ax: "Axes | None" = None
+) -> "Figure":
     """The first layer's weights (out, in), each row drawn as a picture.
 
     It shows what the row's neuron looks for. `shape` is that of the input, (H, W), or
     (3, H, W) for colour. One scale serves all. Of more than `most` neurons, those whose
-    weights are least like noise are shown. Raises ShapeError if the weights do not fit
-    this shape."""
+    weights are least like noise are shown. Draws on `ax` or in a new figure, and
+    returns the figure. Raises ShapeError if the weights do not fit this shape.
+    """
     W = np.asarray(W, float).reshape(len(W), -1)
     if W.shape[1] != np.prod(shape):
         raise ShapeError(f"weights of {W.shape[1]} inputs cannot be shown as images of shape {shape}")
@@ -65,19 +68,18 @@ def weights_as_images(W: np.ndarray, path: Path, shape: tuple[int, ...] = (28, 2
     columns = min(range(max(1, ideal - 1), ideal + 2), key=lambda c: (-len(shown) % c, abs(c - ideal)))
     rows = -(-len(shown) // columns)
     tile = min(1.3 if len(shown) > 12 else 0.9, 13 / columns)  # inches
-    fig = new_figure("What the first layer looks for", subtitle, max(columns * tile + 1.4, 8.2),
-                     max(rows * tile, 2.4) + HEADER + 0.3)  # fmt: skip
-    ax = fig.subplots()
+    ax = axes_for("weights_as_images", ax, "What the first layer looks for", subtitle, max(columns * tile + 1.4, 8.2),
+                  max(rows * tile, 2.4) + HEADER + 0.3)  # fmt: skip
     ax.axis("off")
     if len(shape) == 3:
         ax.imshow(_mosaic(np.clip(0.5 + np.moveaxis(images, 1, -1) / (2 * limit), 0, 1), columns, 1.0))
     else:
         drawn = ax.imshow(_mosaic(images, columns, np.nan), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        bar = fig.colorbar(drawn, ax=ax, aspect=30, shrink=0.9, extend="both", pad=0.02)
+        bar = figure_of(ax).colorbar(drawn, ax=ax, aspect=30, shrink=0.9, extend="both", pad=0.02)
         bar.set_label("weight (red: for, blue: against)", size=10, color=INK)
         bar.ax.tick_params(colors=GREY, labelsize=9)
         bar.outline.set_visible(False)
-    save(fig, path)
+    return figure_of(ax)
 
 
 def agreement(W: np.ndarray) -> np.ndarray:
@@ -142,9 +144,7 @@ def strongest_places(
     return shown, np.array(patches), (size[0], size[1])
 
 
-def filters_and_places(
-    W: np.ndarray, shown: np.ndarray, patches: np.ndarray, window: tuple[int, int], path: Path
-) -> None:
+def filters_and_places(W: np.ndarray, shown: np.ndarray, patches: np.ndarray, window: tuple[int, int]) -> "Figure":
     """Kernels W (out, C, kh, kw), one a row, and the places where they answer most."""
     W = np.asarray(W, float)
     channels, n = W.shape[1], len(W)
@@ -174,7 +174,7 @@ def filters_and_places(
             corner = MARGIN - 0.5
             ax.add_patch(_frame(corner, window))
     axes[0, len(names)].set_title("where it answers most", size=10, color=INK, loc="left")
-    save(fig, path)
+    return fig
 
 
 def _bare(ax: "Axes") -> "Axes":

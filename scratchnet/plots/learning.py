@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from scratchnet.plots.style import COLOURS, legend, new_figure, style
+from scratchnet.engine.progress import many
+from scratchnet.plots.style import COLOURS, axes_for, figure_of, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,14 +26,14 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], ax: 
     Returns the figure. A history is its rows, each with "epoch" and losses or
     accuracies. What is drawn is the first of QUANTITIES that all of them have.
     """
+    from matplotlib.ticker import MaxNLocator
+
     shared = [q for q in QUANTITIES if all(any(q in row for row in rows) for rows in histories.values())]
     quantity = shared[0] if shared else "train_loss"
     title, unit, factor = QUANTITIES[quantity]
-    if ax is None:
-        fig = new_figure(f"{title} of {len(histories)} trainings", "One point per epoch; epoch 0 is before training")
-        ax = style(fig.subplots(), "", "epoch", unit)
-    else:
-        style(ax, title, "epoch", unit)
+    ax = axes_for("learning_curves", ax, f"{title} of {many(len(histories), 'training')}",
+                  "One point per epoch; epoch 0 is before training", x="epoch", y=unit)  # fmt: skip
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     for k, (name, rows) in enumerate(histories.items()):
         points = [(row["epoch"], factor * row[quantity]) for row in rows if quantity in row]
         ax.plot(
@@ -40,4 +41,4 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], ax: 
             color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k // len(COLOURS) % len(DASHES)],
         )  # fmt: skip
     legend(ax, loc="best", ncols=1 + len(histories) // 12)
-    return ax.figure.figure if hasattr(ax.figure, "figure") else ax.figure  # type: ignore[return-value]
+    return figure_of(ax)

@@ -22,6 +22,7 @@ from scratchnet.plots.style import BLUE, GREEN, GREY, HEADER, INK, ORANGE, Path,
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".svg")
 SHOWN = 7  # circles of a vector, squares of a stack, times of a sequence, at most
@@ -38,9 +39,9 @@ class Stage(NamedTuple):
     layers: Sequence[tuple[int, Layer]]
 
 
-def draw_network(net: Sequential, path: Path, input_shape: Sequence[int] | None = None) -> None:
+def draw_network(net: Sequential, path: Path | None = None, input_shape: Sequence[int] | None = None) -> "Figure":
     """`Sequential.draw`."""
-    if FilePath(path).suffix.lower() not in ENDINGS:
+    if path is not None and FilePath(path).suffix.lower() not in ENDINGS:
         raise SettingError(f"{path}: a network is drawn as {' or '.join(ENDINGS)}: end the file's name in one of them")
     shape = shape_of_input(net, input_shape)
     found = stages(net, shape)
@@ -69,7 +70,9 @@ def draw_network(net: Sequential, path: Path, input_shape: Sequence[int] | None 
                 _layers(ax, x - STEP / 2, middle, stage, before)
             _activation(ax, x, middle, stage.shape, k, len(found), times)
             k += 1
-    save(fig, path)
+    if path is not None:
+        save(fig, path)
+    return fig
 
 
 def shape_of_input(net: Sequential, given: Sequence[int] | None) -> Shape | None:

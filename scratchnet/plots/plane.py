@@ -8,8 +8,8 @@ from scratchnet.engine import checks
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.metrics import labels_of
 from scratchnet.engine.prediction import outputs, probabilities
-from scratchnet.errors import SettingError, ShapeError
-from scratchnet.plots.style import COLOURS, INK, new_figure, style
+from scratchnet.errors import ShapeError
+from scratchnet.plots.style import COLOURS, INK, axes_for, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,6 @@ def boundary(net: Sequential, x: Any, labels: Any, ax: "Axes | None" = None) -> 
     if x.ndim != 2 or x.shape[1] != 2:
         raise ShapeError(f"boundary: x must be points of a plane, (N, 2), not {x.shape}")
     checks.same_number("boundary", x, given)
-    if ax is not None and not hasattr(ax, "contour"):
-        raise SettingError(f"boundary: ax must be axes of Matplotlib, not {checks.shown(ax)}")
     shape = net.shapes_from((2,))[-1]
     if len(shape) != 1:
         raise ShapeError(f"boundary: the network must have one number per class, (N, K), not (N, {shape})")
@@ -58,12 +56,9 @@ def boundary(net: Sequential, x: Any, labels: Any, ax: "Axes | None" = None) -> 
         if classes.ndim != 1 or classes.min() < 0 or classes.max() >= shape[0]:
             raise ShapeError(f"boundary: labels must be classes from 0 to {shape[0] - 1}, one for each example")
     shares = shares.reshape(RESOLUTION, RESOLUTION, -1)
-    if ax is None:
-        wrong = int((net_classes(net, x, given, shape[0]) != classes).sum())
-        title = "Where the network draws the line"
-        fig = new_figure(title, f"{len(x) - wrong:,} of {len(x):,} examples are on their side", 6.6, 6.2)
-        ax = fig.subplots()
-    style(ax, "", "first input", "second input")
+    right = int((net_classes(net, x, given, shape[0]) == classes).sum())
+    ax = axes_for("boundary", ax, "Where the network draws the line", f"{right:,} of {len(x):,} examples are on their "
+                  "side", 6.6, 6.2, x="first input", y="second input")  # fmt: skip
     ax.grid(visible=False)
     _draw(ax, across, up, shares)
     for k in np.unique(classes):
@@ -72,9 +67,10 @@ def boundary(net: Sequential, x: Any, labels: Any, ax: "Axes | None" = None) -> 
                 markeredgewidth=0.7, label=f"class {k}")  # fmt: skip
     ax.set_xlim(across[0], across[-1])
     ax.set_ylim(up[0], up[-1])
-    # below the axes, where no example lies
-    ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.1), ncols=4, frameon=False, fontsize=10, labelcolor=INK)
-    return ax.get_figure(root=True)  # type: ignore[return-value]
+    # below the axes and their label, where no example lies
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.02, 0), borderaxespad=3.4, ncols=4, frameon=False, fontsize=10,
+              labelcolor=INK)  # fmt: skip
+    return figure_of(ax)
 
 
 def net_classes(net: Sequential, x: np.ndarray, given: np.ndarray, K: int) -> np.ndarray:

@@ -5,7 +5,6 @@ the LSTM cell in numbers, and how a network learns to read digits.
 """
 
 import itertools
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +16,17 @@ from scratchnet.engine.losses import CrossEntropyLoss, MSELoss
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.optim import SGD
 from scratchnet.engine.steps import step
-from scratchnet.plots.network import draw_network
 from scratchnet.plots.studies import percent
-from scratchnet.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, legend, new_figure, save, style
+from scratchnet.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, legend, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # -------------------------------------------------------------- perceptron and sigmoid
 
 
-def perceptron(path: FilePath) -> None:
+def perceptron() -> "Figure":
     """A neuron with a step and one with a sigmoid, and how its cost follows a weight.
 
     The neuron has two inputs and learns "or"; its cost is that of the four examples, as
@@ -59,7 +58,7 @@ def perceptron(path: FilePath) -> None:
     right.plot(weights, smooth, color=BLUE, linewidth=2.2, label="sigmoid")
     for ax in (left, right):
         legend(ax, loc="upper left", bbox_to_anchor=(-0.02, -0.15), ncols=2, borderpad=0)
-    save(fig, path)
+    return fig
 
 
 # ---------------------------------------------------------------- the valley
@@ -84,7 +83,7 @@ def descent(rate: float, steps: int = DESCENTS, start: float = -1.6) -> np.ndarr
     return np.array(path)
 
 
-def valley(path: FilePath) -> None:
+def valley() -> "Figure":
     """One weight's way down its cost: learning rates too small, right, too large."""
     about = (
         f"The cost C of one weight w, and {DESCENTS} steps w ← w − rate · dC/dw from the same place. At the lowest "
@@ -104,15 +103,15 @@ def valley(path: FilePath) -> None:
                      f"{(way[-1] - 1.5) ** 2:.2g}", size=12, color=colour, loc="left", pad=10)  # fmt: skip
         ax.set_xlim(-4.6, 7.6)
         ax.set_ylim(-1, 34)
-    save(fig, path)
+    return fig
 
 
 # ---------------------------------------------------------------- a network
 
 
-def network(path: FilePath) -> None:
+def network() -> "Figure":
     """A fully connected network for digits as a diagram."""
-    draw_network(Sequential(Linear(784, 200), Sigmoid(), Linear(200, 10), Sigmoid()), path)
+    return Sequential(Linear(784, 200), Sigmoid(), Linear(200, 10), Sigmoid()).draw()
 
 
 # ---------------------------------------------------------------- the LSTM cell
@@ -135,7 +134,7 @@ def lstm_step() -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def lstm(path: FilePath) -> None:
+def lstm() -> "Figure":
     """The LSTM cell as a diagram, with the numbers of a real step in it."""
     n = lstm_step()
     about = (
@@ -180,7 +179,7 @@ def lstm(path: FilePath) -> None:
     ax.text(0.2, 0.74, f"x = {n['x']:.3f}\nh before = {n['h_before']:.3f}", size=10.5, color=INK, weight="bold")
     ax.text(0.2, 0.12, "Each z is a weighted sum of x and h before, plus a bias, with weights of its own",
             size=9.5, color=GREY)  # fmt: skip
-    save(fig, path)
+    return fig
 
 
 def _frame(ax: "Axes") -> None:
@@ -244,7 +243,7 @@ def learn_digits() -> dict[str, Any]:
             "image": data.test_images[shown], "label": int(data.test_labels[shown])}  # fmt: skip
 
 
-def learning(path: FilePath) -> None:
+def learning() -> "Figure":
     """How a network learns: its weights, one digit's answer, loss and accuracy."""
     seen = learn_digits()
     about = (
@@ -299,7 +298,7 @@ def learning(path: FilePath) -> None:
     right.text(0.97, 0.12, f"{100 * value[0]:.1f} % before training,\n{100 * value[-1]:.1f} % after {n:,} steps",
                ha="right", transform=right.transAxes, size=11, color=ORANGE, weight="bold")  # fmt: skip
     legend(left, loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, borderpad=0)
-    save(fig, path)
+    return fig
 
 
 def _bare(ax: "Axes") -> None:

@@ -1,9 +1,7 @@
-"""What a run's network saw, took for what, and looks for: one plot a function.
-
-Each function writes a PNG, whole or not at all, and prints nothing.
-"""
+"""What a run's network saw, and took for what: one plot a function."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,19 +15,22 @@ from scratchnet.plots.style import (
     HEADER,
     INK,
     ORANGE,
-    Path,
+    axes_for,
+    figure_of,
     legend,
     new_figure,
-    save,
-    style,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def confusion(table: np.ndarray, class_names: Sequence[str], path: Path) -> None:
+
+def confusion(table: np.ndarray, class_names: Sequence[str], ax: "Axes | None" = None) -> "Figure":
     """How often class i (row) was taken for class j (column), as shares of the row.
 
-    Right answers are blue, mistakes orange. Raises ShapeError unless `table` is (K, K)
-    for K names.
+    Right answers are blue, mistakes orange. Draws on `ax` or in a new figure, and
+    returns the figure. Raises ShapeError unless `table` is (K, K) for K names.
     """
     table = np.asarray(table)
     K = len(class_names)
@@ -48,9 +49,8 @@ def confusion(table: np.ndarray, class_names: Sequence[str], path: Path) -> None
     cell = 0.85 if K <= 4 else 0.62 if K <= 12 else max(0.2, 7.5 / K)
     side = K * cell
     names = 0.095 * longest + 0.5
-    fig = new_figure("What was taken for what", subtitle, max(side + names + 1.3, 5.6),
-                     side + HEADER + (names if turned else 0.6) + 0.5)  # fmt: skip
-    ax = style(fig.subplots(), x="taken for", y="is")
+    ax = axes_for("confusion", ax, "What was taken for what", subtitle, max(side + names + 1.3, 5.6),
+                  side + HEADER + (names if turned else 0.6) + 0.5, x="taken for", y="is")  # fmt: skip
     ax.grid(visible=False)
     ax.imshow(_confusion_colours(share), aspect="equal")
     for edge in np.arange(K + 1) - 0.5:
@@ -74,7 +74,7 @@ def confusion(table: np.ndarray, class_names: Sequence[str], path: Path) -> None
     recall.set_ylabel("recognised", size=11, color=INK)
     recall.tick_params(length=0, colors=GREY)
     recall.spines[:].set_visible(False)
-    save(fig, path)
+    return figure_of(ax)
 
 
 def _confusion_colours(share: np.ndarray) -> np.ndarray:
@@ -91,16 +91,19 @@ def _confusion_colours(share: np.ndarray) -> np.ndarray:
     return empty + strength * (colour - empty)
 
 
-def accuracy_by_group(shares: Mapping[str, float], groups: Mapping[str, Sequence[str]], path: Path) -> None:
+def accuracy_by_group(
+    shares: Mapping[str, float], groups: Mapping[str, Sequence[str]], ax: "Axes | None" = None
+) -> "Figure":
     """The share of each class that was recognised: bars, best first in each group.
 
-    `shares` are from 0 to 1; a dashed line is the mean of a group's classes.
+    `shares` are from 0 to 1; a dashed line is the mean of a group's classes. Draws on
+    `ax` or in a new figure, and returns the figure.
     """
     means = {name: float(np.mean([shares[k] for k in members])) for name, members in groups.items()}
     words = ", ".join(f"{name} {100 * mean:.1f} %" for name, mean in means.items())
     title = f"{' and '.join(groups).capitalize()} classes"
-    fig = new_figure(title, f"Share of each class that was recognised: {words} in the mean (dashed)", 9, 4.6)
-    ax = style(fig.subplots(), "", "", "recognised (%)")
+    about = f"Share of each class that was recognised: {words} in the mean (dashed)"
+    ax = axes_for("accuracy_by_group", ax, title, about, 9, 4.6, y="recognised (%)")
     at, names = 0.0, dict[float, str]()
     for (name, members), colour in zip(groups.items(), (GREEN, BLUE, *COLOURS), strict=False):
         best = sorted(members, key=lambda k: -shares[k])
@@ -114,8 +117,8 @@ def accuracy_by_group(shares: Mapping[str, float], groups: Mapping[str, Sequence
     ax.set_xticks(list(names), list(names.values()), color=INK, rotation=30, ha="right", rotation_mode="anchor")
     ax.set_ylim(0, min(112, 100 * max(shares.values()) * 1.12 + 3))
     ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 100])
-    legend(ax, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(groups))
-    save(fig, path)
+    legend(ax, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=len(groups))
+    return figure_of(ax)
 
 
 def worst_mistakes(
@@ -124,14 +127,13 @@ def worst_mistakes(
     predicted: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    path: Path,
     most: int = 24,
-) -> None:
+) -> "Figure":
     """The mistakes that the network was surest of, with its answers.
 
     `images` as for `image_grid`, `labels` and `predicted` class numbers (N,),
     `probabilities` (N, K). If there are no mistakes, the examples that it was least
-    sure of are shown.
+    sure of are shown. Returns the figure.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     n = len(labels)
@@ -149,13 +151,13 @@ def worst_mistakes(
         taken = "seen as"
     names, seen = [class_names[i] for i in labels[worst]], [class_names[i] for i in predicted[worst]]
     captions = [f"is {a}, {taken} {b} ({percent(p)})" for a, b, p in zip(names, seen, sure[worst], strict=True)]
-    image_grid(np.asarray(images)[worst], captions, path, title, subtitle)
+    return image_grid(np.asarray(images)[worst], captions, title, subtitle)
 
 
 def image_grid(
-    images: np.ndarray | Sequence[np.ndarray], captions: Sequence[str], path: Path, title: str = "", subtitle: str = ""
-) -> None:
-    """Images with a caption under each.
+    images: np.ndarray | Sequence[np.ndarray], captions: Sequence[str], title: str = "", subtitle: str = ""
+) -> "Figure":
+    """Images with a caption under each; returns the figure.
 
     They are grey, (N, H, W) or (N, 1, H, W), or in colour, (N, 3, H, W); uint8 or
     floats; a list may hold images of several sizes, grey and in colour. Bytes are shown
@@ -183,7 +185,7 @@ def image_grid(
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         ax.set_xlabel(texts[k], size=size, color=INK, labelpad=4, parse_math=False)
-    save(fig, path)
+    return fig
 
 
 def percent(p: float) -> str:

@@ -2,7 +2,8 @@
 
 Matplotlib is imported when the first plot is drawn, and its global state (pyplot) is
 never touched, so plots may be drawn in any thread, with or without a screen. To draw
-another kind of plot: `new_figure`, `style`, `save`.
+another kind of plot: `new_figure`, `style`, `save`. A plot that is one picture takes
+the axes `ax` to draw on and begins with `axes_for` instead.
 """
 
 import io
@@ -10,6 +11,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from scratchnet.engine import checks
+from scratchnet.errors import SettingError
 from scratchnet.files.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -36,13 +39,14 @@ def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: floa
     than the figure makes it higher.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports on its font cache
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from scratchnet.plots.shown import ShownFigure
 
     lines = lines_of(subtitle, 10.5, width - 0.4)
     header = HEADER + (len(lines) - 1) * LINE
     height += header - HEADER
-    fig = Figure((width, height), dpi=DPI, facecolor="white")
+    fig = ShownFigure((width, height), dpi=DPI, facecolor="white")
     edge = 0.08
     inside = (edge / width, edge / height, 1 - 2 * edge / width, 1 - (header + edge) / height)
     fig.set_layout_engine(ConstrainedLayoutEngine(rect=inside, w_pad=pad, h_pad=pad, wspace=0.02, hspace=0.02))
@@ -51,6 +55,26 @@ def new_figure(title: str, subtitle: str = "", width: float = 10.0, height: floa
     fig.text(left, 1 - 0.51 / height, "\n".join(lines), size=10.5, color=GREY, va="top", parse_math=False,
              linespacing=1.25)  # fmt: skip
     return fig
+
+
+def axes_for(
+    who: str, ax: "Axes | None", title: str, subtitle: str = "", width: float = 10.0, height: float = 5.0, *,
+    x: str = "", y: str = "",
+) -> "Axes":  # fmt: skip
+    """Axes in the house style: `ax` with this title, or those of a new figure.
+
+    `x` and `y` are their labels. Raises SettingError if `ax` is no pair of axes.
+    """
+    if ax is None:
+        return style(new_figure(title, subtitle, width, height).subplots(), "", x, y)
+    if not hasattr(ax, "contour"):
+        raise SettingError(f"{who}: ax must be axes of Matplotlib, not {checks.shown(ax)}")
+    return style(ax, title, x, y)
+
+
+def figure_of(ax: "Axes") -> "Figure":
+    """The figure that these axes are in."""
+    return ax.get_figure(root=True)  # type: ignore[return-value]
 
 
 def lines_of(text: str, size: float, width: float) -> list[str]:

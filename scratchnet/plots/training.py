@@ -5,33 +5,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scratchnet.engine import checks
 from scratchnet.engine.metrics import SAMPLE
 from scratchnet.engine.progress import many
-from scratchnet.plots.style import BLUE, GREEN, ORANGE, SKY, Path, legend, new_figure, save, style
+from scratchnet.errors import SettingError
+from scratchnet.plots.style import BLUE, GREEN, ORANGE, SKY, axes_for, figure_of, legend, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from scratchnet.engine.history import History
 
 Rows = Sequence[Mapping[str, float]]
 
+#: By quantity: title, label, factor, and the lines with their names and colours
+BY_EPOCH = {
+    "accuracy": ("Accuracy", "right answers (%)", 100,
+                 [("valid_accuracy", "validation", ORANGE), ("train_accuracy", "training", BLUE)]),
+    "loss": ("Mean loss", "loss", 1, [("valid_loss", "validation", ORANGE), ("train_loss", "training", BLUE)]),
+}  # fmt: skip
 MOST_POINTS = 250  # of the loss; through more of them a line would be a wall
 MANY_EPOCHS = 40  # from here on a line has no dots and is smoothed
 
 
 def loss_and_accuracy(
     history: "History",
-    path: Path,
     *,
     examples: int | None = None,
     dropout: bool = False,
     judged: tuple[str, float] | None = None,
-) -> None:
-    """The loss of the training steps and, per epoch, the accuracy, as a PNG.
+) -> "Figure":
+    """The loss of the training steps and, per epoch, the accuracy.
 
     Without classes, the mean loss takes the place of the accuracy. There is no second
-    plot where it would show a single point, or the first curve once more.
+    plot where it would show a single point, or the first curve once more. Returns the
+    figure.
 
     `examples` is the number of training examples, and `dropout` whether neurons were
     left out while their loss was taken; both are then said. `judged` is an accuracy
@@ -40,9 +49,7 @@ def loss_and_accuracy(
     """
     epochs, losses = history.rows, np.asarray(history.step_losses, float)  # with that of epoch 0
     classes = any("valid_accuracy" in row or "train_accuracy" in row for row in epochs)
-    lines = [("valid_accuracy", "validation", ORANGE), ("train_accuracy", "training", BLUE)]
-    if not classes:
-        lines = [("valid_loss", "validation", ORANGE), ("train_loss", "training", BLUE)]
+    title, unit, factor, lines = BY_EPOCH["accuracy" if classes else "loss"]
     points = [sum(key in row for row in epochs) for key, _, _ in lines]
     two = max(points) > 1 and (classes or points[0] > 1)
     fig = new_figure("How the training went", _outcome(epochs, len(losses), judged), 11 if two else 8.2, 5.2)
@@ -50,13 +57,27 @@ def loss_and_accuracy(
     note = " (neurons left out by dropout)" if dropout else ""
     _loss_of_steps(style(left, f"Training loss{note}", "training step", "loss"), losses, epochs)
     for right in rest:
-        if classes:
-            style(right, f"Accuracy{_sampled(epochs, examples)}", "epoch", "right answers (%)")
-            _per_epoch(right, epochs, lines, 100, judged)
-        else:
-            style(right, "Mean loss", "epoch", "loss")
-            _per_epoch(right, epochs, lines, 1)
-    save(fig, path)
+        style(right, f"{title}{_sampled(epochs, examples)}", "epoch", unit)
+        _per_epoch(right, epochs, lines, factor, judged if classes else None)
+    return fig
+
+
+def by_epoch(history: "History", quantity: str = "loss", ax: "Axes | None" = None) -> "Figure":
+    """The "loss" or the "accuracy" of every epoch, in training and validation.
+
+    Draws on `ax` or in a new figure, and returns the figure. Raises SettingError for
+    another quantity, and for a history that has no row with this one.
+    """
+    if quantity not in BY_EPOCH:
+        raise SettingError(f"plot: quantity must be {' or '.join(map(repr, BY_EPOCH))}, not {checks.shown(quantity)}")
+    title, unit, factor, lines = BY_EPOCH[quantity]
+    epochs = [row for row in history.rows if any(key in row for key, _, _ in lines)]
+    if not epochs:
+        why = "train with labels and valid=(x, labels)" if quantity == "accuracy" else "train for one epoch at least"
+        raise SettingError(f"plot: the history has no {quantity} yet: {why}")
+    ax = axes_for("plot", ax, title, _outcome(epochs, len(history.step_losses), None), 8.2, 5.2, x="epoch", y=unit)
+    _per_epoch(ax, epochs, lines, factor)
+    return figure_of(ax)
 
 
 def _outcome(epochs: Rows, steps: int, judged: tuple[str, float] | None) -> str:

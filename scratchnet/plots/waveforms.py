@@ -2,16 +2,21 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchnet.data.waveforms import Echoes, G
-from scratchnet.plots.style import BLUE, COLOURS, GREY, INK, ORANGE, SKY, Path, legend, new_figure, save, style
+from scratchnet.plots.style import BLUE, COLOURS, GREY, INK, ORANGE, SKY, axes_for, figure_of, legend, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LAND = ("still water, ice", "several peaks", "several surfaces", "a slope")  # the kinds of `land_echoes`, in its order
 
 
-def echoes(sea: Echoes, land: Echoes, path: Path) -> None:
+def echoes(sea: Echoes, land: Echoes) -> "Figure":
     """Four echoes of the sea, with rising waves, above four of land."""
     about = "Power received by the satellite; the higher the waves, the flatter the leading edge"
     fig = new_figure("What comes back from the sea and from land", about, 12.5, 6.6)
@@ -25,10 +30,10 @@ def echoes(sea: Echoes, land: Echoes, path: Path) -> None:
             ax.fill_between(np.arange(G), power, color=colour, alpha=0.15, linewidth=0)
             ax.set_ylim(0, 1.05)
             ax.set_xlim(0, G - 1)
-    save(fig, path)
+    return fig
 
 
-def heights(estimates: Mapping[str, np.ndarray], truth: np.ndarray, path: Path) -> None:
+def heights(estimates: Mapping[str, np.ndarray], truth: np.ndarray) -> "Figure":
     """Estimated against true wave height, and the error of each method.
 
     The estimates are shown by their mean and spread per metre.
@@ -56,18 +61,21 @@ def heights(estimates: Mapping[str, np.ndarray], truth: np.ndarray, path: Path) 
     right.set_ylim(0, None)
     legend(left, loc="upper left")
     legend(right, loc="upper left")
-    save(fig, path)
+    return fig
 
 
-def along_pass(truth: np.ndarray, alone: np.ndarray, tracked: np.ndarray, path: Path) -> None:
-    """Wave heights along one pass (T,), in m: true, of single echoes, and tracked."""
+def along_pass(truth: np.ndarray, alone: np.ndarray, tracked: np.ndarray, ax: "Axes | None" = None) -> "Figure":
+    """Wave heights along one pass (T,), in m: true, of single echoes, and tracked.
+
+    Draws on `ax` or in a new figure, and returns the figure.
+    """
 
     def error(swh: np.ndarray) -> str:
         return f"{np.sqrt(((swh - truth) ** 2).mean()):.2f} m"
 
     about = f"Root mean square error: each echo alone {error(alone)}, tracked {error(tracked)}"
-    fig = new_figure("One pass of the satellite", about, 12, 5)
-    ax = style(fig.subplots(), "", "distance along the pass (km)", "significant wave height (m)")
+    ax = axes_for("along_pass", ax, "One pass of the satellite", about, 12, 5,
+                  x="distance along the pass (km)", y="significant wave height (m)")  # fmt: skip
     x = np.arange(len(truth)) * 0.29  # the point below the satellite moves at 5.8 km/s, 20 echoes arrive per second
     ax.plot(x, alone, "o", color=SKY, markersize=3.5, markeredgewidth=0, label="network, each echo alone")
     ax.plot(x, truth, color=INK, linewidth=2.4, label="true")
@@ -75,4 +83,4 @@ def along_pass(truth: np.ndarray, alone: np.ndarray, tracked: np.ndarray, path: 
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(0, None)
     legend(ax, loc="best")
-    save(fig, path)
+    return figure_of(ax)

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -49,6 +49,9 @@ from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.shared import shared
 from scratchnet.runs.stop import Stop, closed_terminal_stops, stop_on_signal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_STEPS_PER_CALLBACK = 100  # in between, the clock and signals are looked at
 
@@ -232,8 +235,15 @@ class Run:
         """Draw loss and accuracy of the last training, beside one judged otherwise."""
         from scratchnet.plots.training import loss_and_accuracy
 
-        path = self.out / "training.png"
-        loss_and_accuracy(self.history, path, examples=self.examples, dropout=self.dropout, judged=judged)
+        drawn = loss_and_accuracy(self.history, examples=self.examples, dropout=self.dropout, judged=judged)
+        self.picture("training", drawn)
+
+    def picture(self, name: str, figure: "Figure") -> None:
+        """Write a picture of the run, NAME.png. Raises OSError."""
+        from scratchnet.plots.style import save
+
+        path = self.out / f"{name}.png"
+        save(figure, path)
         self.pictures.append(path)
 
     def _explain_losses(self) -> None:

@@ -5,7 +5,6 @@ Letters: N pictures of 3 x 32 x 32 pixels, K = 10 classes, or 100 or 20.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -203,26 +202,26 @@ def draw(
     from scratchnet.plots.first_layer import first_layer
 
     p = probabilities(net, y)
-    names = ("samples", "confusion", "mistakes", "weights")
-    paths: dict[str, Path] = {name: result.out / f"{name}.png" for name in names}
     result.draw_training()
-    plots.image_grid(images[:24], [classes[k] for k in labels[:24]], paths["samples"], "Test pictures",
-                     "32 x 32 pixels, with their classes")  # fmt: skip
-    plots.confusion(table, classes, paths["confusion"])
+    few = [classes[k] for k in labels[:24]]
+    samples = plots.image_grid(images[:24], few, "Test pictures", "32 x 32 pixels, with their classes")
+    result.picture("samples", samples)
+    result.picture("confusion", plots.confusion(table, classes))
     if classes is CLASSES:
-        paths["groups"] = result.out / "groups.png"
-        plots.accuracy_by_group(result.metrics["per_class_accuracy"], GROUPS, paths["groups"])
-    plots.worst_mistakes(images, labels, y.argmax(1), p, classes, paths["mistakes"])
-    first_layer(net, prepare(images[:PLACES_IN], str(net.dtype)), images[:PLACES_IN], paths["weights"])
+        result.picture("groups", plots.accuracy_by_group(result.metrics["per_class_accuracy"], GROUPS))
+    result.picture("mistakes", plots.worst_mistakes(images, labels, y.argmax(1), p, classes))
+    x = prepare(images[:PLACES_IN], str(net.dtype))
+    result.picture("weights", first_layer(net, x, images[:PLACES_IN]))
     if any(isinstance(layer, Conv2d) for layer in net.layers):
-        paths["features"] = result.out / "features.png"
-        maps = feature_maps(net, prepare(images[:1], str(net.dtype)))
+        maps = feature_maps(net, x[:1])
         maps /= np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-        plots.image_grid([images[0] / 255, *maps], [f"the picture: {classes[labels[0]]}",
-                         *(f"map {k}" for k in range(len(maps)))], paths["features"], "What the first layer sees",
-                         f"The first test picture and its {len(maps)} feature maps after the first convolution and "
-                         "ReLU, each from 0 (black) to its largest value (white)")  # fmt: skip
-    result.pictures += list(paths.values())
+        captions = [f"the picture: {classes[labels[0]]}", *(f"map {k}" for k in range(len(maps)))]
+        about = (
+            f"The first test picture and its {len(maps)} feature maps after the first convolution and ReLU, each from "
+            "0 (black) to its largest value (white)"
+        )
+        features = plots.image_grid([images[0] / 255, *maps], captions, "What the first layer sees", about)
+        result.picture("features", features)
 
 
 def feature_maps(net: Sequential, x: Array) -> Array:

@@ -219,9 +219,8 @@ def run(study: str, o: Options) -> int:
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
     """Draw the plots of a run."""
     from scratchnet.data.flights import FIRST_YEAR
-    from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, save, style
+    from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, style
 
-    paths = {name: result.out / f"{name}.png" for name in ("forecast",)}
     result.draw_training()
     m = result.metrics
     year = o.year
@@ -250,8 +249,7 @@ def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -
     style(near, f"{year}", "month", "passengers per month (thousands)")
     near.set_xticks(range(YEAR), list("JFMAMJJASOND"))
     legend(whole, loc="upper left")
-    save(fig, paths["forecast"])
-    result.pictures += list(paths.values())
+    result.picture("forecast", fig)
 
 
 # ----------------------------------------------------------------- the choice of

@@ -16,7 +16,6 @@ recurrent neural networks, ICML 2016, section 5.1.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -154,15 +153,14 @@ def run(study: str, o: Options) -> int:
             result.metrics |= {f"{layer.lower()}_{name}": value for name, value in found.items()}
             result.metrics |= {f"{layer.lower()}_train_seconds": result.metrics.pop("train_seconds")}
         if o.plots:
-            draw(result, histories, study, x.shape[1], result.out / "memory.png")
-            result.pictures.append(result.out / "memory.png")
+            draw(result, histories, study, x.shape[1])
         result.finish(net)
         return 0
 
 
-def draw(result: Run, histories: dict[str, History], study: str, T: int, path: Path) -> None:
+def draw(result: Run, histories: dict[str, History], study: str, T: int) -> None:
     """Plot every layer's loss, and the loss of remembering nothing."""
-    from scratchnet.plots.style import COLOURS, GREY, legend, new_figure, save, style
+    from scratchnet.plots.style import COLOURS, GREY, legend, new_figure, style
 
     m = result.metrics
     name = "test_mse" if study == "adding" else "recall_accuracy"
@@ -182,4 +180,4 @@ def draw(result: Run, histories: dict[str, History], study: str, T: int, path: P
     ax.axhline(nothing, color=GREY, linewidth=1.2, linestyle=":", label="remembers nothing")
     ax.set_ylim(bottom=0)
     legend(ax)
-    save(fig, path)
+    result.picture("memory", fig)

@@ -385,13 +385,13 @@ def draw(
     from scratchnet.plots.first_layer import first_layer
 
     p = probabilities(net, y)
-    paths = {name: result.out / f"{name}.png" for name in ("samples", "confusion", "mistakes", "weights")}
     test = ("test", result.metrics["test_accuracy"])
     result.draw_training(None if result.metrics["valid_accuracy"] else test)
-    plots.image_grid(images[:24], [names[k] for k in labels[:24]], paths["samples"], "Test images",
-                     f"The first 24 of {len(images):,}, 28 x 28 pixels each, with their classes")  # fmt: skip
-    plots.confusion(table, names, paths["confusion"])
-    plots.worst_mistakes(images, labels, y.argmax(1), p, names, paths["mistakes"])
+    about = f"The first 24 of {len(images):,}, 28 x 28 pixels each, with their classes"
+    samples = plots.image_grid(images[:24], [names[k] for k in labels[:24]], "Test images", about)
+    result.picture("samples", samples)
+    result.picture("confusion", plots.confusion(table, names))
+    result.picture("mistakes", plots.worst_mistakes(images, labels, y.argmax(1), p, names))
     few = images[:PLACES_IN]
-    first_layer(net, prepare(few, labels[: len(few)], recipe, str(net.dtype))[0], few, paths["weights"])
-    result.pictures += list(paths.values())
+    x = prepare(few, labels[: len(few)], recipe, str(net.dtype))[0]
+    result.picture("weights", first_layer(net, x, few))

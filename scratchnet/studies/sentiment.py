@@ -167,8 +167,7 @@ def run(study: str, o: Options) -> int:
             from scratchnet.plots import studies as plots
 
             result.draw_training()
-            plots.confusion(counts, CLASSES, result.out / "confusion.png")
-            result.pictures.append(result.out / "confusion.png")
+            result.picture("confusion", plots.confusion(counts, CLASSES))
         result.finish(net)
         return 0
 

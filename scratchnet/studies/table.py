@@ -207,12 +207,9 @@ def _draw(result: Run, task: Task, judged: CrossValidation) -> None:
 
         result.draw_training(("cross-validated", result.metrics["cv_accuracy"]))
         counts = confusion(judged.outputs.argmax(1), task.target, len(task.classes))
-        plots.confusion(counts, list(task.classes), result.out / "confusion.png")
-        result.pictures.append(result.out / "confusion.png")
+        result.picture("confusion", plots.confusion(counts, list(task.classes)))
         return
     from scratchnet.plots.values import predicted_against_true
 
     result.draw_training()
-    path = result.out / "predicted.png"
-    predicted_against_true(judged.outputs[:, 0], task.target[:, 0], path)
-    result.pictures.append(path)
+    result.picture("predicted", predicted_against_true(judged.outputs[:, 0], task.target[:, 0]))

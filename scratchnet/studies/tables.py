@@ -145,7 +145,6 @@ def run(study: str, o: Options) -> int:
             from scratchnet.plots import studies as plots
 
             result.draw_training(("cross-validated", result.metrics["cv_accuracy"]))
-            plots.confusion(counts, table.classes, result.out / "confusion.png")
-            result.pictures.append(result.out / "confusion.png")
+            result.picture("confusion", plots.confusion(counts, table.classes))
         result.finish(net)
         return 0

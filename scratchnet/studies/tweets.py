@@ -305,12 +305,11 @@ def telling_words(net: Sequential, words: list[str], authors: list[str]) -> dict
 def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str, list[tuple[str, float]]]) -> None:
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
-    from scratchnet.plots.style import COLOURS, INK, new_figure, save, style
+    from scratchnet.plots.style import COLOURS, INK, new_figure, style
 
-    paths = [result.out / f"{name}.png" for name in ("confusion", "words")]
     judged = (("test", "test_accuracy"), ("cross-validated", "cv_accuracy"))
     result.draw_training(next(((name, result.metrics[key]) for name, key in judged if key in result.metrics), None))
-    plots.confusion(counts, [drawable(author) for author in authors], paths[0])
+    result.picture("confusion", plots.confusion(counts, [drawable(author) for author in authors]))
     columns = min(3, len(authors))
     rows = -(-len(authors) // columns)
     fig = new_figure("The words that speak most for each author",
@@ -325,8 +324,7 @@ def draw(result: Run, counts: np.ndarray, authors: list[str], telling: dict[str,
         ax.grid(visible=False)
     for ax in axes[len(telling) :]:
         ax.set_visible(False)
-    save(fig, paths[1])
-    result.pictures += paths
+    result.picture("words", fig)
 
 
 def drawable(word: str) -> str:

@@ -327,14 +327,12 @@ def draw(result: Run, o: Options, ways: list[Judged], truth: np.ndarray, counts:
     from scratchnet.plots import studies as plots
     from scratchnet.plots import waveforms as plots_waveforms
 
-    names = ("confusion", "echoes", "heights", "pass")
-    paths = {name: result.out / f"{name}.png" for name in names}
     result.draw_training()
-    plots.confusion(counts, CLASSES, paths["confusion"])
+    result.picture("confusion", plots.confusion(counts, CLASSES))
     rng = stream(o, 9)
-    plots_waveforms.echoes(sea_echoes(rng, np.array([0.5, 2.0, 5.0, 11.0])), land_echoes(rng, 4), paths["echoes"])
-    plots_waveforms.heights({way.name: way.swh for way in (ways[0], *ways[2:])}, truth, paths["heights"])
+    few = sea_echoes(rng, np.array([0.5, 2.0, 5.0, 11.0])), land_echoes(rng, 4)
+    result.picture("echoes", plots_waveforms.echoes(*few))
+    result.picture("heights", plots_waveforms.heights({way.name: way.swh for way in (ways[0], *ways[2:])}, truth))
     one = passes(stream(o, 10), 1, ECHOES_PLOTTED)
     alone = heights_of(height, one.power)
-    plots_waveforms.along_pass(one.swh[0], alone[0], track(along, alone)[0], paths["pass"])
-    result.pictures += list(paths.values())
+    result.picture("pass", plots_waveforms.along_pass(one.swh[0], alone[0], track(along, alone)[0]))

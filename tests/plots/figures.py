@@ -1,21 +1,10 @@
 """Plots as Matplotlib's figures, to look at what stands where in them."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 Box = tuple[float, float, float, float]
-
-
-def figure_of(monkeypatch: pytest.MonkeyPatch, module: Any, draw: Callable[[], None]) -> Any:
-    """The figure that `draw` would save, laid out."""
-    seen: list[Any] = []
-    with monkeypatch.context() as m:
-        m.setattr(module, "save", lambda fig, path: seen.append(fig))
-        draw()
-    return laid_out(seen[0])
 
 
 def laid_out(fig: Any) -> Any:
@@ -46,7 +35,9 @@ def outside(fig: Any) -> list[str]:
 
 
 def hidden_ticks(axis: Any) -> set[str]:
-    """Labels of ticks beyond the ends of an axis, which are never drawn."""
+    """Labels of ticks that are never drawn: beyond the ends, or of no axis."""
+    if not axis.axes.axison:
+        return {tick.label1.get_text() for tick in axis.get_major_ticks()}
     low, high = sorted(axis.get_view_interval())
     return {tick.label1.get_text() for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
 

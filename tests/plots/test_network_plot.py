@@ -9,7 +9,7 @@ from PIL import Image
 import scratchnet as sn
 from scratchnet.plots import network
 from scratchnet.studies import cifar10, mnist
-from tests.plots.figures import figure_of, outside, texts
+from tests.plots.figures import laid_out, outside, texts
 
 NETS = {
     "small": (lambda: sn.Sequential(sn.Linear(2, 3), sn.Sigmoid(), sn.Linear(3, 2)), None),
@@ -23,10 +23,10 @@ NETS = {
 
 
 @pytest.mark.parametrize("case", NETS.values(), ids=NETS)
-def test_names_shapes_and_parameters_stand_in_it(case, monkeypatch) -> None:
+def test_names_shapes_and_parameters_stand_in_it(case) -> None:
     make, shape = case
     net = make()
-    fig = figure_of(monkeypatch, network, lambda: net.draw("a.png", shape))
+    fig = laid_out(net.draw(input_shape=shape))
     assert outside(fig) == []
     written = "\n".join(text for text, _ in texts(fig))
     assert f"{net.size:,} parameters in {len(net.layers)} layers" in written

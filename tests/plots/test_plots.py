@@ -12,7 +12,7 @@ from scratchnet.engine.history import History
 from scratchnet.errors import ShapeError
 from scratchnet.plots import first_layer, training
 from scratchnet.plots import studies as plots
-from scratchnet.plots.style import BLUE, ORANGE
+from scratchnet.plots.style import BLUE, ORANGE, save
 from tests.places import ROOT
 
 NAMES = list("0123456789")
@@ -54,11 +54,11 @@ def mistakes():
 
 
 def test_history(tmp_path):
-    training.loss_and_accuracy(history(), tmp_path / "a.png")
+    save(training.loss_and_accuracy(history()), tmp_path / "a.png")
     image = shows_something(tmp_path / "a.png")
     assert image.shape == (780, 1650, 3)
     assert has_colour(image, BLUE) and has_colour(image, ORANGE)
-    training.loss_and_accuracy(history(seed=1), tmp_path / "b.png")
+    save(training.loss_and_accuracy(history(seed=1)), tmp_path / "b.png")
     other = pixels(tmp_path / "b.png")
     left, right = image[:, :825], image[:, 825:]
     assert (left != other[:, :825]).any() and (right == other[:, 825:]).all()  # only the losses differ
@@ -78,16 +78,16 @@ def test_history(tmp_path):
     ],
 )
 def test_any_history_can_be_drawn(what, tmp_path):
-    training.loss_and_accuracy(what, tmp_path / "a.png")
+    save(training.loss_and_accuracy(what), tmp_path / "a.png")
     shows_something(tmp_path / "a.png")
 
 
 def test_confusion(tmp_path):
     table = np.diag(np.full(10, 90))
-    plots.confusion(table, NAMES, tmp_path / "right.png")
+    save(plots.confusion(table, NAMES), tmp_path / "right.png")
     right = shows_something(tmp_path / "right.png")
     table[3, 5] = 40
-    plots.confusion(table, NAMES, tmp_path / "wrong.png")
+    save(plots.confusion(table, NAMES), tmp_path / "wrong.png")
     wrong = shows_something(tmp_path / "wrong.png")
     assert wrong.shape == right.shape
 
@@ -100,36 +100,36 @@ def test_confusion(tmp_path):
 @pytest.mark.parametrize("K", [2, 3, 12, 40])
 def test_confusion_of_any_number_of_classes(K, tmp_path):
     names = [f"class {k}, $dollar$ and_more" if K == 3 else str(k) for k in range(K)]
-    plots.confusion(np.random.default_rng(0).integers(0, 9, (K, K)), names, tmp_path / "a.png")
+    save(plots.confusion(np.random.default_rng(0).integers(0, 9, (K, K)), names), tmp_path / "a.png")
     assert max(shows_something(tmp_path / "a.png").shape) < 3500
 
 
 def test_confusion_of_nothing(tmp_path):
-    plots.confusion(np.zeros((4, 4), int), NAMES[:4], tmp_path / "a.png")
+    save(plots.confusion(np.zeros((4, 4), int), NAMES[:4]), tmp_path / "a.png")
     shows_something(tmp_path / "a.png")
 
 
 def test_confusion_names_the_wrong_shape(tmp_path):
     with pytest.raises(ShapeError, match=r"\(10, 10\), not \(3, 3\)"):
-        plots.confusion(np.zeros((3, 3)), NAMES, tmp_path / "a.png")
+        save(plots.confusion(np.zeros((3, 3)), NAMES), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("out, shape", [(1, (28, 28)), (15, (28, 28)), (300, (8, 8)), (6, (1, 5, 5)), (16, (3, 5, 5))])
 def test_weights(out, shape, tmp_path):
     W = np.random.default_rng(0).normal(0, 0.1, (out, *shape))
-    first_layer.weights_as_images(W.reshape(out, -1), tmp_path / "flat.png", shape)
-    first_layer.weights_as_images(W, tmp_path / "whole.png", shape)
+    save(first_layer.weights_as_images(W.reshape(out, -1), shape), tmp_path / "flat.png")
+    save(first_layer.weights_as_images(W, shape), tmp_path / "whole.png")
     image = shows_something(tmp_path / "flat.png")
     assert (image == pixels(tmp_path / "whole.png")).all()
-    first_layer.weights_as_images(-W, tmp_path / "other.png", shape)
+    save(first_layer.weights_as_images(-W, shape), tmp_path / "other.png")
     assert (image != pixels(tmp_path / "other.png")).any()
 
 
 def test_weights_share_one_scale(tmp_path):
     W = np.full((2, 16), 0.01)
     W[1] = [1.0, -1.0] * 8
-    first_layer.weights_as_images(W, tmp_path / "a.png", (4, 4))
+    save(first_layer.weights_as_images(W, (4, 4)), tmp_path / "a.png")
     image = pixels(tmp_path / "a.png")
     middle = image[int(image.shape[0] * 0.6)]  # a row of pixels through both
     assert has_colour(middle[None], "#053061") and has_colour(middle[None], "#67001f")  # the ends of the colour map
@@ -138,25 +138,25 @@ def test_weights_share_one_scale(tmp_path):
 
 def test_weights_name_the_wrong_shape(tmp_path):
     with pytest.raises(ShapeError, match=r"784 inputs .* \(32, 32\)"):
-        first_layer.weights_as_images(np.zeros((2, 784)), tmp_path / "a.png", (32, 32))
+        save(first_layer.weights_as_images(np.zeros((2, 784)), (32, 32)), tmp_path / "a.png")
 
 
 def test_weights_that_are_all_zero(tmp_path):
-    first_layer.weights_as_images(np.zeros((4, 9)), tmp_path / "a.png", (3, 3))
+    save(first_layer.weights_as_images(np.zeros((4, 9)), (3, 3)), tmp_path / "a.png")
     assert pixels(tmp_path / "a.png").any()
 
 
-def captions_of(monkeypatch, tmp_path, *args, **options):
+def captions_of(monkeypatch, *args, **options):
     """What `worst_mistakes` hands to `image_grid`."""
     seen = []
     monkeypatch.setattr(plots, "image_grid", lambda *all: seen.append(all))
-    plots.worst_mistakes(*args, NAMES, tmp_path / "a.png", **options)
+    plots.worst_mistakes(*args, NAMES, **options)
     return seen[0]
 
 
-def test_worst_mistakes_come_first(monkeypatch, tmp_path, mistakes):
+def test_worst_mistakes_come_first(monkeypatch, mistakes):
     images, labels, predicted, p = mistakes
-    shown, captions, _, title, subtitle = captions_of(monkeypatch, tmp_path, *mistakes, most=5)
+    shown, captions, title, subtitle = captions_of(monkeypatch, *mistakes, most=5)
     wrong = [i for i in range(60) if labels[i] != predicted[i]]
     worst = sorted(wrong, key=lambda i: -p[i, predicted[i]])[:5]
     assert (shown == images[worst]).all()
@@ -165,9 +165,9 @@ def test_worst_mistakes_come_first(monkeypatch, tmp_path, mistakes):
     assert title == "The worst mistakes" and subtitle.startswith(f"{len(wrong)} of 60 ")
 
 
-def test_no_mistakes(monkeypatch, tmp_path, mistakes):
+def test_no_mistakes(monkeypatch, mistakes):
     images, _, predicted, p = mistakes
-    shown, captions, _, title, _ = captions_of(monkeypatch, tmp_path, images, predicted, predicted, p, most=3)
+    shown, captions, title, _ = captions_of(monkeypatch, images, predicted, predicted, p, most=3)
     assert title == "No mistakes" and (shown == images[np.argsort(p.max(axis=1))[:3]]).all()
     assert captions[0].startswith(f"is {predicted[p.max(axis=1).argmin()]}, seen as ")
 
@@ -178,7 +178,7 @@ def test_nothing_is_quite_certain(p, text):
 
 
 def test_mistakes_are_drawn(tmp_path, mistakes):
-    plots.worst_mistakes(*mistakes, NAMES, tmp_path / "a.png")
+    save(plots.worst_mistakes(*mistakes, NAMES), tmp_path / "a.png")
     assert shows_something(tmp_path / "a.png").shape[1] == 1575
 
 
@@ -190,26 +190,26 @@ def test_grid_in_grey_and_colour(count, shape, dtype, tmp_path):
         images[:, 0] = 255  # red
     else:
         images[..., :4] = 255
-    plots.image_grid(images, [f"image {k}" for k in range(count)], tmp_path / "a.png", "A title", "and more")
+    save(plots.image_grid(images, [f"image {k}" for k in range(count)], "A title", "and more"), tmp_path / "a.png")
     image = shows_something(tmp_path / "a.png")
     assert has_colour(image, "#ff0000") == (shape[0] == 3)
 
 
 def test_grid_names_what_does_not_fit(tmp_path):
     with pytest.raises(ShapeError, match=r"not \(2, 2, 8, 8\)"):
-        plots.image_grid(np.zeros((2, 2, 8, 8)), ["", ""], tmp_path / "a.png")
+        save(plots.image_grid(np.zeros((2, 2, 8, 8)), ["", ""]), tmp_path / "a.png")
     with pytest.raises(ShapeError, match="one caption per image"):
-        plots.image_grid(np.zeros((2, 8, 8)), ["one"], tmp_path / "a.png")
+        save(plots.image_grid(np.zeros((2, 8, 8)), ["one"]), tmp_path / "a.png")
 
 
 def test_the_same_data_give_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
-        training.loss_and_accuracy(history(), tmp_path / name)
+        save(training.loss_and_accuracy(history()), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
-    plots.confusion(np.eye(10, dtype=int), NAMES, tmp_path / "a.png")
+    save(plots.confusion(np.eye(10, dtype=int), NAMES), tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
 
     def full(*_):
@@ -217,19 +217,19 @@ def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.write", full)
     with pytest.raises(OSError, match="No space left"):
-        plots.confusion(np.ones((10, 10), int), NAMES, tmp_path / "a.png")
+        save(plots.confusion(np.ones((10, 10), int), NAMES), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(OSError) as e:
-        plots.confusion(np.eye(10, dtype=int), NAMES, tmp_path / "not there" / "a.png")
+        save(plots.confusion(np.eye(10, dtype=int), NAMES), tmp_path / "not there" / "a.png")
     assert "not there" in str(e.value)
 
 
 def test_threads_may_draw_at_once(tmp_path):
     def draw(k):
-        plots.confusion(np.eye(10, dtype=int) * (k + 1), NAMES, tmp_path / f"{k}.png")
+        save(plots.confusion(np.eye(10, dtype=int) * (k + 1), NAMES), tmp_path / f"{k}.png")
 
     threads = [threading.Thread(target=draw, args=(k,)) for k in range(2)]
     for thread in threads:
@@ -237,7 +237,7 @@ def test_threads_may_draw_at_once(tmp_path):
     for thread in threads:
         thread.join()
     for k in range(2):
-        plots.confusion(np.eye(10, dtype=int) * (k + 1), NAMES, tmp_path / "alone.png")
+        save(plots.confusion(np.eye(10, dtype=int) * (k + 1), NAMES), tmp_path / "alone.png")
         assert (tmp_path / f"{k}.png").read_bytes() == (tmp_path / "alone.png").read_bytes()
 
 
@@ -245,8 +245,9 @@ def test_silent_and_without_pyplot(tmp_path):
     script = (
         "import sys, numpy as np\n"
         "from scratchnet.plots import studies as plots\n"
+        "from scratchnet.plots.style import save\n"
         "assert 'matplotlib' not in sys.modules\n"
-        f"plots.confusion(np.eye(3, dtype=int), ['a', 'b', 'c'], {str(tmp_path / 'a.png')!r})\n"
+        f"save(plots.confusion(np.eye(3, dtype=int), ['a', 'b', 'c']), {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     environment = {"PATH": "", "MPLCONFIGDIR": str(tmp_path / "new"), "HOME": str(tmp_path)}

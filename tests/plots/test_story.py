@@ -6,7 +6,7 @@ import pytest
 from scratchnet.errors import SettingError
 from scratchnet.pictures import NAMES, main
 from scratchnet.plots import story
-from tests.plots.figures import figure_of, outside, texts
+from tests.plots.figures import laid_out, outside, texts
 
 
 def test_the_three_ways_down() -> None:
@@ -30,8 +30,8 @@ def test_the_numbers_of_the_lstm_fit_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["perceptron", "valley", "lstm"])
-def test_nothing_reaches_out_of_the_page(name: str, monkeypatch, tmp_path) -> None:
-    fig = figure_of(monkeypatch, story, lambda: story.PICTURES[name](tmp_path / "a.png"))
+def test_nothing_reaches_out_of_the_page(name: str) -> None:
+    fig = laid_out(story.PICTURES[name]())
     assert outside(fig) == []
     if name == "lstm":
         written = " ".join(text for text, _ in texts(fig))
@@ -41,13 +41,12 @@ def test_nothing_reaches_out_of_the_page(name: str, monkeypatch, tmp_path) -> No
 
 
 @pytest.mark.slow
-def test_a_network_learns_in_the_first_picture(monkeypatch, tmp_path) -> None:
+def test_a_network_learns_in_the_first_picture(monkeypatch) -> None:
     seen = story.learn_digits()
     assert seen["accuracies"][0, 1] < 0.3 and seen["accuracies"][-1, 1] > 0.95
     assert len(seen["looks"]) == len(story.LOOKS) and len(seen["losses"]) == story.LOOKS[-1]
     monkeypatch.setattr(story, "learn_digits", lambda: seen)
-    fig = figure_of(monkeypatch, story, lambda: story.learning(tmp_path / "a.png"))
-    assert outside(fig) == []
+    assert outside(laid_out(story.learning())) == []
 
 
 def test_the_command_draws_those_that_are_named(tmp_path, capsys) -> None:

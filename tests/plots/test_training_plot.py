@@ -5,7 +5,7 @@ import pytest
 
 from scratchnet.engine.history import History
 from scratchnet.plots import training
-from tests.plots.figures import figure_of, legends_on_axes, outside, texts
+from tests.plots.figures import laid_out, legends_on_axes, outside, texts
 
 
 def history(epochs: int, steps: int, *names: str, noise: float = 0.3, seed: int = 0) -> History:
@@ -18,11 +18,8 @@ def history(epochs: int, steps: int, *names: str, noise: float = 0.3, seed: int 
     return History(rows, losses.tolist())
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    return lambda *args, **options: figure_of(
-        monkeypatch, training, lambda: training.loss_and_accuracy(args[0], "a.png", **options)
-    )
+def drawn(*args, **options):
+    return laid_out(training.loss_and_accuracy(*args, **options))
 
 
 CASES = {
@@ -36,12 +33,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_no_legend_lies_on_a_curve_and_no_text_leaves_the_figure(case, drawn) -> None:
+def test_no_legend_lies_on_a_curve_and_no_text_leaves_the_figure(case) -> None:
     fig = drawn(case[0], **case[1])
     assert legends_on_axes(fig) == 0 and outside(fig) == []
 
 
-def test_ten_thousands_of_steps_are_a_line_and_no_wall(drawn) -> None:
+def test_ten_thousands_of_steps_are_a_line_and_no_wall() -> None:
     """At batch 1 single losses span decades; their means do not."""
     ax = drawn(CASES["batch 1, one epoch"][0]).axes[0]
     assert not ax.collections  # no area is filled
@@ -56,14 +53,14 @@ def test_ten_thousands_of_steps_are_a_line_and_no_wall(drawn) -> None:
     ("case", "plots"),
     [("batch 1, one epoch", 1), ("batch 1, five epochs", 2), ("a step an epoch", 1), ("a regression", 2)],
 )
-def test_there_is_no_second_plot_of_one_point_or_of_the_same_curve(case, plots, drawn) -> None:
+def test_there_is_no_second_plot_of_one_point_or_of_the_same_curve(case, plots) -> None:
     fig = drawn(CASES[case][0], **CASES[case][1])
     assert len(fig.axes) == plots
     for ax in fig.axes:
         assert max(len(line.get_xdata()) for line in ax.lines) > 1
 
 
-def test_a_row_before_the_first_epoch_is_a_point(drawn) -> None:
+def test_a_row_before_the_first_epoch_is_a_point() -> None:
     known = history(1, 20, "train_accuracy", "valid_accuracy", "valid_loss")
     before = {"epoch": 0, "valid_loss": 2.3, "valid_accuracy": 0.1, "train_accuracy": 0.1}
     fig = drawn(History(known.epochs, known.step_losses, start=before))
@@ -71,7 +68,7 @@ def test_a_row_before_the_first_epoch_is_a_point(drawn) -> None:
     assert fig.axes[0].lines[-1].get_xdata().tolist() == [0, 20]  # the validation loss
 
 
-def test_the_cross_validated_accuracy_is_a_line_with_its_name(drawn) -> None:
+def test_the_cross_validated_accuracy_is_a_line_with_its_name() -> None:
     fig = drawn(*CASES["a small table"][:1], **CASES["a small table"][1])
     assert any(np.allclose(line.get_ydata(), 96.0) for line in fig.axes[1].lines)
     written = [text for text, _ in texts(fig)]
@@ -84,6 +81,6 @@ def test_the_cross_validated_accuracy_is_a_line_with_its_name(drawn) -> None:
     [(55_000, "Accuracy (training: first 2,000 of 55,000)"), (150, "Accuracy"),
      (None, "Accuracy (training: 2,000 examples at most)")],
 )  # fmt: skip
-def test_what_the_training_accuracy_was_measured_on_is_said(examples, title, drawn) -> None:
+def test_what_the_training_accuracy_was_measured_on_is_said(examples, title) -> None:
     fig = drawn(history(3, 10, "train_accuracy"), examples=examples)
     assert title in [text for text, _ in texts(fig)]

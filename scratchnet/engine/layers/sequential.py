@@ -28,6 +28,8 @@ from scratchnet.errors import CheckpointError, DataError, SettingError, ShapeErr
 from scratchnet.files.tensorfile import write_tensors
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from scratchnet.engine.losses import Loss
     from scratchnet.engine.trace import Trace
 
@@ -184,18 +186,20 @@ class Sequential:
         """Write the network to a .safetensors file, which `scratchnet.load` reads."""
         save(self, path)
 
-    def draw(self, path: str | os.PathLike[str], input_shape: Shape | None = None) -> None:
+    def draw(self, path: str | os.PathLike[str] | None = None, input_shape: Shape | None = None) -> "Figure":
         """Draw the network as a diagram, with shapes and numbers of parameters.
 
-        The file's name ends in .png or .svg. `input_shape` is of one example, such as
-        (1, 28, 28); it is needed where neither the first layer nor `net.info` tells it,
-        as with convolutions. Of wide layers some units are drawn and dots for the
-        others. Raises SettingError for other endings, ShapeError if the shape does not
-        fit, and OSError.
+        Returns the figure of Matplotlib, which a notebook shows, and writes it to a
+        file if `path` is given; its name ends in .png or .svg. `input_shape` is of one
+        example, such as (1, 28, 28); it is needed where neither the first layer nor
+        `net.info` tells it, as with convolutions. Of wide layers some units are drawn
+        and dots for the others. Raises SettingError for other endings, ShapeError if
+        the shape does not fit, and OSError.
         """
         # The plots stand above the engine, which does without them; only this method
         # of a network, where users look for it, asks for them when it is called.
-        importlib.import_module("scratchnet.plots.network").draw_network(self, path, input_shape)
+        plots = importlib.import_module("scratchnet.plots.network")
+        return plots.draw_network(self, path, input_shape)
 
     @property
     def size(self) -> int:

@@ -23,8 +23,8 @@ def __getattr__(name: str) -> object:
         # with `name` given, Python does not append a suggestion of its own
         raise AttributeError(f"module 'scratchnet' has no attribute '{name}'{_did_you_mean(name)}", name=name)
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
+    # a module of this name, which the import has put here, can itself be called
+    return globals().setdefault(name, value)
 
 
 def _did_you_mean(name: str) -> str:

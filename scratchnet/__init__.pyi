@@ -5,6 +5,7 @@ used.
 """
 
 from scratchnet.backend.threads import set_threads as set_threads
+from scratchnet.compare import compare as compare
 from scratchnet.data.cifar import load_cifar10 as load_cifar10
 from scratchnet.data.cifar import load_cifar100 as load_cifar100
 from scratchnet.data.mnist import load_fashion_mnist as load_fashion_mnist

@@ -3,9 +3,11 @@
 A table of what differs between them, and a picture of their learning curves.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from scratchnet.engine.history import History
+
+    Run = Path | str | History
+    Runs = Sequence[Run] | Mapping[str, Run] | Run
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -30,29 +37,46 @@ class Options:
     """Write the learning curves to this PNG file."""
 
 
-def compare(runs: Sequence[Path | str], ax: "Axes | None" = None) -> "Figure":
-    """The learning curves of finished runs in one plot, on `ax` or in a new figure.
+def compare(runs: "Runs", ax: "Axes | None" = None) -> "Figure":
+    """The learning curves of several trainings in one plot; returns the figure.
 
-    `runs` are their folders. Raises SettingError for no run, DataError for a folder
-    without a finished one.
+    `runs` are folders of finished runs, or histories as `fit` returns them; a mapping
+    gives each a name. Draws on `ax` or in a new figure. Raises SettingError for no run
+    and for what is none, DataError for a folder without a finished one.
 
-    >>> compare(["runs/mnist-default", "runs/mnist-cnn"])
+    >>> sn.compare(["runs/mnist-default", "runs/mnist-cnn"])
+    >>> sn.compare({"small": history, "large": another})
     """
-    return curves(read(runs), ax)
+    from scratchnet.engine.history import History
+
+    if isinstance(runs, (str, Path, History)):
+        runs = [runs]
+    found = read(list(runs.values()) if isinstance(runs, Mapping) else runs)
+    return curves(found, list(map(str, runs)) if isinstance(runs, Mapping) else names(found), ax)
 
 
-def read(folders: Sequence[Path | str]) -> list[FinishedRun]:
-    """The runs in these folders. Raises as `compare` does."""
-    if not folders:
-        raise SettingError("compare: give the folders of finished runs, such as runs/mnist-default")
-    return [finished_run(Path(folder)) for folder in folders]
-
-
-def curves(runs: Sequence[FinishedRun], ax: "Axes | None" = None) -> "Figure":
-    """The learning curves of these runs."""
+def curves(runs: Sequence[FinishedRun], names: Sequence[str], ax: "Axes | None" = None) -> "Figure":
+    """The learning curves of these runs under these names."""
     from scratchnet.plots.learning import learning_curves
 
-    return learning_curves(dict(zip(names(runs), (run.history for run in runs), strict=True)), ax)
+    return learning_curves({name: run.history for name, run in zip(names, runs, strict=True)}, ax)
+
+
+def read(runs: Sequence[Any]) -> list[FinishedRun]:
+    """The runs in these folders; a history is taken for one. Raises as `compare`."""
+    if not runs:
+        raise SettingError("compare: give the folders of finished runs, such as runs/mnist-default")
+    return [_read(run, k) for k, run in enumerate(runs, 1)]
+
+
+def _read(run: Any, k: int) -> FinishedRun:
+    if isinstance(run, (str, Path)):
+        return finished_run(Path(run))
+    from scratchnet.engine.history import History
+
+    if not isinstance(run, History):
+        raise SettingError(f"compare: a run is a folder or the history of a training, not a {type(run).__name__}")
+    return FinishedRun(Path(f"training {k}"), {}, {}, run.rows)
 
 
 def names(runs: Sequence[FinishedRun]) -> list[str]:
@@ -96,9 +120,23 @@ def main(args: Sequence[str]) -> int:
 
     runs = read(options.runs)
     console().print(table(runs))
-    save(curves(runs), options.out)
+    save(curves(runs, names(runs)), options.out)
     print(f"written to {options.out}")
     return 0
+
+
+class _Compare(ModuleType):
+    """This module can be called: `sn.compare(runs)` is the function of its name.
+
+    A package's attribute is its module once that was imported, so that the two, who
+    share the name `compare`, would get in each other's way.
+    """
+
+    def __call__(self, runs: "Runs", ax: "Axes | None" = None) -> "Figure":
+        return compare(runs, ax)
+
+
+sys.modules[__name__].__class__ = _Compare
 
 
 if __name__ == "__main__":

@@ -3,9 +3,18 @@
 Letters: N examples; C, H, W channels, rows and columns of a picture.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+
+def outline(value: Any) -> str:
+    """A named tuple as a notebook shows it: sizes of its parts, not their contents."""
+    parts = []
+    for name, part in value._asdict().items():
+        words = f"{part.dtype} {part.shape}" if isinstance(part, np.ndarray) else f"{len(part):,}"
+        parts.append(f"{name}: {words}")
+    return f"{type(value).__name__}({', '.join(parts)})"
 
 
 class Images(NamedTuple):
@@ -20,6 +29,9 @@ class Images(NamedTuple):
     test_images: np.ndarray
     test_labels: np.ndarray
 
+    def __repr__(self) -> str:
+        return outline(self)
+
 
 class Table(NamedTuple):
     """Measurements (N, F) in float64, and the class of each example (N,) in int64.
@@ -31,3 +43,6 @@ class Table(NamedTuple):
     labels: np.ndarray
     features: tuple[str, ...]
     classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return outline(self)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchnet.data import outline
 from scratchnet.data.fetch import Remote, find, local_folder
 from scratchnet.data.inflate import inflate
 from scratchnet.errors import DataError
@@ -49,6 +50,9 @@ class Sentences(NamedTuple):
 
     texts: list[str]
     labels: np.ndarray
+
+    def __repr__(self) -> str:
+        return outline(self)
 
 
 def load_sentences(data_dir: str | Path | None = None) -> Sentences:

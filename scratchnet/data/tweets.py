@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchnet.data import outline
 from scratchnet.data.words import NAMES, STOP_WORDS
 from scratchnet.errors import DataError, ScratchnetError, install_command
 from scratchnet.files.reading import open_regular
@@ -188,6 +189,9 @@ class Tweets(NamedTuple):
     texts: list[str]
     labels: np.ndarray
     authors: list[str]
+
+    def __repr__(self) -> str:
+        return outline(self)
 
 
 def load_tweets() -> Tweets:

@@ -100,10 +100,11 @@ def choice(who: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     raise SettingError(f"{who}: {name} must be {words}, not {shown(value)}{hint}")
 
 
-def function(who: str, name: str, value: Any, arguments: int, what: str) -> None:
-    """Raise SettingError unless `value` can be called with this number of arguments.
+def function(who: str, name: str, value: Any, arguments: int, what: str) -> Any:
+    """`value`, which can be called with this number of arguments.
 
-    `what` says in words what was expected. A class does not count as a function.
+    Raises SettingError for anything else, also for a class; `what` says in words what
+    was expected.
     """
     fits = callable(value) and not isinstance(value, type)
     if fits:
@@ -116,6 +117,7 @@ def function(who: str, name: str, value: Any, arguments: int, what: str) -> None
             pass
     if not fits:
         raise SettingError(f"{who}: {name} must be {what}, not {shown(value)}")
+    return value
 
 
 def instance(who: str, name: str, value: Any, kind: type[T], example: str) -> T:

@@ -20,6 +20,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, evaluate
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.tables import html_table
 from scratchnet.errors import DataError, SettingError, ShapeError
 
 MOST_CLASSES = 1_000_000  # larger labels are not class numbers
@@ -32,7 +33,7 @@ Build = Callable[[Any, int], tuple[Sequential, Loss, Optimiser]]
 Prepare = Callable[[Any], Callable[[Any], Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossValidation:
     """The metrics of every fold, and the outputs for examples not seen in training."""
 
@@ -53,6 +54,15 @@ class CrossValidation:
     def std(self) -> float:
         """The standard deviation of the folds' accuracies, with the divisor k − 1."""
         return float(np.std([fold["accuracy"] for fold in self.folds], ddof=1))
+
+    def __repr__(self) -> str:
+        classes = "accuracy" in self.folds[0]
+        result = f"accuracy {self.accuracy:.2%} ± {self.std:.2%}" if classes else f"rmse {self.rmse:.4g}"
+        return f"CrossValidation({len(self.folds)} folds: {result})"
+
+    def _repr_html_(self) -> str:
+        """The table of folds that a notebook shows."""
+        return f"<p>{self}</p>{html_table(self.folds)}"
 
 
 def crossval(

@@ -50,6 +50,26 @@ def check_callbacks(who: str, schedule: Any, on_step: Any = None, on_epoch: Any 
             checks.function(who, name, function, arguments, what)
 
 
+def one_after_the_other(who: str, on_epoch: Any, callbacks: Any) -> Any:
+    """One function that calls `on_epoch` and all `callbacks`; None if there is none.
+
+    Raises SettingError for a callback that is not a function of a row.
+    """
+    if not isinstance(callbacks, (list, tuple)):
+        callbacks = [] if callbacks is None else [callbacks]
+    what = "functions, each of the row of an epoch"
+    functions = [checks.function(who, "callbacks", function, 1, what) for function in callbacks]
+    functions = [on_epoch, *functions] if on_epoch is not None else functions
+    if not functions:
+        return None
+
+    def call(row: dict[str, float]) -> None:
+        for function in functions:
+            function(row)
+
+    return call
+
+
 def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> None:
     """Raise SettingError for a history whose epochs had another number of steps."""
     if history is None:

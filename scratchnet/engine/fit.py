@@ -1,10 +1,11 @@
 """`fit`, the door to every training: which kind it is, what it shows, what it says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scratchnet.engine import checks
 from scratchnet.engine.advice import advised, warn
+from scratchnet.engine.door import check_callbacks, one_after_the_other
 from scratchnet.engine.history import History
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.loaders import Loader, LoaderTraining, score_of_batches
@@ -24,6 +25,7 @@ def fit(
     threads: str | int = "auto", steps: Callable[..., Steps] | None = None, on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None, steps_per_callback: int = 1, history: History | None = None,
     patience: int | None = None, progress: bool | None = None, advice: bool = False,
+    callbacks: Sequence[OnEpoch] | OnEpoch | None = None,
 ) -> History:  # fmt: skip
     """Train on all examples `epochs` times, in batches; returns the history.
 
@@ -45,7 +47,9 @@ def fit(
 
     `threads` is "auto" or the number of BLAS threads. `steps` is a subclass of `Steps`,
     by default the fastest. At most `steps_per_callback` steps are made between two
-    calls of `on_step`, which then sees those whose number is a multiple of it. With
+    calls of `on_step`, which then sees those whose number is a multiple of it.
+    `callbacks` are plain functions, called in turn with the row of every epoch, as
+    `on_epoch` is; an exception that one of them raises ends the training. With
     `history`, an earlier training is continued where it stopped, even in the middle of
     an epoch. With `patience`, the training ends when valid_loss has not fallen for that
     many epochs, and the network gets back the weights of the best epoch. `progress`
@@ -78,6 +82,8 @@ def fit(
         training = Training(
             net, loss, optimiser, x, target, epochs=epochs, batch_size=batch_size, threads=threads, steps=steps
         )
+    check_callbacks("fit", schedule, on_step, on_epoch)
+    on_epoch = one_after_the_other("fit", on_epoch, callbacks)
     asked = checks.flag("fit", "advice", advice) and getattr(history, "is_new", True)
     with (
         shown(progress, training.epochs, training.examples, on_step, on_epoch, steps_per_callback) as calls,

@@ -87,8 +87,9 @@ class History:
         return f"History({len(self.epochs)} epochs, {len(self.step_losses):,} steps{'; last: ' * bool(last)}{last})"
 
     def _repr_html_(self) -> str:
-        """The table of epochs that a notebook shows."""
-        return html_table(self.rows)
+        """What a notebook shows: a table of epochs, of many the first and the last."""
+        words = f"{len(self.epochs):,} epochs, {len(self.step_losses):,} steps"
+        return f"<p>History: {words}</p>{html_table(self.rows)}"
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+MOST_ROWS = 12  # of a table in a notebook; of more, the first two and the last are shown
+
 
 def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table; the keys of the first row are the columns."""
+    """Rows as an HTML table of at most MOST_ROWS; the keys of all are the columns."""
     if not rows:
         return "<p>no rows</p>"
 
@@ -15,7 +17,10 @@ def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
         return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    body = "".join(cells("td", [row.get(name, "") for name in names]) for row in rows)
+    lines = [cells("td", [row.get(name, "") for name in names]) for row in rows]
+    if len(lines) > MOST_ROWS:
+        lines[2 : 3 - MOST_ROWS] = [cells("td", ["..."] * len(names))]
+    body = "".join(lines)
     return f"<table><thead>{cells('th', names)}</thead><tbody>{body}</tbody></table>"
 
 

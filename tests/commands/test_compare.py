@@ -1,13 +1,19 @@
 """python -m scratchnet.compare, and the learning curves that it draws."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
+import scratchnet as sn
 from scratchnet.compare import compare, main
+from scratchnet.engine.history import History
 from scratchnet.errors import DataError, SettingError
 from scratchnet.plots.learning import learning_curves
 from scratchnet.plots.style import new_figure
+from tests.places import ROOT
 
 
 def run(folder, accuracies, lr=0.1, **metrics):
@@ -50,6 +56,29 @@ def test_it_draws_on_axes_that_it_is_given(two):
     fig = new_figure("mine")
     left, _ = fig.subplots(1, 2)
     assert compare(two, left) is fig and len(left.lines) == 2
+
+
+def test_histories_are_compared_too_and_names_can_be_given(two):
+    history = History([{"epoch": 1, "train_accuracy": 0.4}, {"epoch": 2, "train_accuracy": 0.7}], [1.0, 1.0])
+    (ax,) = sn.compare([history, two[0]]).axes
+    assert [(line.get_label(), line.get_ydata()[-1]) for line in ax.lines] == [("training 1", 70), ("slow", 60)]
+    (ax,) = sn.compare({"mine": history, "theirs": str(two[1])}).axes
+    assert [line.get_label() for line in ax.lines] == ["mine", "theirs"]
+    assert len(sn.compare(two[0]).axes[0].lines) == 1
+    with pytest.raises(SettingError, match="a run is a folder or the history of a training, not a int"):
+        sn.compare([3])
+    with pytest.raises(SettingError, match="give the folders of finished runs"):
+        sn.compare([])
+
+
+@pytest.mark.parametrize("first", ["", "import scratchnet.compare", "from scratchnet.compare import main"])
+def test_the_function_and_the_module_of_its_name_share_it(first, two, tmp_path):
+    """Whichever is asked for first."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"{first}\nimport scratchnet as sn; print(len(sn.compare({list(map(str, two))}).axes))\n"
+         "import scratchnet.compare as c; print(c.main.__module__, c.compare.__name__, len(c(['slow']).axes))"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert said.stdout.split() == ["1", "scratchnet.compare", "compare", "1"], said.stderr
 
 
 def test_what_only_some_runs_have_is_not_drawn():

@@ -112,6 +112,41 @@ def test_callbacks_and_validation() -> None:
     assert rows[-1]["valid_loss"] == pytest.approx(float(CrossEntropyLoss()(y, valid[1])[0]), rel=1e-13)
 
 
+def test_callbacks_are_called_in_turn_with_the_row_of_every_epoch() -> None:
+    net, (x, t) = network(), examples()
+    seen: list[tuple[str, float]] = []
+    history = fit(
+        net, CrossEntropyLoss(), Adam(net), x, t, epochs=2, on_epoch=lambda row: seen.append(("first", row["epoch"])),
+        callbacks=[lambda row: seen.append(("second", row["epoch"])), lambda row: seen.append(("loss", row["lr"]))],
+    )  # fmt: skip
+    lr = history.last["lr"]
+    assert seen == [("first", 1), ("second", 1), ("loss", lr), ("first", 2), ("second", 2), ("loss", lr)]
+    alone: list[dict[str, float]] = []
+    fit(net, CrossEntropyLoss(), Adam(net), x, t, callbacks=alone.append)
+    assert [row["epoch"] for row in alone] == [1]
+
+
+def test_a_callback_ends_the_training_by_an_exception() -> None:
+    net, (x, t) = network(), examples()
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 3:
+            raise StopIteration
+
+    with pytest.raises(StopIteration) as stopped:
+        fit(net, CrossEntropyLoss(), Adam(net), x, t, epochs=9, callbacks=[stop])
+    assert len(stopped.value.history.epochs) == 3
+
+
+@pytest.mark.parametrize("wrong", [3, "print", [3], [lambda: None], [lambda a, b: None], [print, None]])
+def test_a_callback_that_is_no_function_of_a_row_is_refused(wrong) -> None:
+    net, (x, t) = network(), examples()
+    before = net.state_dict()
+    with pytest.raises(SettingError, match="callbacks must be functions, each of the row of an epoch, not"):
+        fit(net, CrossEntropyLoss(), Adam(net), x, t, callbacks=wrong)
+    assert all((net.state_dict()[name] == a).all() for name, a in before.items())
+
+
 def test_training_learns() -> None:
     net, (x, t) = network(), examples(400)
     history = fit(net, CrossEntropyLoss(), Adam(net, lr=0.01), x, t, epochs=30, valid=examples(400, seed=3))

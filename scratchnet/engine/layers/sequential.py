@@ -24,6 +24,7 @@ from scratchnet.engine.layers.linear import Flatten, Linear
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, Store
+from scratchnet.engine.tables import html_table
 from scratchnet.errors import CheckpointError, DataError, SettingError, ShapeError
 from scratchnet.files.tensorfile import write_tensors
 
@@ -208,6 +209,12 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(str, self.layers))})"
+
+    def _repr_html_(self) -> str:
+        """The table of layers that a notebook shows."""
+        rows = [{"": i, "layer": layer, "parameters": f"{sum(p.size for p in layer.params() if p.trained):,}"}
+                for i, layer in enumerate(self.layers)]  # fmt: skip
+        return f"<p>Sequential: {self.size:,} parameters, {self.dtype}, {self.device}</p>{html_table(rows)}"
 
     # ------------------------------------------------------------ columns inside
 

@@ -439,7 +439,11 @@ module: Any = _Module("cupy", np)
 module.ndarray = ndarray
 module.fuse = lambda function: function
 module.asnumpy = lambda x: x.get()
-module.cuda = types.SimpleNamespace(is_available=lambda: True, Stream=Stream, get_current_stream=current_stream)
+# one without cooperative launches
+device = types.SimpleNamespace(attributes={"CooperativeLaunch": 0, "MultiProcessorCount": 4})
+module.cuda = types.SimpleNamespace(
+    is_available=lambda: True, Stream=Stream, get_current_stream=current_stream, Device=lambda: device
+)
 module.RawModule = RawModule
 cublas: Any = types.ModuleType("cupy.cublas")
 cublas.gemm, cublas.ger = _gemm, _ger

@@ -13,7 +13,7 @@ from benchmarks.timing import cores
 from benchmarks.workloads import Workload
 from scratchnet.backend.products import add_product, dot, dot_transposed
 from scratchnet.backend.threads import blas_threads, choose_threads
-from scratchnet.engine.kernels import GraphSteps, compile_parts, compiled_steps, kind_of_steps
+from scratchnet.engine.kernels import compile_parts, compiled_steps, kind_of_steps
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.steps import Steps
@@ -44,7 +44,7 @@ def train(work: Workload, device: str) -> "Trainer | ManySteps":
         return one_by_one(work, net, lambda x, t: net(x))
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
     if device == "cuda" and work.batch == 1:
-        return ManySteps(GraphSteps, net, loss, optimiser, work)
+        return ManySteps(kind(work, net, loss, optimiser), net, loss, optimiser, work)
     return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
 
 
@@ -56,15 +56,20 @@ def train_compiled(work: Workload, device: str) -> "Trainer | ManySteps":
         raise Missing("it is for training")
     net = network(work, device)
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
-    x, t = work.batches()[0]
-    plain = Steps(net, loss, optimiser, sparse(x) if work.sparse else x, t, work.batch)
-    kind = kind_of_steps(plain, LONG, threads_of(work, net))
-    if kind is not Steps:
-        return ManySteps(kind, net, loss, optimiser, work)
+    many = kind(work, net, loss, optimiser)
+    if many is not Steps:
+        return ManySteps(many, net, loss, optimiser, work)
     compile_parts(optimiser, LONG)
     if not isinstance(optimiser, sn.Adam):
         raise Missing("nothing of it is compiled")
     return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
+
+
+def kind(work: Workload, net: sn.Sequential, loss: Loss, optimiser: Optimiser) -> type[Steps]:
+    """How `scratchnet.fit` makes the steps of a long training."""
+    x, t = work.batches()[0]
+    plain = Steps(net, loss, optimiser, sparse(x) if work.sparse else x, t, work.batch)
+    return kind_of_steps(plain, LONG, threads_of(work, net))
 
 
 def network(work: Workload, device: str) -> sn.Sequential:
@@ -97,7 +102,7 @@ def one_by_one(work: Workload, net: sn.Sequential, step: Callable[[Any, Any], ob
 
 
 class ManySteps:
-    """A Trainer that makes a hundred steps at a time, as `scratchnet.fit` does."""
+    """A Trainer that makes many steps at a time, as `scratchnet.fit` does."""
 
     def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, work: Workload) -> None:
         batches, repeat = work.batches(), ROUNDS if net.device == "cuda" else 1
@@ -118,7 +123,7 @@ class ManySteps:
             part = min(n, len(self.losses) - self.place)
             n, self.place = n - part, (self.place + part) % len(self.losses)
             while part > 0:
-                part -= self.many.run(min(part, 100))
+                part -= self.many.run(part)
         self.threads.restore()
         finish(self.net)
 

@@ -1,10 +1,11 @@
 """Hand-written code that makes many training steps in a row, for the CPU and the GPU.
 
 `engine/backprop.py` says in NumPy what a step on one example does. `step.cu` is the
-same in CUDA C, and `graph_steps.py` runs it; `step.py` is the same in loops that Numba
-compiles, `batch_step.py` is `steps.step` in such loops, and `compiled_steps.py` runs
-both. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than the layers
-do.
+same in CUDA C, and `graph_steps.py` runs it; `persistent.cu` makes thousands of such
+steps in one launch, `persistent.py` says how, and `persistent_steps.py` runs it.
+`step.py` is the same in loops that Numba compiles, `batch_step.py` is `steps.step` in
+such loops, and `compiled_steps.py` runs both. Besides, `lstm.py` and `gru.py` walk
+through time in fewer passes than the layers do.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from scratchnet.engine import training
 from scratchnet.engine.kernels import compiled_steps, gru, lstm
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
 from scratchnet.engine.kernels.graph_steps import GraphSteps
+from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
 from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
 from scratchnet.engine.layers import GRU, LSTM
 from scratchnet.engine.optim import Adam, Optimiser
@@ -21,8 +23,8 @@ from scratchnet.engine.steps import Steps
 from scratchnet.engine.tuned import hand_in
 
 __all__ = [
-    "CompiledBatches", "CompiledSteps", "GraphSteps", "KernelSteps", "compile_parts", "kind_of_steps",
-    "supported", "supported_in_batches",
+    "CompiledBatches", "CompiledSteps", "GraphSteps", "KernelSteps", "PersistentSteps", "compile_parts",
+    "kind_of_steps", "supported", "supported_in_batches", "supported_in_one_launch",
 ]  # fmt: skip
 
 hand_in(LSTM, lstm)
@@ -50,7 +52,9 @@ def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
     if not (one or supported_in_batches(net, loss, optimiser) is None):
         return Steps
     if net.device == "cuda":
-        return GraphSteps if one else Steps
+        if not one:
+            return Steps
+        return PersistentSteps if supported_in_one_launch(net) is None else GraphSteps
     if not compiled_steps.installed():
         return Steps
     if one:

@@ -10,14 +10,12 @@ Letters as in steps.py.
 """
 
 import contextlib
-import functools
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array
+from scratchnet.engine.kernels.nvrtc import compiled
 from scratchnet.engine.kernels.steps import KernelSteps
 from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.losses import Loss
@@ -25,13 +23,6 @@ from scratchnet.engine.optim import Optimiser
 
 KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
 STEPS_IN_A_GRAPH = (100, 10, 1)  # steps in a graph: the largest that fits is taken
-
-
-@functools.cache
-def compiled(xp: ModuleType, dtype: str) -> Any:
-    """The kernels for float32 or float64, compiled when they are first used."""
-    source = Path(__file__).with_name("step.cu").read_text(encoding="utf-8")
-    return xp.RawModule(code=source, options=("-DREAL=" + {"float32": "float", "float64": "double"}[dtype],))
 
 
 class GraphSteps(KernelSteps):
@@ -54,7 +45,7 @@ class GraphSteps(KernelSteps):
         self.rate, self.lr = float("nan"), xp.zeros(1, dtype)
         self.outputs = [xp.empty(layer.out_features, dtype) for layer in self.linears]
         self.deltas = [xp.empty(layer.out_features, dtype) for layer in self.linears]
-        module = compiled(xp, str(dtype))
+        module = compiled(xp, "step", str(dtype))
         self.kernels = {name: module.get_function(name) for name in KERNELS}
         self.loaded = False
         self.graphs: dict[int, Any] = {}  # by the number of steps
@@ -75,9 +66,7 @@ class GraphSteps(KernelSteps):
         It does not wait for them.
         """
         n = next(size for size in STEPS_IN_A_GRAPH if size <= n)
-        if self.rate != self.optimiser.lr:
-            self.rate = self.optimiser.lr
-            self.lr.fill(self.rate)
+        self.set_rate()
         # a kernel is loaded when it is first launched, which cannot be recorded
         if not self.loaded:
             self._launch(n)
@@ -89,6 +78,12 @@ class GraphSteps(KernelSteps):
             self.graphs[n].launch()
         self.optimiser.steps += n
         return n
+
+    def set_rate(self) -> None:
+        """Bring the learning rate to the device, where it has changed."""
+        if self.rate != self.optimiser.lr:
+            self.rate = self.optimiser.lr
+            self.lr.fill(self.rate)
 
     def _record(self, n: int) -> Any:
         # the default stream cannot be recorded

@@ -1,48 +1,19 @@
 // One training step on one example, for fully connected networks. backprop.py says in NumPy what it computes.
 //
 // Letters: I inputs and O outputs of a layer, W (O, I), b (O), a input (I), delta = dC/dz (O), K outputs of the network.
-// REAL is float or double. All sizes are long long, all else are arrays; a bias that is not there is a null pointer.
+// All sizes are long long, all else are arrays; a bias that is not there is a null pointer.
 // Threads come in blocks of whole warps. No atomics, so the same step gives the same bits.
 //
 // Many steps are recorded as one CUDA graph and replayed, so nothing of the moment may be an argument: the example of
 // step number `*at + step` is read from `order`, its loss is written to that place of `*losses`, and `advance` moves
 // `*at`.
 
-enum { IDENTITY, SIGMOID, TANH, RELU };
-
-__device__ REAL activate(REAL z, long long activation)
-{
-    switch (activation) {
-    case SIGMOID: return 1 / (1 + exp(-z));
-    case TANH: return tanh(z);
-    case RELU: return z < 0 ? 0 : z; // NaN stays NaN
-    default: return z;
-    }
-}
-
-// grad * sigma'(z), from the activation a: BP1 and BP2
-__device__ REAL times_sigma_prime(REAL grad, REAL a, long long activation)
-{
-    switch (activation) {
-    case SIGMOID: return grad * (a * (1 - a));
-    case TANH: return grad * (1 - a * a);
-    case RELU: return a != 0 ? grad : 0;
-    default: return grad;
-    }
-}
-
-__device__ REAL combine(REAL u, REAL v, bool largest)
-{
-    return !largest ? u + v : u > v ? u : v;
-}
-
 // The sum of v over the threads of a block, or the largest; every thread gets it.
 __device__ REAL over_block(REAL v, bool largest)
 {
     __shared__ REAL of_warp[32];
     const int warps = blockDim.x / 32;
-    for (int other = 16; other > 0; other /= 2)
-        v = combine(v, __shfl_xor_sync(0xffffffff, v, other), largest);
+    v = over_warp(v, largest);
     __syncthreads(); // of_warp may still be read from the call before
     if (threadIdx.x % 32 == 0)
         of_warp[threadIdx.x / 32] = v;

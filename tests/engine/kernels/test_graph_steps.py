@@ -39,7 +39,7 @@ from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
 from tests import fake_cupy
 from tests.cases import CASES
-from tests.engine.kernels.test_kernels import LOSSES, SOURCE, data, network, wide
+from tests.engine.kernels.test_kernels import LOSSES, TEXT, data, network, wide
 from tests.profiles import quick_first
 
 
@@ -300,7 +300,7 @@ def test_the_fake_forbids_while_capturing_what_a_gpu_cannot_repeat(cupy):
 
 def test_cupy_has_what_the_runner_uses():
     real = pytest.importorskip("cupy", reason="CuPy is not installed")
-    module = real.RawModule(code=SOURCE.read_text(), options=("-DREAL=float",))  # compiled at its first use
+    module = real.RawModule(code=TEXT, options=("-DREAL=float",))  # compiled at its first use
     assert callable(module.get_function) and callable(real.cuda.Stream) and callable(real.cuda.get_current_stream)
     assert {"begin_capture", "end_capture"} <= set(dir(real.cuda.Stream)) and "launch" in dir(real.cuda.Graph)
 

@@ -6,12 +6,10 @@ the network.
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import scratchnet.engine.kernels
 from scratchnet import (
     SGD,
     CrossEntropyLoss,
@@ -27,12 +25,12 @@ from scratchnet import (
 from scratchnet.engine import backprop
 from scratchnet.engine.kernels import steps
 from scratchnet.engine.kernels.graph_steps import KERNELS, threads_for
+from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.kernels.steps import ACTIVATIONS, IDENTITY, SIGMOID, activations_of, scale_of
 from scratchnet.engine.learner import Learner
 from tests.cuda_on_cpu import Emulation
 
-SOURCE = Path(scratchnet.engine.kernels.__file__).with_name("step.cu")
-TEXT = SOURCE.read_text(encoding="utf-8")
+TEXT = text_of("step")
 SIZES = [1, 31, 32, 33, 200, 784, 1000]
 LAYERS = {IDENTITY: None, **{number: layer for layer, number in ACTIVATIONS.items()}}
 LOSSES = [MSELoss(), MSELoss("sum"), QuadraticCost(), CrossEntropyLoss()]
@@ -335,9 +333,10 @@ def test_nvcc_compiles_the_text(real, tmp_path):
     nvcc = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
     if nvcc is None:
         pytest.skip("nvcc is not installed")
-    out = tmp_path / "step.ptx"
+    source, out = tmp_path / "step.cu", tmp_path / "step.ptx"
+    source.write_text(TEXT, encoding="utf-8")
     command = [nvcc, "-ptx", "-arch=sm_75", "-std=c++17", "-Werror", "all-warnings", f"-DREAL={real}", "-o", str(out)]
-    done = subprocess.run([*command, str(SOURCE)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert all(f".entry {name}(" in text for name in KERNELS)

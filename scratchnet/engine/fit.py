@@ -65,7 +65,8 @@ def fit(
 
     >>> try:
     ...     history = sn.fit(net, loss, optimiser, x, target, epochs=1000)
-    ... except KeyboardInterrupt as stopped: ...     history = stopped.history
+    ... except KeyboardInterrupt as stopped:
+    ...     history = stopped.history
     """
     batch_size = checks.whole("fit", "batch_size", batch_size, 1)
     training: Training

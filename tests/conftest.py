@@ -14,8 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
+from scratchnet.backend.devices import cuda_problem
 from scratchnet.cli import guard
 from tests import fake_cupy
+from tests.cuda import stub
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("quick", derandomize=True, max_examples=25, **_COMMON)
@@ -27,12 +29,20 @@ TESTS = {"quick": "not slow and not nightly and not gpu", "full": "not nightly a
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", choices=list(TESTS), default="quick", help="how thorough the tests are")
+    parser.addoption("--stub-gpu", action="store_true", help="the tests for a GPU, on CuPy with a stub of the driver")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     profile = config.getoption("profile")
     settings.load_profile(profile)
-    config.option.markexpr = config.option.markexpr or TESTS[profile]
+    if config.getoption("stub_gpu"):
+        why = stub.problem()
+        if why is not None:
+            pytest.exit(f"skipped: {why}", returncode=0)
+        stub.install()
+        # what a kernel did wrong may be seen when the memory is freed
+        config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
+    config.option.markexpr = config.option.markexpr or ("gpu" if config.getoption("stub_gpu") else TESTS[profile])
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +86,26 @@ def as_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return CompletedProcess(line, end.value.code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def gpu() -> ModuleType:
+    """CuPy with a GPU, or with the stub of one."""
+    problem = cuda_problem()
+    assert problem is None or not stub.is_installed(), problem
+    if problem is not None:
+        pytest.skip(problem)
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture
+def stub_gpu(gpu: ModuleType) -> ModuleType:
+    """CuPy with the stub, which tells what it was asked for."""
+    if not stub.is_installed():
+        pytest.skip("only the stub GPU shows this: pytest --stub-gpu")
+    return gpu
 
 
 @pytest.fixture

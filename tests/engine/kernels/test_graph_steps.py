@@ -31,7 +31,6 @@ from scratchnet import (
     step,
 )
 from scratchnet.backend.arrays import to_numpy
-from scratchnet.backend.devices import cuda_problem
 from scratchnet.data import digits
 from scratchnet.engine.kernels import GraphSteps, supported
 from scratchnet.errors import DataError, NonFiniteError, ShapeError
@@ -306,13 +305,6 @@ def test_cupy_has_what_the_runner_uses():
 
 
 # --------------------------------------------------------------------------- with a GPU
-
-
-@pytest.fixture
-def gpu():
-    problem = cuda_problem()
-    if problem is not None:
-        pytest.skip(problem)
 
 
 @pytest.mark.gpu

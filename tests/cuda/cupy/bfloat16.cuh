@@ -1,0 +1,2 @@
+// Not needed by g++: no kernel of these tests has such numbers.
+#pragma once

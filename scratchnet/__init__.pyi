@@ -70,5 +70,6 @@ from scratchnet.models.foreign import save_hdf5 as save_hdf5
 from scratchnet.models.foreign import save_npy as save_npy
 from scratchnet.models.network import load as load
 from scratchnet.models.network import register as register
+from scratchnet.runs.tensorboard import TensorBoard as TensorBoard
 
 __version__: str

@@ -37,6 +37,7 @@ OPTIONAL = {  # distributions, what they are for, the extra that brings them
     "numba": ("training on one example at a time, compiled", "fast"),
     "torch": ("to compare every gradient with", "test"),
     "nltk": ("the study of tweets", "text"),
+    "tensorboard": ("curves of runs in TensorBoard (--log tensorboard)", "tensorboard"),
     "jax": ("a rival in the benchmarks", "bench"),
     "pytest": ("the tests", "test"),
 }

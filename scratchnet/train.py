@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scratchnet.cli import guard, known, parse, patience, stopped_at_once
 from scratchnet.runs.config import with_config
 from scratchnet.runs.options import check_effect, check_unchanged, recorded_options
+from scratchnet.runs.tensorboard import need_tensorboard
 from scratchnet.studies.catalogue import STUDIES, study_module
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def train(args: Sequence[str], ranks: "Ranks | None" = None) -> int:
     options = parse(module.Options, rest, f"python -m scratchnet.train {study}", default)
     options.check()
     check_effect(study, options, default)
+    if options.log == "tensorboard":
+        need_tensorboard("--log tensorboard")
     if resume is not None:
         check_unchanged(options, default)
     if ranks is not None:

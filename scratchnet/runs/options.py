@@ -47,6 +47,8 @@ class CommonOptions:
     """Folder for the results; by default runs/STUDY-PRESET."""
     plots: bool = True
     """Draw the plots."""
+    log: Literal["csv", "tensorboard"] = "csv"
+    """Curves in history.csv alone, or also as event files that TensorBoard shows."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: at the ends of epochs, ten seconds apart."""
     resume: Path | None = None
@@ -85,6 +87,8 @@ class CommonOptions:
             found["lr"] = f"with --schedule '{self.schedule}', which names the rates: give --schedule constant too"
         if self.optimizer != "sgd":
             found["momentum"] = f"with --optimizer {self.optimizer}: it belongs to sgd"
+        if getattr(self, "search", ""):
+            found["log"] = "with --search, which keeps no curves"
         return found
 
 
@@ -93,7 +97,7 @@ MAX_THREADS = 1_024
 
 #: Options that may be changed when a run is resumed: they change no result, or only how
 #: far the run goes
-MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "checkpoint_every", "resume", "config",
+MAY_CHANGE = {"epochs", "device", "threads", "data_dir", "out", "plots", "log", "checkpoint_every", "resume", "config",
               "distributed", "scheduler"}  # fmt: skip
 
 Options = TypeVar("Options", bound=CommonOptions)

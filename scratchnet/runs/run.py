@@ -49,6 +49,7 @@ from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
 from scratchnet.runs.shared import shared
 from scratchnet.runs.stop import Stop, closed_terminal_stops, stop_on_signal
+from scratchnet.runs.tensorboard import EVENTS, TensorBoard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,6 +171,7 @@ class Run:
         place = environment(training.threads, net.device, self.ranks.size if self.ranks else 1, training.how)
         self._announce(training, checkpoint, place)
         progress = ProgressLines(self.console, o.epochs, training.examples)
+        events = TensorBoard(self._events()) if o.log == "tensorboard" and self.leads else None
         judge = judge or partial(train_accuracy, training)
 
         def on_epoch(row: dict[str, float]) -> None:
@@ -178,6 +180,7 @@ class Run:
                 if not asked.number:  # after SIGHUP there is no terminal left to write to
                     with closed_terminal_stops(asked):
                         progress.epoch(row)
+                self._log(events, row)
                 checkpoints.on_epoch(row)
 
         def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
@@ -207,6 +210,8 @@ class Run:
             if self.leads and history.is_new:
                 history.start = training.before(valid, SAMPLE) | judge()
                 progress.start(history.start)
+            if events is not None:
+                self._log(events.begin, history.rows)
             checkpoints.begin(history)
             self.history = training.run(
                 valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
@@ -292,6 +297,19 @@ class Run:
         """The folder of this training's checkpoints; every training has its own."""
         return self.out / ("checkpoints" if self.fits == 1 else f"checkpoints-{self.fits}")
 
+    def _events(self) -> Path:
+        """The folder of this training's event files: the run's, or one below it."""
+        return self.out if self.fits == 1 else self.out / f"training-{self.fits}"
+
+    def _log(self, write: Callable[[Any], None] | None, what: Any) -> None:
+        """Write to an event file; if that fails, the training goes on without."""
+        if write is None:
+            return
+        try:
+            write(what)
+        except OSError as e:
+            self.say(f"warning: no event file: {e.filename or self.out}: {e.strerror or e}; the training goes on")
+
     def _identity(self, examples: int) -> dict[str, Any]:
         """What a run that goes on must have in common with its beginning."""
         return {
@@ -321,12 +339,13 @@ class Run:
     def _checkpoint(self, examples: int) -> TensorFile | None:
         """The checkpoint that a resumed run goes on from.
 
-        A new run removes the checkpoints of an older one in its folder.
+        A new run removes the checkpoints and event files of an older one in its folder.
         """
         if self.options.resume is None:
             if self.fits == 1 and self.leads:
-                for path in self.out.glob("checkpoints*/*.safetensors"):
-                    path.unlink(missing_ok=True)
+                for pattern in ("checkpoints*/*.safetensors", EVENTS, f"training-*/{EVENTS}"):
+                    for path in self.out.glob(pattern):
+                        path.unlink(missing_ok=True)
             return None
         folder = self.options.resume / self._folder().name
         if self.fits > 1 and not checkpoints_in(folder):

@@ -23,9 +23,9 @@ from scratchnet.errors import DeviceError, SettingError
 WARP = 32  # threads
 MOST_INPUTS, MOST_OUTPUTS = 1024, WARP
 WARPS, MOST_ROWS = 8, 8  # warps of a block; rows of W¹, that is hidden units, of a warp
-#: So many registers of a thread may hold weights; with more, some would be kept in
-#: memory (the tests ask ptxas)
-REGISTERS = 205
+#: So many registers of a thread may hold weights, by the bytes of a number; with more,
+#: some would be kept in memory (the tests ask ptxas)
+REGISTERS = {4: 205, 8: 176}
 #: Fewer steps are left to the graphs: a launch reads and writes all weights
 FEWEST_STEPS = 10
 STEPS_IN_A_LAUNCH = 2_000
@@ -45,7 +45,7 @@ def rows_for(H: int, I: int, itemsize: int, multiprocessors: int) -> int | None:
     None if they are too many for its registers.
     """
     rows = -(-H // (WARPS * multiprocessors))
-    return rows if rows <= MOST_ROWS and registers(rows, I, itemsize) <= REGISTERS else None
+    return rows if rows <= MOST_ROWS and registers(rows, I, itemsize) <= REGISTERS[itemsize] else None
 
 
 def multiprocessors(xp: ModuleType) -> int:

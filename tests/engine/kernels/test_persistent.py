@@ -246,7 +246,7 @@ def test_a_block_that_does_not_run_is_told(tmp_path):
 def test_all_units_have_a_warp_and_all_blocks_a_multiprocessor(H):
     rows = rows_for(H, 784, 4, multiprocessors=132)
     assert rows * 8 * 132 >= H > (rows - 1) * 8 * 132
-    assert registers(rows, 784, 4) <= REGISTERS
+    assert registers(rows, 784, 4) <= REGISTERS[4]
 
 
 def test_what_is_too_large_for_the_registers_is_told():
@@ -266,7 +266,7 @@ def test_nothing_is_spilled_from_the_registers(itemsize, tmp_path):
     source.write_text(TEXT, encoding="utf-8")
     dtype = {4: "float32", 8: "float64"}[itemsize]
     for rows in range(1, MOST_ROWS + 1):
-        I = max(I for I in range(32, MOST_INPUTS + 1, 32) if registers(rows, I, itemsize) <= REGISTERS)
+        I = max(I for I in range(32, MOST_INPUTS + 1, 32) if registers(rows, I, itemsize) <= REGISTERS[itemsize])
         options = options_of(dtype, INPUTS=I, OUTPUTS=10, ROWS=rows, WARPS=WARPS, HIDDEN=2, OUTPUT=1)
         command = [nvcc, "-cubin", "-arch=sm_90", "-std=c++17", "-Xptxas=-v", *options, "-o", str(tmp_path / "cubin")]
         done = subprocess.run([*command, str(source)], capture_output=True, text=True, timeout=300)

@@ -80,7 +80,7 @@ class Watched(Sequential):
         self.seen: Arrays = {}
         self.masks: list[np.ndarray | None] = [None] * len(net.layers)
         self.layers = tuple(_Watch(self, i, layer) for i, layer in enumerate(net.layers))
-        self._in_place = [False] * len(net.layers)
+        self._passes = [(i, layer, False) for i, layer in enumerate(self.layers)]
 
 
 class _Watch(Layer):

@@ -16,9 +16,12 @@ from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
 from scratchnet.backend.threads import WORTH_THREADS, numpys_threads
 
 # Each special case is behind a function that says when it applies.
-# benchmarks/special_cases.py measures what it saves.
+# benchmarks/special_cases.py measures what it saves. A small step spends as much time
+# in Python as in its products, so the sizes that rule a case out are looked at first.
 
+FEW = 32  # rows; with so few, OpenBLAS is slow if it has to transpose an operand
 SLICE = 1_024  # columns
+MANY = 4 * SLICE  # columns
 
 
 @functools.cache
@@ -32,27 +35,24 @@ def small_products() -> int:
     return 1_000_000 if any(library.get("architecture") in known for library in threadpool_info()) else 0
 
 
-FEW = 32  # rows; with so few, OpenBLAS is slow if it has to transpose an operand
-
-
 def is_faster_turned(A: Array, B: Array) -> bool:
-    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B.
+    """Whether (Bᵀ Aᵀ)ᵀ is faster than A B, whose rows are FEW.
 
-    That is so if the result has few rows and OpenBLAS would have to transpose B.
+    That is so if OpenBLAS would have to transpose B.
     """
-    return len(A) <= FEW and type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
+    return type(A) is np.ndarray and A.flags.c_contiguous and B.flags.fnc
 
 
 def is_faster_in_slices(small: int, *wide: Array) -> bool:
-    """Whether a product is faster in slices of the columns.
+    """Whether a product of MANY columns is faster in slices of them.
 
-    That is so if there are very many columns and the other two sides are small
-    together, as in a convolution. Where BLAS has `small_products`, slices are not
-    repacked; here, repacking costs more than the product itself.
+    That is so if the other two sides are small together, as in a convolution. Where
+    BLAS has `small_products`, slices are not repacked; here, repacking costs more than
+    the product itself.
     """
-    if small > 2_048 or wide[0].shape[1] < 4 * SLICE:
+    if small > 2_048 or not small_products():
         return False
-    return small_products() > 0 and all(type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
+    return all(type(B) is np.ndarray and B.flags.c_contiguous for B in wide)
 
 
 def is_faster_built(C: np.ndarray, N: int) -> bool:
@@ -72,9 +72,9 @@ def dot(A: Array, B: Array, out: Array | None = None) -> Array:
     """
     if is_sparse(B):
         return sparse_dot(A, B, out)
-    if out is None and is_faster_turned(A, B):
+    if len(A) <= FEW and out is None and is_faster_turned(A, B):
         return np.ascontiguousarray(np.dot(B.T, A.T).T)
-    if is_faster_in_slices(A.size, B):
+    if B.shape[1] >= MANY and is_faster_in_slices(A.size, B):
         return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
     # NumPy returns 0 for a product with a single 0, but 0 · NaN is NaN
     if A.size == 1 or B.size == 1:
@@ -93,8 +93,8 @@ def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 def dot_transposed(A: Array, B: Array, out: Array | None = None) -> Array:
     """The matrix product A Bᵀ, as in BP4, whose columns are the examples."""
-    if not is_faster_in_slices(len(A) * B.shape[0], A, B):
-        return dot(A, B.T, out=out)
+    if A.shape[1] < MANY or not is_faster_in_slices(len(A) * len(B), A, B):
+        return dot(A, B.T, out)
     whole = A.shape[1] // SLICE * SLICE
     a, b = (x[:, :whole].reshape(len(x), -1, SLICE).swapaxes(0, 1) for x in (A, B))
     product = np.sum(np.matmul(a, b.swapaxes(1, 2)), axis=0, out=out)
@@ -135,7 +135,7 @@ def axpy(alpha: float, x: Array, y: Array) -> None:
     if type(y) is np.ndarray:
         # BLAS refuses empty vectors, which networks without parameters have
         if y.size:
-            (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, a=alpha)
+            (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, y.size, alpha)
     else:
         y += alpha * x
 
@@ -147,7 +147,9 @@ def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
     """
     if type(C) is np.ndarray:
         ger = blas.sger if C.dtype == np.float32 else blas.dger
-        ger(alpha, a[:, 0], delta[:, 0], a=C.T, overwrite_a=1)
+        # by position, because keywords take as long as the call: after the increments 1
+        # and 1, C is overwritten (and a and delta need no copy: ger leaves them alone)
+        ger(alpha, a[:, 0], delta[:, 0], 1, 1, C.T, 1, 1, 1)
     elif (cublas := _cublas(xp_of(C).__name__)) is not None:
         # its ger passes the pointers on with an increment of 1, whatever the strides
         # are

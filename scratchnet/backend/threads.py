@@ -148,6 +148,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def have_one_thread() -> bool:
+    """Whether every library has one thread now."""
+    # in every step; `all` of a generator takes twice as long
+    for library in LIBRARIES:  # noqa: SIM110
+        if library.threads() != 1:
+            return False
+    return True
+
+
 AS_IT_IS = contextlib.nullcontext()
 
 
@@ -158,14 +167,15 @@ def threads_for(work: Callable[[Any], float], x: Any) -> contextlib.AbstractCont
     size finds holds for PROBE_SECONDS. Inside a block of `blas_threads`, such as in
     `fit`, the number has been decided already.
     """
-    if threading.get_ident() in _wanted:
+    if _wanted and threading.get_ident() in _wanted:
         return AS_IT_IS
     if _fixed != "auto":
         return blas_threads(int(_fixed))
+    if not _wanted and have_one_thread():
+        return AS_IT_IS  # "auto" takes no more threads than BLAS has
     operations = work(x)
     if operations < 2 * WORTH_THREADS:
-        one = not _wanted and all(library.threads() == 1 for library in LIBRARIES)
-        return AS_IT_IS if one else blas_threads(1)
+        return blas_threads(1)
     return blas_threads(_probed(math.ceil(math.log2(operations)), _cores(), time.perf_counter() // PROBE_SECONDS))
 
 

@@ -37,7 +37,7 @@ def bp2_propagate(W: Array, delta: Array, out: Array | None = None) -> Array:
 
     (out, in), (out, N) → (in, N), written to `out` if given.
     """
-    return dot(W.T, delta, out=out)
+    return dot(W.T, delta, out)
 
 
 def bp3_bias(delta: Array) -> Array:
@@ -47,7 +47,7 @@ def bp3_bias(delta: Array) -> Array:
 
 def bp4_weight(delta: Array, a: Array, out: Array | None = None) -> Array:
     """BP4, ∂C/∂W = δ aᵀ, written to `out` if given. (out, N), (in, N) → (out, in)."""
-    return dot_transposed(delta, a, out=out)
+    return dot_transposed(delta, a, out)
 
 
 def bp4_rows(index: Array, rows: Array, out: Array) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from scratchnet.backend.arrays import Array, fuse, xp_of
 from scratchnet.backend.products import add_product, add_rows, axpy
 from scratchnet.engine import checks
+from scratchnet.engine.equations import bp3_bias
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param
 from scratchnet.errors import SettingError
@@ -178,13 +179,14 @@ class SGD(Optimiser):
         self.at_once = not (self.nesterov or self.hooks) and self.sum_of_all is None
 
     def bias(self, b: Param, delta: Array) -> None:
-        super().bias(b, delta)
-        if self.at_once and self.v is None:
-            axpy(-self.lr, b.grad.ravel(), b.value.ravel())
-        elif self.at_once:
+        if not self.at_once:
+            super().bias(b, delta)
+        elif self.v is None:
+            axpy(-self.lr, bp3_bias(delta), b.value)
+        else:
             v = b.view_of(self.v)
             v *= self.momentum
-            v += b.grad
+            v += bp3_bias(delta)
 
     def weight(self, W: Param, delta: Array, a: Array) -> None:
         if not self.at_once:

@@ -117,12 +117,12 @@ def test_who_may_write_in_place(layers, allowed: list[bool]) -> None:
 
     Neither the user's, nor one in the cache of the previous layer.
     """
-    assert Sequential(*layers)._in_place == allowed
+    assert [in_place for _, _, in_place in Sequential(*layers)._passes] == allowed
 
 
 def test_in_place_networks_agree_with_ones_that_copy() -> None:
     net, copying = network(p=0.3), network(p=0.3)
-    copying._in_place = [False] * len(copying.layers)
+    copying._passes = [(i, layer, False) for i, layer in enumerate(copying.layers)]
     x, t = batch()
     assert np.array_equal(net(x), copying(x))
     ours, theirs = net.gradients(x, t, NLLLoss()), copying.gradients(x, t, NLLLoss())

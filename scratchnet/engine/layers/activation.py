@@ -22,6 +22,7 @@ class _Activation(Layer):
     output_is: ClassVar[Literal["kept"]] = "kept"
 
 
+@np.errstate(over="ignore")  # e⁻ᶻ = ∞ is right here: 1/(1 + ∞) = 0
 def sigmoid(z: Array, out: Array | None = None) -> Array:
     """σ(z) = 1 / (1 + e⁻ᶻ), written to `out` if given.
 
@@ -29,8 +30,7 @@ def sigmoid(z: Array, out: Array | None = None) -> Array:
     """
     xp = xp_of(z)
     a = xp.negative(z, out=out)
-    with np.errstate(over="ignore"):  # e⁻ᶻ = ∞ is right here: 1/(1 + ∞) = 0
-        xp.exp(a, out=a)
+    xp.exp(a, out=a)
     a += 1
     return xp.reciprocal(a, out=a)
 

@@ -71,7 +71,8 @@ class Sequential:
         self.info: dict[str, Any] = {}
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
-        self._in_place = self._allow_in_place()
+        # (i, layer i, whether it may overwrite its input), as `walk` needs them
+        self._passes = list(zip(range(len(layers)), layers, self._allow_in_place()))
         for i, layer in enumerate(layers):
             if layer.takes_indices and i > 0:
                 raise SettingError(f"layer {i}, {layer}, takes indices: it must be the first layer of a network")
@@ -227,7 +228,7 @@ class Sequential:
         """
         if x.shape[:-1] not in self._checked:
             self._check_input(x)
-        for i, (layer, in_place) in enumerate(zip(self.layers, self._in_place)):
+        for i, layer, in_place in self._passes:
             if visit is not None:
                 passed = visit(i, layer, x, learn)
             elif in_place:
@@ -270,10 +271,10 @@ class Sequential:
         The pass is over all examples x, or over a batch of them. The number of BLAS
         threads depends on this.
         """
-        if x.ndim < 2:
-            return 0.0  # forward says what is wrong
-        shape = tuple(x.shape[1:])
+        shape = x.shape[1:]
         if shape not in self._work:
+            if x.ndim < 2:
+                return 0.0  # forward says what is wrong
             shapes = self.shapes_from(shape)
             each = [float(layer.operations(s)) for layer, s in zip(self.layers, shapes, strict=False)]
             self._work[shape] = each[0], max(each[1:], default=0.0)

@@ -1,6 +1,7 @@
 """`python -m scratchnet.predict MODEL IMAGE...`: ask a network about your own pictures.
 
-Or about a text, if it was trained on texts.
+They are drawn digits, or whole pictures, as the network was trained; or ask about a
+text, if it was trained on texts.
 """
 
 import json
@@ -14,7 +15,9 @@ import numpy as np
 import tyro
 
 from scratchnet.cli import guard, parse, printable
+from scratchnet.data.folders import pictures_in
 from scratchnet.data.handwriting import SIZE, look, read_drawing, unlike
+from scratchnet.data.whole import Whole, whole_input
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.layers.base import shape_text
 from scratchnet.errors import CheckpointError, SettingError, ShapeError
@@ -25,6 +28,8 @@ SHADES = " .:-=+*#%@"  # from paper to pen
 PROG = "python -m scratchnet.predict"
 LARGEST_INPUT = 1e6  # of a pixel after scale and shift; this project's networks use −1 to 1
 LONGEST_NAME = 100  # characters of a class's name
+PIECE = 100  # pictures at a time
+MOST_DRAWN = 120  # pictures of --out
 
 
 @dataclass(frozen=True)
@@ -32,22 +37,23 @@ class Options:
     """Say what your own pictures show.
 
     Each digit is found, whatever its size and colours, and made to look like those of
-    MNIST. With --text, say who wrote a text (a model of the study tweets), or whether
-    it is praise or blame (sentiment).
+    MNIST. A model of the studies images and cifar10 is shown the whole picture. With
+    --text, say who wrote a text (a model of the study tweets), or whether it is praise
+    or blame (sentiment).
     """
 
     model: tyro.conf.Positional[Path]
     """A model file, such as runs/mnist-default/model.safetensors."""
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """PNG or JPEG files, one digit in each."""
+    """Picture files, or folders of them; for digits PNG or JPEG, one digit in each."""
     text: str | None = None
     """Instead of images: judge this text."""
     json: bool = False
     """Print a JSON list of {"file" (or "text"), "label", "probabilities", "notes"}."""
     show: bool = False
-    """Draw in the terminal the 28 x 28 pixels that the network saw of each picture."""
+    """Draw in the terminal the pixels that the network saw of each picture."""
     out: Path | None = None
-    """Write a PNG file with the pixels that the network saw of each picture."""
+    """Write a PNG file with what the network saw of each picture, 120 at most."""
 
 
 def probabilities(net: Sequential, x: Any) -> np.ndarray:
@@ -132,11 +138,17 @@ def classes_of(net: Sequential, outputs: int) -> list[str]:
     return texts
 
 
-def predict_images(net: Sequential, paths: Sequence[Path]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """The images as the network sees them (N, 28, 28), and a dictionary for each.
+def predict_images(
+    net: Sequential, paths: Sequence[Path], whole: Whole | None = None
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The images as the network sees them, and a dictionary for each.
 
-    Raises DataError and CheckpointError.
+    They are digits (N, 28, 28), or `whole` pictures (N, C, S, S). Raises DataError and
+    CheckpointError.
     """
+    if whole is not None:
+        pictures = np.stack([whole.read(path) for path in paths])
+        return pictures, verdicts(net, whole.inputs(pictures).astype(net.dtype), [str(path) for path in paths])
     drawings = [read_drawing(path) for path in paths]
     images = np.stack([image for image, _ in drawings])
     found = verdicts(net, as_inputs(net, images), [str(path) for path in paths])
@@ -235,42 +247,61 @@ def main(args: Sequence[str]) -> int:
         raise SettingError("--show draws among the lines to read: leave out --json, or give --out a PNG file")
     net = load(options.model)
     if options.text is not None:
-        found = predict_text(net, options.text)
-    else:
+        say(predict_text(net, options.text), options)
+        return 0
+    whole = whole_input(net)
+    if whole is None:
         image_input(net)
-        images, found = predict_images(net, options.images)
+    paths = [path for given in options.images for path in (pictures_in(given) if given.is_dir() else [given])]
+    shown: list[tuple[np.ndarray, dict[str, Any]]] = []  # for --out
+    found = []
+    for k in range(0, len(paths), PIECE):
+        images, verdicts = predict_images(net, paths[k : k + PIECE], whole)
+        if not options.json:
+            say(verdicts, options, images)
+        found += verdicts
+        shown += zip(images[: MOST_DRAWN - len(shown)], verdicts, strict=False)
     if options.json:
-        print(json.dumps(found, indent=2, allow_nan=False))
-    else:
-        for k, verdict in enumerate(found):
-            print(printable(line(verdict)))
-            if options.show:
-                print(drawn(images[k]))
+        say(found, options)
     if options.out is not None:
-        picture(images, found, options.out, options.model)
+        picture(shown, options.out, options.model)
     return 0
 
 
-def drawn(image: np.ndarray) -> str:
-    """28 x 28 bytes in characters that every terminal has, without empty rows.
+def say(found: list[dict[str, Any]], options: Options, images: np.ndarray | None = None) -> None:
+    """Print the verdicts, as lines or as JSON."""
+    if options.json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+        return
+    for k, verdict in enumerate(found):
+        print(printable(line(verdict)))
+        if options.show and images is not None:
+            print(drawn(images[k]))
 
-    A pixel is two characters wide, since characters are tall.
+
+def drawn(image: np.ndarray) -> str:
+    """Bytes (S, S) or (C, S, S) in characters that every terminal has.
+
+    Empty rows are left out. A pixel is two characters wide, since characters are tall.
     """
+    image = image if image.ndim == 2 else image.mean(axis=0)
     rows = np.flatnonzero(image.any(axis=1))
     shades = image[rows[0] : rows[-1] + 1].astype(int) * len(SHADES) // 256 if len(rows) else image[:0]
     return "\n".join("  " + "".join(2 * SHADES[v] for v in row).rstrip() for row in shades)
 
 
-def picture(images: np.ndarray, found: list[dict[str, Any]], path: Path, model: Path) -> None:
-    """Draw the 28 x 28 pixels that the network saw of each picture, and its answer."""
+def picture(shown: Sequence[tuple[np.ndarray, dict[str, Any]]], path: Path, model: Path) -> None:
+    """Draw the pixels that the network saw of each picture, and its answer."""
     from scratchnet.plots import studies as plots
     from scratchnet.plots.style import save
 
     captions = [
-        printable(f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}") for v in found
+        printable(f"{v['label']} ({v['probabilities'][v['label']]:.1%}), {Path(v['file']).name[-24:]}")
+        for _, v in shown
     ]
-    about = f"28 x 28 pixels each; judged by {model.name}"
-    save(plots.image_grid(images, captions, "What the network saw", about), path)
+    H, W = shown[0][0].shape[-2:]
+    about = f"{H} x {W} pixels each; judged by {model.name}"
+    save(plots.image_grid([image for image, _ in shown], captions, "What the network saw", about), path)
 
 
 if __name__ == "__main__":

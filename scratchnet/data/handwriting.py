@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from scratchnet.data.pictures import read_bytes, upright
 from scratchnet.errors import DataError
-from scratchnet.files.reading import open_regular
 
 SIZE, BOX = 28, 20
-MAX_PIXELS = 64_000_000  # pixels of a picture; phones take at most about 50 million
 MAX_SIDE = 400  # pixels along the longer side while the digit is searched for
 MARGIN = 0.02  # share of the range seen in training that is added to it
 MIN_CONTRAST = 0.12  # smallest difference in colour between pen and paper, out of 1
@@ -104,30 +103,11 @@ def read_picture(path: str | Path) -> np.ndarray:
     Its longer side has at most MAX_SIDE pixels. C is 3, or 4 with transparency. Raises
     DataError if the file is missing, damaged, too large, or neither PNG nor JPEG.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    try:
-        with open_regular(path) as file, Image.open(file, formats=["PNG", "JPEG"]) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:  # known from the header, before anything is unpacked
-                raise DataError(f"{path}: {width} x {height} pixels are too many: {MAX_PIXELS:,} at most")
-            picture.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # JPEG can be read at reduced size
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode[0] == "I":  # 16 bits: Pillow would clip everything above 255
-                grey = np.asarray(upright, np.float32) / 65535
-                image = Image.fromarray(np.uint8(255 * grey.clip(0, 1))).convert("RGB")
-            else:
-                transparent = "A" in upright.mode or "transparency" in upright.info
-                image = upright.convert("RGBA" if transparent else "RGB")
-            image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-            return np.asarray(image, np.float32) / 255
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except Exception as e:  # a damaged picture makes Pillow raise almost anything
-        reason = getattr(e, "strerror", None) or str(e).partition("\n")[0] or type(e).__name__
-        raise DataError(f"{path}: not a PNG or JPEG picture that can be read ({reason})") from None
+    image = upright(read_bytes(Path(path)), str(path), 2 * MAX_SIDE, ("PNG", "JPEG"))
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
+    return np.asarray(image, np.float32) / 255
 
 
 def ink_of(picture: np.ndarray, name: str = "picture") -> np.ndarray:

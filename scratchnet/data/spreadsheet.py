@@ -69,7 +69,7 @@ class Spreadsheet:
                 f"{self.path}: column {name} holds dates ({given[0]!r}), and a network needs numbers: put the year, "
                 f"the month or the days since the first date in their place, or leave it out with --drop {name}"
             )
-        kinds = tuple(sorted(set(given), key=_in_order))
+        kinds = tuple(sorted(set(given), key=in_order))
         if len(kinds) > MOST_KINDS and len(kinds) > len(given) / 10 and not by_its_texts:
             odd = [text for text, value in zip(given, numbers) if value is None]
             if len(odd) < len(given) / 2:
@@ -93,7 +93,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _in_order(text: str) -> tuple[float, str]:
+def in_order(text: str) -> tuple[float, str]:
     """Numbers by their size, then texts."""
     number = _number(text)
     return (math.inf if number is None else number, text)

@@ -1,7 +1,7 @@
 """What a run's network saw, and took for what: one plot a function."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def accuracy_by_group(
 
 
 def worst_mistakes(
-    images: np.ndarray,
+    images: Any,
     labels: np.ndarray,
     predicted: np.ndarray,
     probabilities: np.ndarray,
@@ -131,9 +131,9 @@ def worst_mistakes(
 ) -> "Figure":
     """The mistakes that the network was surest of, with its answers.
 
-    `images` as for `image_grid`, `labels` and `predicted` class numbers (N,),
-    `probabilities` (N, K). If there are no mistakes, the examples that it was least
-    sure of are shown. Returns the figure.
+    `images` as for `image_grid`, or an object that gives those of some numbers;
+    `labels` and `predicted` class numbers (N,), `probabilities` (N, K). If there are no
+    mistakes, the examples that it was least sure of are shown. Returns the figure.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     n = len(labels)
@@ -151,7 +151,8 @@ def worst_mistakes(
         taken = "seen as"
     names, seen = [class_names[i] for i in labels[worst]], [class_names[i] for i in predicted[worst]]
     captions = [f"is {a}, {taken} {b} ({percent(p)})" for a, b, p in zip(names, seen, sure[worst], strict=True)]
-    return image_grid(np.asarray(images)[worst], captions, title, subtitle)
+    chosen = np.asarray(images)[worst] if isinstance(images, (list, tuple)) else images[worst]
+    return image_grid(chosen, captions, title, subtitle)
 
 
 def image_grid(

@@ -18,6 +18,7 @@ from scratchnet.backend.sparse import is_sparse, length
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.sources import Source
 from scratchnet.runs.checkpoints import environment, settings_of
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, as_json
@@ -89,15 +90,22 @@ def of_training(net: Sequential, loss: Loss, optimiser: Optimiser, settings: Sai
     }
 
 
+FIRST = 1000  # examples of a source
+
+
 def of_data(x: Array, target: Array) -> Said:
-    """The examples that are trained on, to the last byte."""
+    """The examples that are trained on, to the last byte.
+
+    Of a source, whose examples are not in memory, the first ones are looked at.
+    """
+    examples = x[:FIRST] if isinstance(x, Source) else x
     return {
         "number of examples": str(length(x)),
         "shape of an example": str(tuple(x.shape[1:])),
-        "dtype of the examples": str(x.dtype),
+        "dtype of the examples": str(examples.dtype),
         "shape of a target": str(tuple(target.shape[1:])),
         "dtype of the targets": str(target.dtype),
-        **of_arrays(examples=x, targets=target),
+        **of_arrays(examples=examples, targets=target),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
+from scratchnet.engine.reading import ReadingSteps
 from scratchnet.engine.sequences import Carry, TruncatedSteps, map_states
 from scratchnet.engine.steps import Steps, describe_non_finite
 from scratchnet.errors import NonFiniteError
@@ -19,7 +20,7 @@ from scratchnet.runs.ranks import Ranks
 
 def shared(ranks: Ranks, kind: type[Steps] = Steps) -> Callable[..., Steps]:
     """Steps of this kind that all ranks make together, for `fit(steps=)`."""
-    mine = {Steps: SharedSteps, TruncatedSteps: SharedStreams}[kind]
+    mine = {Steps: SharedSteps, ReadingSteps: SharedReading, TruncatedSteps: SharedStreams}[kind]
 
     def make(*args: Any) -> Steps:
         steps = mine(*args)
@@ -67,6 +68,10 @@ class SharedSteps(Steps):
         """(C, δ, caches) for this rank's part of batch k."""
         value, delta, _, caches = self.net.cost(*self.batch(k, part), self.loss, self.optimiser)
         return value, delta, caches
+
+
+class SharedReading(SharedSteps, ReadingSteps):
+    """Each rank reads the examples of its share, and of the others' too."""
 
 
 class SharedStreams(SharedSteps, TruncatedSteps):

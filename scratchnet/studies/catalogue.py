@@ -15,6 +15,7 @@ STUDIES = {
     "wheat": ("tables", "three kinds of wheat from seven measurements of a grain, by cross-validation"),
     "iris": ("tables", "Fisher's irises: three species from four measurements of a flower; needs no download"),
     "table": ("table", "a column of your own table (--csv, --target): classes or values, by cross-validation"),
+    "images": ("images", "your own pictures (--folder): a sub-folder for each class"),
     "tweets": ("tweets", "who wrote this tweet? words to counts to author; needs no download, but the package nltk"),
     "waveforms": ("waveforms", "radar echoes from a satellite: land or water, and how high are the waves?"),
     "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),

@@ -33,6 +33,7 @@ from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.ranks import all_ranks
 from scratchnet.runs.run import Run
+from scratchnet.studies.per_class import in_words, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,6 @@ class Options(CommonOptions):
 
 
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-MANY = 20  # classes; of more, only the best and the worst are told
 
 PRESETS = {
     "default": Options(batch_size=64, lr=0.003, optimizer="adam", schedule="cosine"),
@@ -167,7 +167,7 @@ def run(study: str, options: Options) -> int:
         result.fit(net, loss, (x[valid:], t[valid:]), (x[:valid], t[:valid]))
         test_loss, y = evaluate(net, loss, prepare(test_images, options.dtype), test_labels)
         table = confusion(y.argmax(1), test_labels, len(names))
-        per_class = {name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(names)}
+        per_class = shares(table, names)
         result.metrics |= {"train_images": n - valid, "test_loss": test_loss,
                            "test_accuracy": accuracy(y, test_labels), "per_class_accuracy": per_class}  # fmt: skip
         right = y.argmax(1) == test_labels
@@ -180,18 +180,6 @@ def run(study: str, options: Options) -> int:
             draw(result, net, test_images, test_labels, y, table, names)
         result.finish(net)
         return 0
-
-
-def in_words(per_class: dict[str, float]) -> str:
-    """The accuracy of every class; of many classes only the best and the worst."""
-
-    def words(some: list[tuple[str, float]]) -> str:
-        return ", ".join(f"{name} {share:.0%}" for name, share in some)
-
-    if len(per_class) <= MANY:
-        return words([*per_class.items()])
-    ranked = sorted(per_class.items(), key=lambda pair: -pair[1])
-    return f"best {words(ranked[:5])}; worst {words(ranked[:-6:-1])}"
 
 
 def draw(

@@ -14,6 +14,7 @@ from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.handwriting import SIZE, usual
 from scratchnet.data.mnist import CLASSES, Images, load_mnist
+from scratchnet.data.pictures import DEGREES, turned
 from scratchnet.engine.fit import fit
 from scratchnet.engine.layers import (
     BatchNorm2d,
@@ -181,7 +182,6 @@ def _cnn(hidden: list[int], o: Options) -> list[Layer]:
             Flatten(), *layers, Linear(n_in, 10)]  # fmt: skip
 
 
-DEGREES = 10.0  # of --augment rotate
 MEAN, STD = 0.1307, 0.3081  # of the pixels of the training images, from 0 to 1
 
 RECIPES = {
@@ -256,17 +256,6 @@ OFFLINE = """\
 │  This is NOT MNIST: the files cannot be reached, so the network is trained │
 │  on `digits`, images that this project draws itself.                       │
 └────────────────────────────────────────────────────────────────────────────┘"""
-
-
-def turned(images: Array, degrees: float) -> Array:
-    """Images (N, 28, 28), turned about their centre with bilinear interpolation.
-
-    Pixels that come in at the corners repeat the edge. Source: T. Rashid, Make Your Own
-    Neural Network (2016), part 3, "Creating new training data: rotations".
-    """
-    from scipy import ndimage
-
-    return ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode="nearest")
 
 
 def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:

@@ -41,7 +41,7 @@ from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run
-from scratchnet.studies.small import say_confusion
+from scratchnet.studies.per_class import say_confusion
 
 TENTH = 0.1
 SCALE = 0.1  # of the words' first vectors: from N(0, 1) the LSTM would learn more slowly

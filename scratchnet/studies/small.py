@@ -6,12 +6,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from scratchnet.engine.crossvalidation import CrossValidation, Prepare, crossval
 from scratchnet.engine.layers import Dropout, Layer, Linear, Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.metrics import confusion
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.progress import number
 from scratchnet.engine.schedules import parse_schedule
@@ -104,15 +102,3 @@ def cross_validate(
             "cv_folds": [row["accuracy"] for row in result.folds],
         }
     return result
-
-
-def say_confusion(run: Run, predicted: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
-    """Print how often each class was taken for each other one; returns the table."""
-    counts = confusion(predicted, labels, len(names))
-    table = Table("is \\ taken for", *names, "recognised", title=title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for k, name in enumerate(names):
-        table.add_row(name, *map(str, counts[k]), f"{counts[k, k] / max(1, counts[k].sum()):.1%}")
-    run.console.print(table)
-    return counts

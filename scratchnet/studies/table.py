@@ -28,7 +28,8 @@ from scratchnet.engine.progress import many, number
 from scratchnet.errors import DataError, SettingError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.run import Run
-from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, say_confusion
+from scratchnet.studies.per_class import say_confusion
+from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,8 @@ from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.run import Run
 from scratchnet.runs.search import run_search
-from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network, say_confusion
+from scratchnet.studies.per_class import say_confusion
+from scratchnet.studies.small import SmallOptions, cross_validate, hidden_layers, network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,12 +46,12 @@ from scratchnet.files.atomic import atomic_write
 from scratchnet.runs.identity import digests
 from scratchnet.runs.run import Run
 from scratchnet.runs.search import run_search
+from scratchnet.studies.per_class import say_confusion
 from scratchnet.studies.small import (
     SmallOptions,
     cross_validate,
     hidden_layers,
     network,
-    say_confusion,
 )
 
 TEST_SHARE = 0.2

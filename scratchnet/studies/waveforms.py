@@ -40,7 +40,7 @@ from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.prediction import outputs
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.run import Run
-from scratchnet.studies.small import say_confusion
+from scratchnet.studies.per_class import say_confusion
 
 CLASSES = ("land", "water")
 MIDDLE, SPREAD = sum(HEIGHTS) / 2, (HEIGHTS[1] - HEIGHTS[0]) / 12**0.5  # mean and deviation of uniform heights

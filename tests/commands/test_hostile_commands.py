@@ -36,6 +36,7 @@ SMALL = {  # the least that each study can do
     "wheat": ["--data-dir", "nowhere", "--folds", "2"],
     "iris": ["--hidden", "4", "--folds", "2"],
     "table": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv", "--target", "author"],
+    "images": ["--hidden", "4", "--folder", "pictures"],
     "tweets": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv"],
     "flights": ["--hidden", "4"],
     "adding": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],
@@ -103,6 +104,9 @@ def here(tmp_path, monkeypatch):
     rows = [f"{'ab'[k % 2]},a ship of {'wood' if k % 2 else 'iron'} number {k}" for k in range(12)]
     Path("tweets.csv").write_text("\n".join(["author,text", *rows]))
     Image.fromarray(few.test_images[0]).save("picture.png")
+    for k in range(8):
+        Path(f"pictures/{k % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(few.test_images[k]).save(f"pictures/{k % 2}/{k}.png")
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)

@@ -2,6 +2,7 @@
 //
 // Every array has its own memory, full of NaN at first and with a guard behind it. Freed memory is not used again for a
 // while. So a kernel that is given an array which is gone, or writes behind one, fails as it would not on a GPU.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -20,11 +21,11 @@
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 using Stream = void *;
-extern "C" int on_cpu_launch(const on_cpu::Kernel *, void **, const unsigned *, size_t, int, int, int);
 
 enum { OK = 0, INVALID = 1, NO_MEMORY = 2, NO_SYMBOL = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
        TOO_LARGE_TOGETHER = 720, NOT_SUPPORTED = 801, NOT_WHILE_CAPTURING = 900, CAPTURE_DISTURBED = 906 };
-enum { PLAIN, FIBRES, BLOCKS, THREADS };
+
+constexpr int MULTIPROCESSORS = 8; // as many blocks can run at the same time
 
 // ------------------------------------------------------------ for the tests
 
@@ -38,19 +39,14 @@ static int fail(int code, const std::string &what)
 using Callback = void (*)(const char *kind, const char *what);
 static Callback callback = nullptr;
 static int captures = 0; // that are going on
-static int multiprocessors = 4, every_thread = 0, backwards = 0;
+static int order = 0;
 static void event(const char *kind, const std::string &what)
 {
     if (callback)
         callback(kind, what.c_str());
 }
 EXPORT void stub_watch(Callback f) { callback = f; }
-EXPORT void stub_set(int multiprocessors_, int every_thread_, int backwards_)
-{
-    multiprocessors = multiprocessors_;
-    every_thread = every_thread_;
-    backwards = backwards_;
-}
+EXPORT void stub_order(int number) { order = number; }
 
 // ----------------------------------------------------------------- memory
 
@@ -302,10 +298,11 @@ EXPORT int stub_cudaEventElapsedTime(float *milliseconds, void *from, void *to)
 
 // ------------------------------------------------------- kernels and modules
 
+enum { LENIENT = 2 };
 struct Function {
     std::string name;
     const on_cpu::Kernel *kernel;
-    int barriers; // none, all threads come to them, all that have not returned
+    int barriers; // 0: it has none; LENIENT: a thread that has returned need not come
     bool loaded = false; // by a first launch
 };
 static int launch(Function *f, const unsigned *dims, unsigned shared, Stream s, void **given, bool together)
@@ -313,7 +310,7 @@ static int launch(Function *f, const unsigned *dims, unsigned shared, Stream s, 
     const unsigned long threads = (unsigned long)dims[3] * dims[4] * dims[5];
     if (!dims[0] || !dims[1] || !dims[2] || !threads || threads > 1024 || dims[1] > 65535 || dims[2] > 65535)
         return fail(INVALID, f->name + ": so many blocks or threads cannot be launched");
-    if (together && (unsigned long)dims[0] * dims[1] * dims[2] > (unsigned long)multiprocessors)
+    if (together && (unsigned long)dims[0] * dims[1] * dims[2] > MULTIPROCESSORS)
         return fail(TOO_LARGE_TOGETHER, f->name + ": more blocks than can run at the same time");
     if (is_captured(s) && !f->loaded)
         return fail(NOT_WHILE_CAPTURING, f->name + " would be loaded while a stream is captured");
@@ -322,7 +319,12 @@ static int launch(Function *f, const unsigned *dims, unsigned shared, Stream s, 
     auto values = std::make_shared<std::vector<std::vector<char>>>();
     for (int i = 0; i < kernel.count; i++)
         values->emplace_back((char *)given[i], (char *)given[i] + kernel.sizes[i]);
-    std::vector<unsigned> size(dims, dims + 6);
+    on_cpu::Launch how{};
+    std::copy(dims, dims + 6, how.dims);
+    how.dynamic = shared;
+    how.way = together ? on_cpu::TOGETHER : f->barriers ? on_cpu::IN_TURN : on_cpu::PLAIN;
+    how.lenient = f->barriers == LENIENT;
+    how.order = order;
     return run_on(s, "launch", f->name, [=] {
         std::vector<void *> args;
         for (int i = 0; i < kernel.count; i++) {
@@ -332,9 +334,8 @@ static int launch(Function *f, const unsigned *dims, unsigned shared, Stream s, 
                 return fail(ILLEGAL_ADDRESS, f->name + ": argument " + std::to_string(i) + " is no array, or one that is gone");
             args.push_back((*values)[i].data());
         }
-        const int way = every_thread ? THREADS : together ? BLOCKS : f->barriers ? FIBRES : PLAIN;
-        if (on_cpu_launch(&kernel, args.data(), size.data(), shared, way, f->barriers == 2, backwards))
-            return fail(LAUNCH_FAILED, f->name + ": the threads of a block do not all come to the same barrier");
+        if (const char *wrong = on_cpu::launch(kernel, args.data(), how))
+            return fail(LAUNCH_FAILED, f->name + ": " + wrong);
         for (int i = 0; i < kernel.count; i++) {
             void *first;
             memcpy(&first, (*values)[i].data(), kernel.kinds[i] == 'p' ? sizeof first : 0);
@@ -389,7 +390,7 @@ EXPORT int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int,
 }
 EXPORT int cuOccupancyMaxPotentialBlockSize(int *blocks, int *threads, void *, void *, size_t, int)
 {
-    *blocks = multiprocessors;
+    *blocks = MULTIPROCESSORS;
     *threads = 256;
     return OK;
 }
@@ -426,7 +427,7 @@ EXPORT int stub_cudaDeviceGetAttribute(int *v, int attribute, int)
 {
     switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor: *v = 9; break;
-    case cudaDevAttrMultiProcessorCount: *v = multiprocessors; break;
+    case cudaDevAttrMultiProcessorCount: *v = MULTIPROCESSORS; break;
     case cudaDevAttrMaxThreadsPerBlock: *v = 1024; break;
     case cudaDevAttrMaxGridDimX: *v = 2147483647; break;
     case cudaDevAttrMaxSharedMemoryPerBlock: *v = 49152; break;
@@ -450,7 +451,7 @@ EXPORT int stub_cudaGetDeviceProperties_v2(cudaDeviceProp *p, int)
     p->warpSize = 32;
     p->maxThreadsPerBlock = 1024;
     p->major = 9;
-    p->multiProcessorCount = multiprocessors;
+    p->multiProcessorCount = MULTIPROCESSORS;
     return OK;
 }
 EXPORT int stub_cudaGetDeviceProperties(cudaDeviceProp *p, int d) { return stub_cudaGetDeviceProperties_v2(p, d); }

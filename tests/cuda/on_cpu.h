@@ -50,7 +50,8 @@ template <int id, class T> struct Shared {
 #define gridDim (on_cpu::here().blocks)
 [[maybe_unused]] static const int warpSize = 32;
 
-[[maybe_unused]] static inline void __syncthreads() { on_cpu::wait_for_block(); }
+[[maybe_unused]] static inline void __syncthreads() { on_cpu::wait_for_block(false); }
+[[maybe_unused]] static inline int __syncthreads_or(int value) { return on_cpu::wait_for_block(value != 0); }
 [[maybe_unused]] static inline void __syncwarp(unsigned = ~0u) { on_cpu::wait_for_warp(); }
 [[maybe_unused]] static inline void __nanosleep(unsigned) { on_cpu::pause(); }
 [[maybe_unused]] static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -77,17 +77,16 @@ def _line() -> str:
 
 
 @contextlib.contextmanager
-def device(multiprocessors: int = 4, every_thread: bool = False, backwards: bool = False) -> Iterator[None]:
-    """Another device within a block.
+def order(number: int) -> Iterator[None]:
+    """Another order of threads and blocks within a block of Python.
 
-    With `every_thread`, each thread of a kernel is a thread of the system. With
-    `backwards`, blocks and threads take turns in the opposite order.
+    −1 is backwards; any other number but 0 draws whose turn it is.
     """
-    _libraries[0].stub_set(multiprocessors, int(every_thread), int(backwards))
+    _libraries[0].stub_order(number)
     try:
         yield
     finally:
-        _libraries[0].stub_set(4, 0, 0)
+        _libraries[0].stub_order(0)
 
 
 def problem() -> str | None:

@@ -7,7 +7,9 @@ import runpy
 import sys
 from collections.abc import Sequence
 
-from scratchnet.cli import guard, known
+import scratchnet
+from scratchnet.cli import guard, known, printable
+from scratchnet.errors import SettingError
 
 COMMANDS = {
     "train": "train one of the classic networks of the literature",
@@ -23,6 +25,7 @@ COMMANDS = {
     "pictures": "pictures that explain: perceptron, valley, network, LSTM cell, learning",
     "doctor": "what is installed and found here, and how to mend what is missing",
 }
+COMPLETION = ("--print-completion", "--tyro-print-completion")  # and as all commands of Tyro call it
 HELP = """\
 usage: scratchnet COMMAND [OPTIONS]
 
@@ -30,7 +33,9 @@ Neural networks from scratch, to read, to prove and to race. The commands:
 
 {commands}
 
-`scratchnet COMMAND --help` shows the options of one. To begin:
+`scratchnet COMMAND --help` shows the options of one. `scratchnet --version` says which
+version this is, and `scratchnet --print-completion bash` (or zsh) prints a script with
+which the shell completes commands and options. To begin:
 
   scratchnet train mnist
 """
@@ -41,9 +46,26 @@ def main(args: Sequence[str]) -> int:
         width = max(map(len, COMMANDS))
         print(HELP.format(commands="\n".join(f"  {name:<{width}}  {about}" for name, about in COMMANDS.items())))
         return 0
+    if args[0] == "--version":
+        print(scratchnet.__version__)
+        return 0
+    if args[0].partition("=")[0] in COMPLETION:
+        return print_completion(args)
     command = known(args[0], list(COMMANDS), "command")
     sys.argv = [f"scratchnet {command}", *args[1:]]
     runpy.run_module(f"scratchnet.{command}", run_name="__main__", alter_sys=True)
+    return 0
+
+
+def print_completion(args: Sequence[str]) -> int:
+    from scratchnet.completion import SHELLS, script
+
+    _, given, shell = args[0].partition("=")
+    rest = [*([shell] if given else []), *args[1:]]
+    if len(rest) != 1 or rest[0] not in SHELLS:
+        wrong = f", not {printable(' '.join(rest))}" if rest else ""
+        raise SettingError(f"--print-completion takes the name of a shell: {' or '.join(SHELLS)}{wrong}")
+    print(script(rest[0], COMMANDS), end="")
     return 0
 
 

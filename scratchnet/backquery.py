@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from scipy.ndimage import gaussian_filter
 
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.backend.threads import blas_threads
@@ -105,6 +104,8 @@ def ascend(net: Sequential, shape: tuple[int, ...], scale: float, shift: float) 
     without this, noise would already satisfy a network. Source: K. Simonyan et al.,
     Deep inside convolutional networks, ICLR workshop (2014).
     """
+    from scipy.ndimage import gaussian_filter
+
     layers = net.layers[:-1] if isinstance(net.layers[-1], (LogSoftmax, Softmax)) else net.layers
     learn, range_ = Learner(training=False), 255 * scale
     K = net.shapes_from(shape)[-1][0]

@@ -11,13 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import scratchnet
-from scratchnet.cli import console, guard
+from scratchnet.cli import console, guard, parse
 from scratchnet.errors import install_command
 
 REQUIRED = {
@@ -379,10 +380,16 @@ def show(report: dict[str, list[Line]]) -> None:
     out.print(Text(f"\n{verdict(report)}", style="bold"))
 
 
-def main() -> int:
+@dataclass(frozen=True)
+class Options:
+    """Say what is installed and found here, and how to mend what is missing."""
+
+
+def main(args: Sequence[str] = ()) -> int:
+    parse(Options, args, "python -m scratchnet.doctor")
     show({title: examine(probe) for title, probe in SECTIONS.items()})
     return 0
 
 
 if __name__ == "__main__":
-    guard(lambda args: main())
+    guard(main)

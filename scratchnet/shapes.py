@@ -273,11 +273,14 @@ def _frame(ax: "Axes", top: int, left: int, height: int, width: int, colour: str
     ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour, linewidth=2.5, zorder=3))
 
 
+KINDS = ("conv", "conv-transpose")
+
+
 def main(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0
-    which = known(args[0], ["conv", "conv-transpose"], "kind of convolution")
+    which = known(args[0], KINDS, "kind of convolution")
     o = parse(Options, args[1:], f"python -m scratchnet.shapes {which}")
     case = case_of(which, o)
     if (o.draw or o.out) and max(*case.size, *case.out) > LARGEST_DRAWN:

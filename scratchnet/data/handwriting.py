@@ -12,7 +12,6 @@ database of handwritten digits (1998).
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from scratchnet.data.pictures import read_bytes, upright
 from scratchnet.errors import DataError
@@ -119,6 +118,8 @@ def ink_of(picture: np.ndarray, name: str = "picture") -> np.ndarray:
     light on dark and any two colours come out alike. Raises DataError if pen and paper
     cannot be told apart.
     """
+    from scipy import ndimage
+
     if picture.shape[2] == 4:
         alpha = picture[:, :, 3:]
         over = [picture[:, :, :3] * alpha + paper * (1 - alpha) for paper in (1.0, 0.0)]
@@ -139,6 +140,7 @@ def ink_of(picture: np.ndarray, name: str = "picture") -> np.ndarray:
 def centre(ink: np.ndarray) -> np.ndarray:
     """Scale ink (h, w) to fit 20 x 20, and centre its mass in uint8 (28, 28)."""
     from PIL import Image
+    from scipy import ndimage
 
     scale = BOX / max(ink.shape)
     width = 4 * float(ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1][ink > 0.5].mean())
@@ -203,6 +205,8 @@ def _digit(pen: np.ndarray) -> np.ndarray:
     Pieces at the picture's edge, such as the end of the sheet, do not count if there is
     a fair-sized one inside.
     """
+    from scipy import ndimage
+
     pieces, n = ndimage.label(pen, np.ones((3, 3)))
     area = np.bincount(pieces.ravel(), minlength=n + 1)
     area[0] = 0

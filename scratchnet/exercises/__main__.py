@@ -216,19 +216,21 @@ def need_seconds(seconds: float) -> None:
         raise SettingError(f"--seconds must be above 0 and at most 3600, not {seconds:g}")
 
 
+COMMANDS: dict[str, tuple[type, Callable[..., int]]] = {
+    "start": (Start, begin),
+    "check": (Check, check),
+    "watch": (Watch, watch),
+    "hint": (Hint, hint),
+    "bug": (Bug, bug),
+}
+
+
 def main(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0
-    commands: dict[str, tuple[type, Callable[..., int]]] = {
-        "start": (Start, begin),
-        "check": (Check, check),
-        "watch": (Watch, watch),
-        "hint": (Hint, hint),
-        "bug": (Bug, bug),
-    }
-    command = known(args[0], list(commands), "command")
-    options, run = commands[command]
+    command = known(args[0], list(COMMANDS), "command")
+    options, run = COMMANDS[command]
     return run(parse(options, args[1:], f"{COMMAND} {command}"))
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from scratchnet.engine.layers import LSTM, Linear, Sequential
 from scratchnet.engine.losses import Loss, MSELoss
-from scratchnet.errors import DataError, SettingError
+from scratchnet.errors import DataError, NonFiniteError, SettingError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run, optimiser_of
@@ -145,14 +145,21 @@ class Forecast(NamedTuple):
 
 
 def forecast(net: Sequential, scaling: Scaling, series: np.ndarray, start: int, window: int) -> Forecast:
-    """The YEAR months from `start` on, in passengers."""
+    """The YEAR months from `start` on, in passengers.
+
+    Raises NonFiniteError if there are none, because the training has diverged.
+    """
     past = list(series[:start])
-    for _ in range(YEAR):
-        value = net(scaling.values(np.array(past))[None, -window:, None])[0].astype(np.float64)
-        past.append(float(scaling.passengers(value, np.array(past[-1:]))[0]))
-    x = np.stack([scaling.values(series[:k])[-window:, None] for k in range(start, start + YEAR)])
-    known = scaling.passengers(net(x)[:, 0].astype(np.float64), series[start - 1 : start + YEAR - 1])
-    return Forecast(np.array(past[start:]), known)
+    with np.errstate(all="ignore"):  # a network that has diverged gives no or infinitely many passengers
+        for _ in range(YEAR):
+            value = net(scaling.values(np.array(past))[None, -window:, None])[0].astype(np.float64)
+            past.append(float(scaling.passengers(value, np.array(past[-1:]))[0]))
+        x = np.stack([scaling.values(series[:k])[-window:, None] for k in range(start, start + YEAR)])
+        known = scaling.passengers(net(x)[:, 0].astype(np.float64), series[start - 1 : start + YEAR - 1])
+    found = Forecast(np.array(past[start:]), known)
+    if not (np.isfinite(found.recursive).all() and np.isfinite(known).all()):
+        raise NonFiniteError("the forecast is NaN or infinite: the training has diverged; try a smaller learning rate")
+    return found
 
 
 def rmse(forecast: np.ndarray, truth: np.ndarray) -> float:

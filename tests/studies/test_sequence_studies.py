@@ -25,6 +25,12 @@ def metrics(folder):
 # ------------------------------------------------------------------------------ flights
 
 
+def test_a_forecast_that_has_diverged_is_one_line():
+    """One step of such a rate leaves a finite loss, and a forecast of 0 passengers."""
+    with pytest.raises(sn.NonFiniteError, match="forecast is NaN or infinite: the training has diverged"):
+        train.main(["flights", "--epochs", "1", "--no-plots", "--threads", "1", "--hidden", "4", "--lr", "999999999"])
+
+
 @pytest.mark.parametrize("preset", list(flights.PRESETS))
 def test_flights_leaves_its_files(preset, tmp_path):
     assert train.main(["flights", "--preset", preset, "--epochs", "2", "--threads", "1"]) == 0

@@ -21,6 +21,7 @@ static struct { unsigned x; } threadIdx, blockIdx, blockDim;
 namespace emulation {
 constexpr int MOST = 1024, STACK = 1 << 16;
 using Kernel = void (*)(long long, long long, long long, long long, long long, long long, long long, long long,
+                        long long, long long, long long, long long, long long, long long, long long, long long,
                         long long, long long, long long, long long);
 enum State { RUNNING, AT_SHUFFLE, AT_BARRIER, DONE };
 static struct Fibre { jmp_buf here; bool begun; State state; } fibres[MOST];
@@ -42,7 +43,8 @@ static void body()
 {
     for (;;) { // a fibre is made once and serves every block
         const long long *p = args;
-        kernel(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11]);
+        kernel(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
+               p[14], p[15], p[16], p[17], p[18], p[19]);
         wait_in(DONE);
     }
 }

@@ -40,9 +40,9 @@ class Emulation:
     def launch(self, name: str, blocks: int, threads: int, args: list[int], backwards: bool = False) -> None:
         wanted = self.parameters[name]  # more or fewer would be read from whatever lies in memory
         assert len(args) == wanted, f"{name} takes {wanted} arguments, but is given {len(args)}"
-        twelve = (ctypes.c_longlong * 12)(*args)
+        twenty = (ctypes.c_longlong * 20)(*args)
         kernel = ctypes.cast(getattr(self.library, name), ctypes.c_void_p)
         disagree = self.library.launch(
-            kernel, ctypes.c_longlong(blocks), ctypes.c_longlong(threads), twelve, int(backwards)
+            kernel, ctypes.c_longlong(blocks), ctypes.c_longlong(threads), twenty, int(backwards)
         )
         assert disagree == 0, f"{name}: the threads of a block do not all come to the same __syncthreads"

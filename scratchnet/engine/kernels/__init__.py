@@ -4,7 +4,8 @@
 same in CUDA C, and `graph_steps.py` runs it; `persistent.cu` makes thousands of such
 steps in one launch, `persistent.py` says how, and `persistent_steps.py` runs it.
 `step.py` is the same in loops that Numba compiles, `batch_step.py` is `steps.step` in
-such loops, and `compiled_steps.py` runs both. Besides, `lstm.py` and `gru.py` walk
+such loops, and `compiled_steps.py` runs both; for the GPU `batch.cu` has the kernels of
+such a step, and `batch_graph_steps.py` runs them. Besides, `lstm.py` and `gru.py` walk
 through time in fewer passes than the layers do.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 from scratchnet.backend.sparse import is_sparse
 from scratchnet.engine import training
 from scratchnet.engine.kernels import compiled_steps, gru, lstm
+from scratchnet.engine.kernels.batch_graph_steps import BatchGraphSteps, supported_batch
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
 from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
@@ -23,8 +25,8 @@ from scratchnet.engine.steps import Steps
 from scratchnet.engine.tuned import hand_in
 
 __all__ = [
-    "CompiledBatches", "CompiledSteps", "GraphSteps", "KernelSteps", "PersistentSteps", "compile_parts",
-    "kind_of_steps", "supported", "supported_in_batches", "supported_in_one_launch",
+    "BatchGraphSteps", "CompiledBatches", "CompiledSteps", "GraphSteps", "KernelSteps", "PersistentSteps",
+    "compile_parts", "kind_of_steps", "supported", "supported_in_batches", "supported_in_one_launch",
 ]  # fmt: skip
 
 hand_in(LSTM, lstm)
@@ -53,7 +55,7 @@ def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
         return Steps
     if net.device == "cuda":
         if not one:
-            return Steps
+            return BatchGraphSteps if supported_batch(net, plain.batch_size) is None else Steps
         return PersistentSteps if supported_in_one_launch(net) is None else GraphSteps
     if not compiled_steps.installed():
         return Steps

@@ -24,8 +24,7 @@ from scratchnet.engine.kernels.products import (
     turn,
 )
 from scratchnet.engine.kernels.step import activate, compiled, times_sigma_prime
-
-PLAIN, MOMENTUM, ADAM = range(3)  # rules: w ← w − lr g, with momentum, Adam
+from scratchnet.engine.kernels.steps import ADAM, MOMENTUM, PLAIN
 
 
 @compiled

@@ -7,16 +7,15 @@ Letters as in steps.py and batch_step.py.
 """
 
 import importlib.util
-from typing import Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import LINE, Array, aligned_zeros
 from scratchnet.backend.products import small_products
-from scratchnet.engine.kernels.steps import KernelSteps
+from scratchnet.engine.kernels.steps import KernelSteps, rule_of
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.optim import SGD, Adam, Optimiser
+from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.steps import describe_non_finite
 from scratchnet.errors import NonFiniteError
 
@@ -90,18 +89,11 @@ class CompiledBatches(CompiledSteps):
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
     ) -> None:
-        from scratchnet.engine.kernels.batch_step import ADAM, MOMENTUM, PLAIN
-
         super().__init__(net, loss, optimiser, x, target, batch_size)
         self.averages = loss.averages
         none = np.empty(0, net.dtype)
-        self.rule: tuple[Any, ...]
-        if isinstance(optimiser, Adam):
-            self.rule = ADAM, optimiser.m, optimiser.v, optimiser.betas, optimiser.eps
-        elif isinstance(optimiser, SGD) and optimiser.v is not None:
-            self.rule = MOMENTUM, none, optimiser.v, (0.0, optimiser.momentum), 0.0
-        else:
-            self.rule = PLAIN, none, none, (0.0, 0.0), 0.0
+        rule, m, v, betas, eps = rule_of(optimiser)
+        self.rule = rule, none if m is None else m, none if v is None else v, betas, eps
         self.rows, self.columns = (
             aligned_zeros(min(batch_size, self.examples) * self.x.shape[1], net.dtype, np) for _ in range(2)
         )

@@ -12,8 +12,9 @@ from types import ModuleType
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels.graph_steps import GraphSteps, bias_of
+from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.nvrtc import compiled
+from scratchnet.engine.kernels.recorded import bias_of
 from scratchnet.engine.kernels.steps import activations_of, supported
 from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.losses import Loss
@@ -120,6 +121,7 @@ class PersistentSteps(GraphSteps):
             )
         self.exchanges += n
         self.optimiser.steps += n
+        self.at += n
         return n
 
     def _train(self, n: int) -> None:

@@ -21,6 +21,9 @@ from scratchnet.engine.steps import Steps
 IDENTITY, SIGMOID, TANH, RELU = range(4)
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: SIGMOID, Tanh: TANH, ReLU: RELU}
 
+# w ← w − lr g, the same with momentum, Adam; the numbers of batch.cu
+PLAIN, MOMENTUM, ADAM = range(3)
+
 
 def supported(net: Sequential, loss: Loss, optimiser: Optimiser, batch_size: int) -> str | None:
     """Why this training cannot use the kernels for one example, or None if it can."""
@@ -83,6 +86,15 @@ class KernelSteps(Steps):
             check_labels(self.target, K)  # a kernel would read past the end of an array
         self.x = xp.ascontiguousarray(self.x)
         self.target = xp.ascontiguousarray(self.target, dtype=np.int64 if loss.takes_labels else dtype)
+
+
+def rule_of(optimiser: Optimiser) -> tuple[int, Array | None, Array | None, tuple[float, float], float]:
+    """The rule by its number, m, v, (β₁, β₂) and eps; with momentum, β₂ is μ."""
+    if isinstance(optimiser, Adam):
+        return ADAM, optimiser.m, optimiser.v, optimiser.betas, optimiser.eps
+    if isinstance(optimiser, SGD) and optimiser.v is not None:
+        return MOMENTUM, None, optimiser.v, (0.0, optimiser.momentum), 0.0
+    return PLAIN, None, None, (0.0, 0.0), 0.0
 
 
 def activations_of(net: Sequential) -> list[int]:

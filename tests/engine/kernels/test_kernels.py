@@ -24,7 +24,7 @@ from scratchnet import (
 )
 from scratchnet.engine import backprop
 from scratchnet.engine.kernels import steps
-from scratchnet.engine.kernels.graph_steps import KERNELS, threads_for
+from scratchnet.engine.kernels.graph_steps import COLUMNS, KERNELS, threads_down, threads_for
 from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.kernels.steps import ACTIVATIONS, IDENTITY, SIGMOID, activations_of, scale_of
 from scratchnet.engine.learner import Learner
@@ -188,8 +188,7 @@ def test_kernels_of_a_layer(kernels, O, I):
     kernels("forward", O, threads_for(I), W, b, a, 0, 0, 0, I, activation, out)
     kernels.close(out, sigma(W.astype(np.float64) @ a + b))
     delta = kernels.guarded(rng.normal(size=O))
-    backward_threads = 32 * min(-(-O // 4), 32)
-    kernels("backward", -(-I // 32), backward_threads, W, delta, a, I, O, activation, below)
+    kernels("backward", -(-I // COLUMNS), threads_down(O), W, delta, a, I, O, activation, below)
     kernels.close(below, W.T.astype(np.float64) @ delta * sigma_prime(z))  # BP2
     lr = kernels.guarded([0.25])
     changed = W - 0.25 * np.outer(delta, a).astype(np.float64), b - 0.25 * delta.astype(np.float64)  # BP4, BP3
@@ -285,7 +284,8 @@ extern "C" __global__ void twice(long long *at, long long steps) { advance(at, s
         ("__syncthreads(); // of_warp may", "// of_warp may"),
         ("= v;\n    __syncthreads();", "= v;"),
         ("= sum;\n    __syncthreads();", "= sum;"),
-        ("warp == 0 && i < I", "warp == 0"),
+        ("threadIdx.x < 8 && i < I", "threadIdx.x < 8"),
+        ("sum += __shfl_xor_sync(0xffffffff, sum, 16);", ""),
         ("-= change * a[i]", "+= change * a[i]"),
         ("order[*at + step] * I", "order[step] * I"),
         ("- (k == label)", ""),

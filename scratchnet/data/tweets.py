@@ -180,6 +180,11 @@ def text_to_input(
 # ------------------------------------------------------------------------- corpora
 
 
+#: How columns of classes are usually called
+LABELS = ("label", "class", "category", "target", "author", "sentiment", "topic")
+LONGEST_LABEL = 100  # characters, so that tables and pictures can show it
+
+
 class Tweets(NamedTuple):
     """N texts, the number of each one's author (N,), and the names of the authors.
 
@@ -201,7 +206,8 @@ def load_tweets() -> Tweets:
     accuracy on them says how learnable this corpus is, not how well the network would
     do on other tweets.
     """
-    return _parse(resources.files("scratchnet.data").joinpath("tweets.csv").read_bytes(), "the built-in tweets")
+    content = resources.files("scratchnet.data").joinpath("tweets.csv").read_bytes()
+    return _parse(content, "the built-in tweets", "author", "text")
 
 
 def read_tweets(path: str | Path) -> Tweets:
@@ -212,42 +218,48 @@ def read_tweets(path: str | Path) -> Tweets:
     columns, a row without an author, quotes that do not close, or fewer than two
     authors.
     """
+    return _parse(_content(path), str(path), "author", "text")
+
+
+def read_texts(path: str | Path, target: str = "", text: str = "") -> Tweets:
+    """Texts and their classes from the columns `target` and `text` of a CSV file.
+
+    Without names, these are the columns `label` and `text`, or of two columns the one
+    and the other. Commas, semicolons and tabulators are told apart by the first line.
+    Raises what `read_tweets` raises.
+    """
+    content = _content(path)
+    first = content.partition(b"\n")[0]
+    return _parse(content, str(path), target, text, "texts", max(",;\t", key=lambda c: first.count(c.encode())))
+
+
+def _content(path: str | Path) -> bytes:
     try:
         with open_regular(path) as file:
-            content = file.read()
+            return file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
-    return _parse(content, str(path))
 
 
-def _parse(content: bytes, name: str) -> Tweets:
+def _parse(content: bytes, name: str, target: str, text: str, things: str = "tweets", delimiter: str = ",") -> Tweets:
     try:
-        text = content.decode("utf-8-sig")
+        whole = content.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         before = content[: e.start].decode("utf-8-sig", errors="ignore")
         row = max(1, sum(1 for _ in csv.reader(io.StringIO(before + "x", newline=""))))
         raise DataError(
             f"{name}: row {row} has a byte that is not UTF-8 (0x{content[e.start]:02x}): save the file as UTF-8"
         ) from None
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True)
     texts, numbers, authors = [], [], {}  # type: list[str], list[int], dict[str, int]
     row = 0
     try:
         header = [column.strip().lower() for column in next(rows, [])]
         row = 1
-        missing = [column for column in ("author", "text") if column not in header]
-        if missing:
-            found = ", ".join(header) or "nothing"
-            raise DataError(
-                f"{name}: there is no column {' and no column '.join(missing)}; row 1 must name the columns "
-                f"author,text, but has: {found}"
-            )
-        for column in ("author", "text"):
-            if header.count(column) > 1:
-                raise DataError(f"{name}: row 1 names the column {column} {header.count(column)} times")
-        at_author, at_text = header.index("author"), header.index("text")
+        target, text = _columns(name, header, target.strip().lower(), text.strip().lower())
+        at_author, at_text = header.index(target), header.index(text)
         for row, fields in enumerate(rows, 2):
             if not any(field.strip() for field in fields):
                 continue
@@ -260,13 +272,45 @@ def _parse(content: bytes, name: str) -> Tweets:
                     "in quotes"
                 )
             if not author:
-                raise DataError(f"{name}: row {row} has a text but no author")
+                raise DataError(f"{name}: row {row} has a text but no {target}")
+            if len(author) > LONGEST_LABEL or not author.isprintable():
+                shown = " ".join(author.split())[:40]
+                raise DataError(
+                    f"{name}: row {row} has the {target} {shown!r}...: it must be on one line, of {LONGEST_LABEL} "
+                    "characters at most"
+                )
             if tweet:
                 texts.append(tweet)
                 numbers.append(authors.setdefault(author, len(authors)))
     except csv.Error as e:
         raise DataError(f"{name}: row {row + 1} is not CSV ({e}): look for a quote that does not close") from None
     if len(authors) < 2:
-        only = f"only {next(iter(authors))}" if authors else "no tweets"
-        raise DataError(f"{name}: there must be tweets by at least two authors, but there is {only}")
+        only = f"only {next(iter(authors))}" if authors else f"no {things}"
+        two = f"{things} by at least two authors" if target == "author" else f"at least two kinds of {target}"
+        raise DataError(f"{name}: there must be {two}, but there is {only}")
     return Tweets(texts, np.array(numbers), list(authors))
+
+
+def _columns(name: str, header: list[str], target: str, text: str) -> tuple[str, str]:
+    """The names of the columns of classes and of texts. Raises DataError."""
+    text = text or ("text" if "text" in header else "")
+    target = target or next((known for known in LABELS if known in header and known != text), "")
+    if len(header) == 2 and (target or text):  # what is not the one is the other
+        target = target or next((column for column in header if column != text), "")
+        text = text or next((column for column in header if column != target), "")
+    wanted = [column for column in (target, text) if column]
+    missing = [column for column in wanted if column not in header]
+    found = ", ".join(header) or "nothing"
+    if missing:
+        raise DataError(
+            f"{name}: there is no column {' and no column '.join(missing)}; row 1 must name the columns "
+            f"{','.join(wanted)}, but has: {found}"
+        )
+    if not (target and text) or target == text:
+        raise DataError(
+            f"{name}: which columns hold the texts and their classes? Give --text and --target, two of: {found}"
+        )
+    for column in wanted:
+        if header.count(column) > 1:
+            raise DataError(f"{name}: row 1 names the column {column} {header.count(column)} times")
+    return target, text

@@ -17,6 +17,7 @@ STUDIES = {
     "table": ("table", "a column of your own table (--csv, --target): classes or values, by cross-validation"),
     "images": ("images", "your own pictures (--folder): a sub-folder for each class"),
     "tweets": ("tweets", "who wrote this tweet? words to counts to author; needs no download, but the package nltk"),
+    "text": ("text", "your own texts (--csv), in two or more classes of any kind; needs the package nltk"),
     "waveforms": ("waveforms", "radar echoes from a satellite: land or water, and how high are the waves?"),
     "flights": ("flights", "144 months of airline passengers: forecast a year with an LSTM; needs no download"),
     "adding": ("memory", "what an RNN and an LSTM remember: the sum of two marked numbers of a long sequence"),

@@ -38,6 +38,7 @@ SMALL = {  # the least that each study can do
     "table": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv", "--target", "author"],
     "images": ["--hidden", "4", "--folder", "pictures"],
     "tweets": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv"],
+    "text": ["--hidden", "4", "--folds", "2", "--csv", "tweets.csv"],
     "flights": ["--hidden", "4"],
     "adding": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],
     "copy": ["--hidden", "4", "--examples", "20", "--length", "4", "--layers", "RNN"],

@@ -23,7 +23,7 @@ from scratchnet.engine.training import order_of
 from scratchnet.errors import Interrupted, SettingError
 from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import as_csv, parse_grid
-from scratchnet.studies import tables, tweets
+from scratchnet.studies import bags, tables, tweets
 from scratchnet.studies.small import network
 from tests.profiles import quick_first
 
@@ -146,7 +146,7 @@ def test_tutorial_loses_as_in_pytorch(batch_size):
     _, data = tweets.load(o)
     chosen = np.sort(np.concatenate([np.flatnonzero(data.labels == k)[: tweets.HANDFUL] for k in range(2)]))
     words = take(tweets.words_of(data, o), chosen)
-    x, t = tweets.Vocabulary(words)(words).astype(float), np.eye(2)[data.labels[chosen]]
+    x, t = bags.Vocabulary(words)(words).astype(float), np.eye(2)[data.labels[chosen]]
     ours = network(tweets.layers_of(x.shape[1], 2, o), o)
     theirs = torch.nn.Sequential(torch.nn.Linear(x.shape[1], 200), torch.nn.ReLU(), torch.nn.Linear(200, 2)).double()
     theirs.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in ours.state_dict().items()})
@@ -168,8 +168,8 @@ def test_tutorial_loses_as_in_pytorch(batch_size):
 def test_the_test_tweets_are_never_seen(monkeypatch):
     """Neither the vocabulary nor any fold knows a word that only test tweets have."""
     seen = []
-    vocabulary = tweets.Vocabulary
-    monkeypatch.setattr(tweets, "Vocabulary", lambda words: seen.append(words) or vocabulary(words))
+    vocabulary = bags.Vocabulary
+    monkeypatch.setattr(bags, "Vocabulary", lambda words, *more: seen.append(words) or vocabulary(words, *more))
     run("tweets", "--epochs", "1")
     _, data = tweets.load(tweets.PRESETS["default"])
     words = tweets.words_of(data, tweets.PRESETS["default"])
@@ -227,7 +227,7 @@ def test_four_authors_not_below_a_linear_model_of_the_same_words(here):
     _, data = tweets.load(tweets.Options(**{**vars(tweets.PRESETS["default"]), "csv": here / "four.csv"}))
     words = tweets.words_of(data, tweets.PRESETS["default"])
     train_part, test_part = stratified_split(data.labels, 0.2, 0)
-    vocabulary = tweets.Vocabulary(take(words, train_part))
+    vocabulary = bags.Vocabulary(take(words, train_part))
     x, t = vocabulary(take(words, train_part)), data.labels[train_part]
     linear = max((LogisticRegression(C=C, max_iter=1000) for C in (0.03, 0.1, 0.3, 1, 3)),
                  key=lambda model: cross_val_score(model, x, t, cv=3).mean())  # fmt: skip

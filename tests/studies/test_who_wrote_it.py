@@ -23,6 +23,7 @@ from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.prediction import outputs
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.runs.run import optimiser_of
+from scratchnet.studies import bags
 from scratchnet.studies import tweets as study
 from scratchnet.studies.small import network
 
@@ -45,8 +46,8 @@ def judged(rows, splits):
 
 def judged_once(words, labels, K, seed):
     o = study.Options(**{**vars(study.PRESETS["default"]), "seed": seed})
-    train, test = stratified_split(labels, study.TEST_SHARE, seed)
-    vocabulary = study.Vocabulary(take(words, train))
+    train, test = stratified_split(labels, bags.TEST_SHARE, seed)
+    vocabulary = bags.Vocabulary(take(words, train))
     x, x_test = vocabulary(take(words, train)), vocabulary(take(words, test))
     net = network(study.layers_of(x.shape[1], K, o), o)
     fit(net, study.loss_of(o), optimiser_of(net, o), x, labels[train], epochs=o.epochs, batch_size=o.batch_size,

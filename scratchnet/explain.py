@@ -216,7 +216,8 @@ def test_images(net: Sequential) -> tuple[str, np.ndarray, np.ndarray]:
         except NotAvailable:
             pass  # said by the name of the data set
     seed = about.get("seed")
-    data = load_digits(seed if about.get("dataset") == "digits" and type(seed) is int and seed >= 0 else 0)
+    seed = seed if about.get("dataset") == "digits" and type(seed) is int and seed >= 0 else 0
+    data = load_digits(seed, train=1)  # only the test images are wanted
     return "digits", data.test_images, data.test_labels
 
 

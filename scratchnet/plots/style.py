@@ -79,12 +79,18 @@ def figure_of(ax: "Axes") -> "Figure":
 
 def lines_of(text: str, size: float, width: float) -> list[str]:
     """A text in points of `size`, broken into lines of at most `width` inches."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size)
+
+    def is_wide(line: str) -> bool:
+        return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] > 72 * width
 
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and TextPath((0, 0), longer.replace("$", "S"), size=size).get_extents().width > 72 * width:
+        if lines[-1] and is_wide(longer):
             lines.append(word)
         else:
             lines[-1] = longer

@@ -19,6 +19,7 @@ import numpy as np
 import scratchnet.engine.layers
 from scratchnet import Sequential
 from scratchnet.engine.layers import Layer
+from tests.profiles import slow_if
 
 Shape = tuple[int, ...]
 Options = dict[str, Any]
@@ -115,8 +116,10 @@ class Space:
         ends = [self.draw(lambda values: values[0]), self.draw(lambda values: values[-1])]
         found: dict[str, Case] = {str(case): case for case in ends if case is not None}
         for _ in range(200 * number):
+            if len(found) >= number:
+                break
             case = self.draw(lambda values: rng.choice(list(values)))
-            if case is not None and len(found) < number:
+            if case is not None:
                 found[str(case)] = case
         return list(found.values())
 
@@ -201,6 +204,15 @@ SPACES = tuple(
 )  # fmt: skip
 
 CASES = [case for space in SPACES for case in space.sample(8)]
+
+
+def cases_by_profile(n: int) -> list[Any]:
+    """All cases, as parameters of a test.
+
+    The quick profile takes n of each layer: the smallest, the largest, and others; but
+    none of hundreds of examples.
+    """
+    return [slow_if(k >= n or case.batch > 64, case) for space in SPACES for k, case in enumerate(space.sample(8))]
 
 
 def layouts(a: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

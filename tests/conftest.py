@@ -1,5 +1,6 @@
 """Profiles, threads, and what is absent on some machines."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -43,6 +44,16 @@ def pytest_configure(config: pytest.Config) -> None:
         # what a kernel did wrong may be seen when the memory is freed
         config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
     config.option.markexpr = config.option.markexpr or ("gpu" if config.getoption("stub_gpu") else TESTS[profile])
+
+
+def pytest_collection() -> None:
+    """The tests stay until the end: the collector need not look through them again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

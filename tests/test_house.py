@@ -5,6 +5,7 @@ Imports for type checkers alone do not count; imports inside functions do.
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,6 +31,7 @@ FLOORS = (
 GROUND = ("__init__", "errors", "cli")  # what every room may use
 
 
+@cache
 def modules() -> dict[str, Path]:
     paths = {path.relative_to(ROOT.parent).with_suffix(""): path for path in sorted(ROOT.rglob("*.py"))}
     return {".".join(name.parts).removesuffix(".__init__"): path for name, path in paths.items()}
@@ -63,6 +65,7 @@ def floor(module: str) -> int:
     return 0 if room in GROUND else len(FLOORS) - 1
 
 
+@cache
 def edges() -> list[tuple[str, str]]:
     return sorted({(module, other) for module, path in modules().items() for other in imports(path) if other != module})
 

@@ -101,6 +101,7 @@ def test_they_are_told_that_the_package_has_types():
     assert ignored.stdout == ""
 
 
+@pytest.mark.slow
 def test_mypy_sees_every_name(user):
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
@@ -112,6 +113,7 @@ def test_mypy_sees_every_name(user):
     assert [line for line in lines if f"program.py:{len(sn.__all__) + 2}: error" in line and "Relu" in line], lines
 
 
+@pytest.mark.slow
 def test_pyright_sees_every_name(user):
     pyright = shutil.which("basedpyright", path=str(Path(sys.executable).parent))
     if pyright is None:

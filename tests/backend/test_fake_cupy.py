@@ -35,6 +35,7 @@ from scratchnet import (
     step,
 )
 from scratchnet.backend.devices import cuda_problem, resolve_device
+from scratchnet.data.digits import load_digits
 from scratchnet.errors import DataError, DeviceError, NonFiniteError
 from scratchnet.train import main
 from tests import fake_cupy
@@ -156,10 +157,12 @@ def three_steps(cupy, here, shape, loss, tmp_path):
         np.testing.assert_allclose(there.state_dict()[name], w, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
-def test_the_main_command(cupy, tmp_path):
+def test_the_main_command(cupy, tmp_path, monkeypatch):
     """`python -m scratchnet.train digits --device cuda`, from the digits to the last
     file.
     """
+    few = load_digits(0, 1_000, 200)
+    monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed=0: few)
     results = {}
     for device in ("cpu", "cuda"):
         out = tmp_path / device

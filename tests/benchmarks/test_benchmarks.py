@@ -99,6 +99,7 @@ def test_every_library_is_held_to_avx2_and_says_so(monkeypatch: pytest.MonkeyPat
     assert set(kernels) <= {"Haswell"}
 
 
+@pytest.mark.slow
 def test_an_engine_that_cannot_says_why() -> None:
     process = timing.Process("benchmarks.peers", "--engine", "JAX scan", "predict 1 image", "1")
     assert "training" in json.loads(process.answer())["missing"] or not importlib.util.find_spec("jax")
@@ -284,6 +285,7 @@ def test_a_process_makes_steps_when_it_is_told_to() -> None:
         threads.Process("--child", "nothing", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", quick_first(threads.CALLS, 1))
 def test_a_call_outside_fit_with_no_threads_set_and_with_one(call: str) -> None:
     row = threads.measure_outside(call, "thread", 2, 3, rounds=2)

@@ -9,11 +9,12 @@ import pytest
 from benchmarks import sprint
 from benchmarks.sprint import Curve
 from scratchnet.studies import mnist
+from tests.profiles import quick_first
 
 MODULES = {"pytorch": "torch", "jax_": "jax"}
 
 
-@pytest.mark.parametrize("rival", MODULES)
+@pytest.mark.parametrize("rival", quick_first(MODULES, 1))
 def test_every_engine_trains_the_same_network(rival: str) -> None:
     if importlib.util.find_spec(MODULES[rival]) is None:
         pytest.skip(f"{MODULES[rival]} is not installed")

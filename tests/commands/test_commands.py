@@ -39,7 +39,7 @@ def test_all_commands_are_listed():
             ["train", "mnits"],
             ["predict"],
         ],
-        2,
+        1,
     ),
 )
 def test_a_command_is_the_module_of_that_name(args):
@@ -51,6 +51,7 @@ def test_an_unknown_command_is_one_line():
     assert code == 2 and out == "" and err.count("\n") == 1 and "did you mean train?" in err
 
 
+@pytest.mark.slow
 def test_a_search_in_processes_of_its_own(tmp_path):
     """The processes find their main module again."""
     args = ["train", "iris", "--search", "hidden=2,3", "--epochs", "2", "--folds", "2", "--no-plots"]

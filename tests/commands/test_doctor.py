@@ -13,6 +13,7 @@ from scratchnet import doctor
 from scratchnet.doctor import BAD, GOOD, NOTE, Line, examine
 from scratchnet.errors import install_command
 from tests.places import ROOT
+from tests.profiles import quick_first
 
 
 def by_name(lines):
@@ -57,7 +58,10 @@ sys.meta_path.insert(0, Block())
 
 
 @pytest.mark.parametrize(
-    "names", [["numpy"], ["rich"], ["scipy", "threadpoolctl"], ["pooch"], ["numpy", "scipy", "rich", "pooch", "cupy"]]
+    "names",
+    quick_first(
+        [["numpy", "scipy", "rich", "pooch", "cupy"], ["numpy"], ["rich"], ["scipy", "threadpoolctl"], ["pooch"]], 1
+    ),
 )
 def test_whatever_is_missing(names):
     code, out, err = run_doctor(BLOCK.format(names=names))
@@ -67,6 +71,7 @@ def test_whatever_is_missing(names):
         assert "→ pip install numpy" in out and BAD in out
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode():
     code, out, err = run_doctor(PYTHONIOENCODING="ascii")
     assert code == 0 and err == "" and "Versions" in out
@@ -191,6 +196,7 @@ def test_the_data_sets_that_are_downloaded_are_those_of_the_loaders():
     assert doctor.DATASETS["wheat-seeds"] == [[wheat.FILE.name]]
 
 
+@pytest.mark.slow
 def test_lesser_kernels_of_openblas_are_named_with_their_cost():
     if doctor.speed_of_products({"OPENBLAS_CORETYPE": None}) is None:
         pytest.skip("this BLAS does not say which kernels it has")

@@ -19,6 +19,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.predict import as_inputs, probabilities
 from scratchnet.studies.mnist import RECIPES
 from tests.places import ROOT
+from tests.profiles import quick_first
 
 ABOUT = {"classes": list("0123456789"), "input": {"shape": [784], "scale": 1 / 255, "shift": 0.0}}
 
@@ -80,7 +81,7 @@ def test_json_names_the_weight_and_every_formula(capsys, folder) -> None:
     told = json.loads(run(capsys, folder / "m.safetensors", "--index", 7, "--weight", 0, 3, 400, "--json"))
     assert told["weight"] == [0, 3, 400] and told["parameter"] == "weight"
     net = sn.load(folder / "m.safetensors")
-    data = load_digits(0)
+    data = load_digits(0, train=1)
     x, t = as_inputs(net, data.test_images[7:8]), data.test_labels[7:8]
     value, gradients = net.gradients(x, t, sn.CrossEntropyLoss())
     assert abs(told["by_hand"] - gradients["0.weight"][3, 400]) < 1e-6 and abs(told["loss"] - value) < 1e-5
@@ -91,7 +92,7 @@ def test_json_names_the_weight_and_every_formula(capsys, folder) -> None:
 
 
 def test_the_first_image_that_is_read_wrongly(capsys, folder) -> None:
-    net, data = sn.load(folder / "m.safetensors"), load_digits(0)
+    net, data = sn.load(folder / "m.safetensors"), load_digits(0, train=1)
     said = probabilities(net, as_inputs(net, data.test_images[:100])).argmax(1)
     first = int(np.flatnonzero(said != data.test_labels[:100])[0])
     assert f"Test image {first} of digits. Target: {data.test_labels[first]}; the network says {said[first]} (" in run(
@@ -123,11 +124,12 @@ def test_where_the_data_are_not_at_hand_it_takes_its_own_digits(monkeypatch) -> 
 
     monkeypatch.setattr(mnist, "find", nowhere)
     net = sn.Sequential(sn.Linear(784, 10))
+    wanted = {0: load_digits(0).test_images, 5: load_digits(5, train=1).test_images}
     for training in ({"dataset": "mnist", "seed": 5}, {"dataset": "digits", "seed": 5}, {"dataset": 3}, "x", None):
         net.info["training"] = training
         name, images, _ = explain.test_images(net)
         seed = 5 if isinstance(training, dict) and training["dataset"] == "digits" else 0
-        assert name == "digits" and np.array_equal(images, load_digits(seed).test_images)
+        assert name == "digits" and np.array_equal(images, wanted[seed])
 
 
 WRONG = [
@@ -165,17 +167,20 @@ def test_what_cannot_be_is_one_line(folder, monkeypatch, args, words) -> None:
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
-def test_as_a_process(folder, tmp_path) -> None:
-    code, out, err = process("m.safetensors", "--label", "12", cwd=folder)
-    assert (code, out) == (2, b"") and err.startswith(b"error: --label") and err.count(b"\n") == 1
+@pytest.mark.slow
+def test_as_a_process(folder, tmp_path, monkeypatch, as_command) -> None:
+    monkeypatch.chdir(folder)
+    done = as_command(explain.main, "m.safetensors", "--label", "12")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --label") and done.stderr.count("\n") == 1
     code, out, err = process("--svg", tmp_path / "p.svg")
     assert (code, err) == (0, b"") and out.isascii() and b"BP4" in out
     assert b"BP4" in (tmp_path / "p.svg").read_bytes()
-    code, out, err = process("--svg", tmp_path / "nowhere" / "p.svg")
-    assert code == 2 and err.count(b"\n") == 1 and b"nowhere" in err
+    done = as_command(explain.main, "--svg", tmp_path / "nowhere" / "p.svg")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nowhere" in done.stderr
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("columns", quick_first([80, 120], 1))
 def test_on_a_terminal_it_has_colours_and_greek_letters(columns: int) -> None:
     leader, follower = pty.openpty()
     terminal = {

@@ -165,8 +165,8 @@ def in_processes(n, seed):
         assert done.returncode in CODES and b"Traceback" not in done.stderr, (line, done.returncode, done.stderr)
 
 
-def test_hostile_command_lines_as_processes(here):
-    in_processes(4, 2)
+def test_hostile_command_lines_as_processes(here, thorough):
+    in_processes(4 if thorough else 1, 2)
 
 
 @pytest.mark.nightly

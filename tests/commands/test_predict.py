@@ -17,6 +17,7 @@ from scratchnet.data import handwriting
 from scratchnet.data.digits import load_digits
 from scratchnet.data.handwriting import read_digit
 from tests.model_files import put_together, take_apart
+from tests.profiles import slow_if
 
 SCALE, SHIFT = 2 / 255, -1.0
 
@@ -115,12 +116,14 @@ PICTURES = {
     "photographed": photographed,
     "turned": turned,
 }  # fmt: skip
+QUICK = ("as MNIST", "dark on light", "faint", "photographed", "turned")
+LARGE = ("large", "small in a corner", "two colours")
 
 
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", [slow_if(kind not in QUICK, kind) for kind in PICTURES])
 def test_every_kind_of_picture(tmp_path, net, drawn, kind, thorough):
     """Judged as the images themselves are, but for at most one in twenty."""
-    n = 20 if kind in ("large", "photographed", "two colours", "small in a corner") or not thorough else 60
+    n = 20 if kind in (*LARGE, "photographed") or not thorough else 60
     paths = []
     for k, ink in enumerate(drawn.test_images[:n]):
         image = PICTURES[kind](ink)
@@ -203,12 +206,12 @@ def test_bad_pictures(tmp_path, model, name):
     assert str(e.value).startswith(str(path)) and "\n" not in str(e.value)
 
 
-def test_damaged_pictures_give_data_errors_only(tmp_path, drawn):
+def test_damaged_pictures_give_data_errors_only(tmp_path, drawn, thorough):
     rng, path = np.random.default_rng(0), tmp_path / "m"
     for kind in ("PNG", "JPEG"):
         file = io.BytesIO()
         Image.fromarray(grey(drawn.test_images[0], 60)).save(file, kind)
-        for _ in range(500):
+        for _ in range(500 if thorough else 100):
             content = bytearray(file.getvalue())
             for _ in range(rng.integers(1, 6)):
                 content[rng.integers(len(content))] = rng.integers(256)
@@ -274,8 +277,8 @@ def test_models_that_take_no_images(tmp_path, drawn):
                 )
 
 
-def test_two_digits_in_one_picture(tmp_path, net, drawn):
-    for k in range(20):
+def test_two_digits_in_one_picture(tmp_path, net, drawn, thorough):
+    for k in range(20 if thorough else 5):
         a, b = drawn.test_images[k], drawn.test_images[-1 - k]
         Image.fromarray(grey(np.concatenate([a, b], axis=1))).resize((400, 200)).save(tmp_path / "two.png")
         _, (verdict,) = predict.predict_images(net, [tmp_path / "two.png"])

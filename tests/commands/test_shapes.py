@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is what the layers are comp
 from scratchnet import Conv2d, ConvTranspose2d, Sequential  # noqa: E402
 from scratchnet.errors import ScratchnetError  # noqa: E402
 from scratchnet.shapes import Options, case_of, main, spread_out  # noqa: E402
+from tests.profiles import quick_first  # noqa: E402
 
 CONV, TRANSPOSED = "conv", "conv-transpose"
 
@@ -87,10 +88,10 @@ def test_drawings_in_text(capsys: pytest.CaptureFixture) -> None:
             "      + + + + + +\n") in capsys.readouterr().out  # fmt: skip
 
 
-@pytest.mark.parametrize("args", [
+@pytest.mark.parametrize("args", quick_first([
     "conv --size 5 --kernel 2 --stride 2 --padding 1", "conv-transpose --size 3 --kernel 2 --stride 2",
     "conv-transpose --size 3 --kernel 2 --stride 3 --padding 2", "conv --size 1 --kernel 1",
-])  # fmt: skip
+], 1))  # fmt: skip
 def test_the_picture_is_a_png(args: str, tmp_path, capsys: pytest.CaptureFixture) -> None:
     from PIL import Image
 

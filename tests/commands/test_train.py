@@ -148,10 +148,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(args, words, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir()), "something was written"
 
 
-def test_a_damaged_file_is_one_line_and_exit_code_2(folder, tmp_path):
+def test_a_damaged_file_is_one_line_and_exit_code_2(folder, tmp_path, as_command):
     path = folder / "mnist" / "train-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
-    done = command("mnist", "--data-dir", folder, cwd=tmp_path)
+    done = as_command(train.main, "mnist", "--data-dir", folder)
     assert done.returncode == 2 and path.name in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -165,9 +165,9 @@ def test_a_loss_that_is_no_number_stops_the_run_with_exit_code_3(folder, tmp_pat
     assert left == ["checkpoints"], "half a run was written"
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path):
+def test_a_folder_that_cannot_be_written_is_one_line(folder, tmp_path, as_command):
     (tmp_path / "file").write_text("")
-    done = command("mnist", "--data-dir", folder, "--out", tmp_path / "file" / "x", cwd=tmp_path)
+    done = as_command(train.main, "mnist", "--data-dir", folder, "--out", tmp_path / "file" / "x")
     assert done.returncode == 2 and "file" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 

@@ -206,6 +206,7 @@ BAD: dict[str, Callable[[Handler], None]] = {
     "cut.zip": lambda h: h.reply(zipped("file.bin", BODY)[:-30]),
     "endless.zip": endless,
 }
+HANGS = {"stall", "stall-in-the-middle", "drip"}  # a limit of time must end them
 BEHAVIOURS = GOOD | BAD | {"gated": gated}
 
 

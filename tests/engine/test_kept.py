@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from tests.places import ROOT
-from tests.profiles import quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -68,6 +67,7 @@ def test_code_is_found_again_in_a_folder_of_the_users_own(cache):
         assert file.parent.stat().st_mode & 0o777 == 0o700 or os.name != "posix"
 
 
+@pytest.mark.slow
 def test_the_folder_that_numba_is_told(tmp_path):
     assert run(tmp_path / "ours", NUMBA_CACHE_DIR=str(tmp_path / "numbas")) == (0, [])
     assert len(files(tmp_path / "numbas")) == 2 and not (tmp_path / "ours").exists()
@@ -91,7 +91,8 @@ def one_bit(content):
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("damage", quick_first([one_bit, empty, cut, garbled], 1), ids=lambda damage: damage.__name__)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [one_bit, empty, cut, garbled], ids=lambda damage: damage.__name__)
 def test_damaged_code_is_compiled_again_with_one_warning(damage, cache):
     for file in files(cache):
         file.write_bytes(damage(file.read_bytes()))
@@ -100,6 +101,7 @@ def test_damaged_code_is_compiled_again_with_one_warning(damage, cache):
     assert run(cache) == (2, [])
 
 
+@pytest.mark.slow
 def test_code_of_other_sources_is_compiled_again_without_a_word(cache):
     for file in files(cache):
         content = file.read_bytes()
@@ -108,18 +110,21 @@ def test_code_of_other_sources_is_compiled_again_without_a_word(cache):
     assert run(cache) == (2, [])
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_warning(tmp_path):
     hits, warned = run(tmp_path, "disk")
     assert hits == 0 and len(warned) == 1 and "compiled code is not kept" in warned[0]
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path):
     (tmp_path / "file").touch()
     hits, warned = run(tmp_path / "file")
     assert hits == 0 and len(warned) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_code_in_a_folder_that_others_can_write_is_not_run(cache):
     (folder,) = {file.parent for file in files(cache)}

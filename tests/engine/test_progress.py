@@ -10,6 +10,7 @@ import pytest
 
 import scratchnet as sn
 from tests.places import ROOT
+from tests.profiles import quick_first
 
 TRAIN = """
 import sys, numpy as np, scratchnet as sn
@@ -54,13 +55,14 @@ def test_asked_for_without_a_terminal_it_is_a_line_per_epoch():
     assert [line.partition("  loss")[0] for line in err.splitlines()] == [f"epoch   {k}/4" for k in (1, 2, 3, 4)]
 
 
-@pytest.mark.parametrize("arguments", ["", "progress=True"])
+@pytest.mark.parametrize("arguments", quick_first(["", "progress=True"], 1))
 def test_on_a_terminal_it_is_a_bar(arguments):
     out, err = train(arguments, terminal=True)
     assert out == "done\n" and "examples/s" in err and "epoch " in err
     assert "epoch   1/4" not in err
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_can_be_switched_off():
     assert train("progress=False", terminal=True) == ("done\n", "")
 

@@ -11,6 +11,7 @@ import pytest
 from scratchnet.exercises.bugs import BUGS, bug, judge_bug, text_of
 from scratchnet.exercises.judging import Caller
 from tests.places import ROOT
+from tests.profiles import quick_every
 
 
 def judged(number: int, source: str):
@@ -26,7 +27,7 @@ def test_there_are_a_dozen():
     assert len(BUGS) == 12
 
 
-@pytest.mark.parametrize("number", BUGS)
+@pytest.mark.parametrize("number", quick_every(3, BUGS))
 def test_gradcheck_finds_the_fault_and_accepts_the_mended_file(number):
     planted = bug(number)
     right = text_of(planted, mended=True)

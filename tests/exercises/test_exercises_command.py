@@ -16,6 +16,7 @@ from scratchnet.exercises.catalogue import EXERCISES, exercise
 from scratchnet.exercises.process import verdict_on
 from tests.exercises.solutions import solved
 from tests.places import HEEDS_CTRL_C, ROOT
+from tests.profiles import quick_every
 
 NAMES = list(EXERCISES)
 
@@ -85,6 +86,7 @@ def test_an_exercise_is_found_as_it_is_typed(typed):
     assert exercise(typed).name == "06_bp2"
 
 
+@pytest.mark.slow
 def test_check_of_one(folder, capsys):
     write(folder, "06_bp2", solved("06_bp2").replace("W.T", "W"))
     assert command.main(["check", str(folder), "bp2"]) == 1
@@ -148,7 +150,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", quick_every(4, HOSTILE))
 def test_a_hostile_file_is_one_line(folder, capsys, what):
     text, said = HOSTILE[what]
     write(folder, "01_neuron", text)
@@ -166,6 +168,7 @@ def test_what_is_no_file_is_not_waited_for(folder, capsys):
         command.main(["check", str(folder), "neuron"])
 
 
+@pytest.mark.slow
 def test_a_neighbour_named_like_a_module_hides_nothing(folder, capsys):
     write(folder, "random", "raise SystemExit('hidden')\n")
     write(folder, "numpy", "raise SystemExit('hidden')\n")
@@ -201,6 +204,7 @@ def test_the_help_lists_the_commands(capsys):
     assert max(map(len, said.splitlines())) <= 88
 
 
+@pytest.mark.slow
 def test_watch_judges_again_when_a_file_changes(folder, capsys):
     pauses = []
 

@@ -15,7 +15,8 @@ import scratchnet as sn
 from scratchnet.explaining.formula import Formula, short, source_of, written
 from scratchnet.explaining.losses import loss_formula
 from scratchnet.explaining.numbers import delta_formula, gradient_formula, output_formula, time_formula
-from tests.cases import CASES
+from tests.cases import cases_by_profile
+from tests.profiles import quick_first
 
 MOST = 60  # numbers of an array that are looked at
 
@@ -47,8 +48,8 @@ def check(trace: sn.Trace) -> None:
                 near(gradient_formula(trace, i, name, index), g[index], np.abs(g).max())
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("training", quick_first([True, False], 1))
+@pytest.mark.parametrize("case", cases_by_profile(2), ids=str)
 def test_every_number_of_every_layer(case, training: bool) -> None:
     net, x = case.net(), case.x()
     rows = np.moveaxis(x, -1, 0)[:3]

@@ -15,6 +15,7 @@ import pytest
 import scratchnet as sn
 from scratchnet.files import atomic as files
 from scratchnet.files.atomic import atomic_write
+from tests.profiles import quick_first
 
 CALLS = ("open", "write", "fsync", "replace", "close")
 
@@ -181,7 +182,7 @@ for _ in range(40):
 NAMESPACE = ["unshare", "-rpf", "--mount-proc"]
 
 
-@pytest.mark.parametrize("how", ["namespaces", "patched"])
+@pytest.mark.parametrize("how", quick_first(["patched", "namespaces"], 1))
 def test_two_processes_with_one_number_save_one_file(tmp_path, how):
     """Like two containers that share a volume, in each of which Python is often process
     1.

@@ -14,6 +14,7 @@ from scratchnet import CheckpointError, SettingError
 from scratchnet.errors import install_command
 from scratchnet.models import foreign
 from scratchnet.models.foreign import load_hdf5, load_npy, save_hdf5
+from tests.profiles import quick_every, quick_first
 
 
 def make(seed=0, dtype="float32"):
@@ -218,7 +219,7 @@ HDF5 = {
 }
 
 
-@pytest.mark.parametrize("reason", HDF5)
+@pytest.mark.parametrize("reason", quick_every(4, HDF5))
 def test_hdf5_is_strict(tmp_path, reason):
     h5_file(tmp_path / "w.h5", HDF5[reason])
     net = make(2)
@@ -227,11 +228,11 @@ def test_hdf5_is_strict(tmp_path, reason):
     assert same(net, make(2))
 
 
-def test_damaged_hdf5(tmp_path):
+def test_damaged_hdf5(tmp_path, thorough):
     pytest.importorskip("h5py")
     save_hdf5(make(1), tmp_path / "w.h5")
     content, rng = (tmp_path / "w.h5").read_bytes(), np.random.default_rng(0)
-    for k in range(15):  # a process each
+    for k in range(15 if thorough else 3):  # a process each
         mutant = bytearray(content)
         for _ in range(rng.integers(1, 5)):
             mutant[rng.integers(len(mutant))] = rng.integers(256)
@@ -274,7 +275,7 @@ WHOLE = (
 )
 
 
-@pytest.mark.parametrize("bit", [7753, 8030])
+@pytest.mark.parametrize("bit", quick_first([7753, 8030], 1))
 def test_one_flipped_bit_neither_crashes_nor_hangs_us(tmp_path, monkeypatch, bit):
     """HDF5 1.14 crashes with a segmentation fault on the first, and hangs on the
     second.

@@ -43,6 +43,7 @@ from scratchnet import (  # fmt: skip # noqa: E402
     Tanh,
     gradcheck,
 )
+from tests.profiles import quick_every, quick_first  # noqa: E402
 
 
 def network(dtype: str = "float64") -> Sequential:
@@ -167,7 +168,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", quick_every(3, ODD))
 def test_odd_networks(name: str) -> None:
     """There and back, compared, trained and checked by differences.
 
@@ -235,6 +236,7 @@ def test_every_number_that_is_computed_gets_a_random_error() -> None:
         assert torch.equal(a[::2].view(5, 10), torch.empty(5, 10, dtype=a.dtype).copy_(a[::2].view(5, 10)))
 
 
+@pytest.mark.slow
 def test_compare_finds_a_relative_error_of_1e_5() -> None:
     """In what a layer hands on and in each gradient, planted one at a time."""
     net = Sequential(Flatten(), Linear(12, 5, bias=False), Sigmoid(), Linear(5, 4), LogSoftmax(), seed=3)
@@ -284,7 +286,7 @@ def test_training_of_a_wrong_optimiser_is_found() -> None:
     assert len(rows) == 18 and not rows.ok and rows.worst.what == "weight"
 
 
-@pytest.mark.parametrize("module", ["equations", "layers.linear", "layers.activation"])
+@pytest.mark.parametrize("module", quick_first(["equations", "layers.linear", "layers.activation"], 2))
 def test_planted_faults_are_found(module: str) -> None:
     """A sample of `python -m parity.mutants`, which plants them everywhere."""
     run = checks_of(module)

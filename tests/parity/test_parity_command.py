@@ -64,6 +64,7 @@ def parity_process(*args: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_process_with_all_right_exits_with_0(tmp_path) -> None:
     path = tmp_path / "rows.json"
     done = parity_process(*QUICK, "--json", str(path))

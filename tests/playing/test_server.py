@@ -19,6 +19,7 @@ from scratchnet.playing.digits import Digits
 from scratchnet.playing.server import FILES, LARGEST, PAGE, Server
 from scratchnet.playing.sessions import Sessions, TooMany
 from tests.places import HEEDS_CTRL_C
+from tests.profiles import quick_first
 
 
 def request(
@@ -263,7 +264,10 @@ def test_ctrl_c_ends_it_at_once_with_a_word(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "args, says",
-    [(["--port", "70000"], "65535"), (["nothing.safetensors"], "nothing.safetensors"), (["--browse"], "--browser")],
+    quick_first(
+        [(["--port", "70000"], "65535"), (["nothing.safetensors"], "nothing.safetensors"), (["--browse"], "--browser")],
+        1,
+    ),
 )
 def test_mistakes_are_one_line(args: list[str], says: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scratchnet.play", "--no-browser", *args]

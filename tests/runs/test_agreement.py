@@ -14,6 +14,7 @@ import scipy.sparse
 from scratchnet.runs.agreement import Message, judge, of_arrays
 from tests.mpi.commands import MPIEXEC, mpiexec, several
 from tests.places import MPI, ROOT
+from tests.profiles import quick_first
 
 needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="mpi4py or mpiexec is missing"
@@ -137,6 +138,7 @@ MNIST = [*TRAIN, "mnist", "--distributed", "--no-plots", "--epochs", "1", "--hid
 TWO_HOSTS = {"MPIR_CVAR_NOLOCAL": "1"}  # MPICH takes each process for a machine of its own, which reads its own data
 
 
+@pytest.mark.slow
 @needs_mpi
 @pytest.mark.parametrize(("other", "named"), [((60, 1), "digest of the examples"), ((50, 0), "number of examples")])
 def test_other_data_on_the_second_machine(other, named, images, tmp_path):
@@ -145,6 +147,7 @@ def test_other_data_on_the_second_machine(other, named, images, tmp_path):
     one_line(done, f"the ranks differ in {named}: ", "put the same data on all machines")
 
 
+@pytest.mark.slow
 @needs_mpi
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_machine_without_the_data(rank, images, tmp_path):
@@ -156,6 +159,7 @@ def test_one_machine_without_the_data(rank, images, tmp_path):
     one_line(done, "the ranks differ in data set: ", f"digits on rank {rank} (", f"mnist on rank {1 - rank} (")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_one_machine_that_cannot_read_its_data(images, tmp_path):
     done = several([1, *MNIST, "--data-dir", images("here", 60)], [1, *MNIST, "--data-dir", "nowhere"], cwd=tmp_path,
@@ -163,6 +167,7 @@ def test_one_machine_that_cannot_read_its_data(images, tmp_path):
     one_line(done, "error: rank 1 (", "--data-dir nowhere: no such folder")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_mistake_on_one_command_line(tmp_path):
     done = several([2, *IRIS], [1, *IRIS, "--epochs", "many"], cwd=tmp_path)
@@ -172,17 +177,21 @@ def test_a_mistake_on_one_command_line(tmp_path):
 @needs_mpi
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        (IRIS, ["-c", "import time; time.sleep(3600)"]),  # hangs before MPI
-        (["-c", "pass"], IRIS),  # ends before MPI
-        (IRIS, ["-c", "import time; from mpi4py import MPI; time.sleep(3600)"]),  # hangs after
-    ],
+    quick_first(
+        [
+            (IRIS, ["-c", "import time; time.sleep(3600)"]),  # hangs before MPI
+            (["-c", "pass"], IRIS),  # ends before MPI
+            (IRIS, ["-c", "import time; from mpi4py import MPI; time.sleep(3600)"]),  # hangs after
+        ],
+        1,
+    ),
 )
 def test_a_rank_that_never_comes(first, second, tmp_path):
-    done = several([1, *first], [1, *second], cwd=tmp_path, timeout=60, SCRATCHNET_TIMEOUT="3")
-    one_line(done, "error: not all processes that mpiexec started have come within 3 s")
+    done = several([1, *first], [1, *second], cwd=tmp_path, timeout=60, SCRATCHNET_TIMEOUT="1")
+    one_line(done, "error: not all processes that mpiexec started have come within 1 s")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_limit_that_is_no_number(tmp_path):
     done = mpiexec(2, *IRIS, cwd=tmp_path, SCRATCHNET_TIMEOUT="soon")

@@ -280,6 +280,7 @@ guard(main)
 """
 
 
+@pytest.mark.slow
 def test_data_are_read_once_per_host(tmp_path, pictures):
     args = ["cifar10", "--preset", "fcn", "--epochs", "1", "--no-plots", "--distributed", "--data-dir", str(pictures)]
     done = mpiexec(3, "-c", COUNTED, *args, "--out", "out", cwd=tmp_path)
@@ -287,11 +288,13 @@ def test_data_are_read_once_per_host(tmp_path, pictures):
     assert [path.name for path in tmp_path.glob("read-by-*")] == ["read-by-0"]
 
 
+@pytest.mark.slow
 def test_an_error_of_all_ranks_is_told_once(tmp_path):
     done = mpiexec(3, "-m", "scratchnet.train", "flights", "--distributed", "--resume", "nowhere", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("nowhere") == 1, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -310,6 +313,7 @@ def test_a_mistake_that_is_found_when_all_run_is_one_line(args, message, tmp_pat
     assert len(done.stderr.splitlines()) == 1 and "BAD TERMINATION" not in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_all(tmp_path):
     args = ["flights", "--distributed", "--lr", "1e200", "--dtype", "float64", "--optimizer", "sgd", "--out", "out"]
     done = mpiexec(3, "-m", "scratchnet.train", *args, cwd=tmp_path)
@@ -336,6 +340,7 @@ with Ranks() as ranks, np.errstate(all="ignore"):
 """
 
 
+@pytest.mark.slow
 def test_a_step_that_is_given_up_changes_nothing(tmp_path):
     done = mpiexec(2, "-c", GIVEN_UP, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.count("as before") == 2, done.stdout + done.stderr
@@ -359,6 +364,7 @@ def test_other_studies_are_told_and_written_once(args, tmp_path):
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [("iris", "--search", "lr=0.1")])
 def test_what_cannot_be_shared_says_so(args, tmp_path):
     done = mpiexec(2, "-m", "scratchnet.train", *args, "--distributed", "--out", "out", cwd=tmp_path)
@@ -366,6 +372,7 @@ def test_what_cannot_be_shared_says_so(args, tmp_path):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_folds_of_several_ranks_are_those_of_one_process(tmp_path):
     args = ["iris", "--epochs", "3", "--folds", "3", "--dtype", "float64", "--no-plots", "--out", "out"]
     (tmp_path / "alone").mkdir()
@@ -378,6 +385,7 @@ def test_folds_of_several_ranks_are_those_of_one_process(tmp_path):
     assert together["train_loss"] == pytest.approx(one["train_loss"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_the_training_is_one_line(tmp_path):
     done = mpiexec(
         2, "-c", "from scratchnet.runs.ranks import Ranks\nwith Ranks(): raise KeyboardInterrupt", cwd=tmp_path
@@ -419,6 +427,7 @@ def why_no_namespaces():
     return "this machine allows no network namespaces" if made.returncode else ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_data_are_read_once_on_each_of_two_machines(tmp_path, pictures):
     if why := why_no_namespaces():

@@ -31,6 +31,7 @@ from scratchnet.runs.stop import stop_on_signal
 from scratchnet.studies import cifar10, waveforms
 from tests.commands.test_train import write_idx
 from tests.places import ROOT
+from tests.profiles import quick_first
 
 
 def digits_as_mnist(folder, images):
@@ -186,7 +187,7 @@ def full_disk(monkeypatch):
 def whole(here, few, monkeypatch):
     """The weights of an undisturbed run of STUDY."""
     monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed=0: few)
-    assert train.main([*STUDY, "--out", "whole"]) == 0
+    assert train.main([*STUDY, "--no-plots", "--out", "whole"]) == 0
     return sn.load("whole/model.safetensors").state_dict()
 
 
@@ -212,7 +213,7 @@ def test_a_disk_that_is_full_after_the_training(here, whole, full_disk, monkeypa
     monkeypatch.undo()
     monkeypatch.chdir(here)
     monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed=0: load_digits(3, 200, 40))
-    assert train.main(["digits", "--resume", "run"]) == 0
+    assert train.main(["digits", "--resume", "run", "--no-plots"]) == 0
     assert_same(whole, "run/model.safetensors")
 
 
@@ -242,7 +243,7 @@ def test_the_last_checkpoint_takes_the_room_of_older_ones(here, whole, monkeypat
     ending, end = [], Checkpoints.end
     monkeypatch.setattr(checkpoints, "write_checkpoint", short)
     monkeypatch.setattr(Checkpoints, "end", lambda self: (ending.append(1), end(self))[1])
-    assert train.main([*STUDY, "--out", "run"]) == 0
+    assert train.main([*STUDY, "--no-plots", "--out", "run"]) == 0
     assert_same(whole, f"run/checkpoints/{names[-1]}")
 
 
@@ -289,7 +290,7 @@ def test_a_closed_terminal_leaves_a_checkpoint_to_go_on_from(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
-@pytest.mark.parametrize("method", ["step", "epoch"])
+@pytest.mark.parametrize("method", quick_first(["step", "epoch"], 1))
 def test_a_terminal_that_fails_before_its_signal_comes_costs_no_step(here, monkeypatch, method):
     """Writing fails a moment before SIGHUP is noted: that counts as the signal."""
     from scratchnet.runs import run as module
@@ -387,6 +388,7 @@ mnist.load_mnist = load_mnist
 """)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_closed_output_and_an_output_without_unicode(tmp_path, monkeypatch):
     code = f"import os\nos.close(1)\nimport sys\nsys.stdout = None\n{OFFLINE}"
     closed = child(code, *BRIEF, cwd=tmp_path, stderr=subprocess.PIPE)

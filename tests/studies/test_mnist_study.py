@@ -17,6 +17,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.engine.training import order_of
 from scratchnet.errors import SettingError
 from scratchnet.studies import mnist
+from tests.profiles import quick_first
 
 
 def write_idx(path, array):
@@ -92,7 +93,7 @@ def test_the_order_is_that_of_every_epoch(order, shuffled, folder, monkeypatch):
         np.testing.assert_array_equal(found, order_of(0, epoch, 200) if shuffled else np.arange(200))
 
 
-@pytest.mark.parametrize("preset", ["two-hidden", "logistic", "cnn"])
+@pytest.mark.parametrize("preset", quick_first(["two-hidden", "logistic", "cnn"], 1))
 def test_without_a_validation_set_there_are_pictures_and_all_figures_but_one(preset, folder, capsys):
     args = ["mnist", "--preset", preset, "--data-dir", str(folder), "--valid", "0", "--epochs", "1", "--out", "out"]
     assert train.main(args) == 0
@@ -100,9 +101,10 @@ def test_without_a_validation_set_there_are_pictures_and_all_figures_but_one(pre
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert metrics["valid_accuracy"] is None and 0 <= metrics["test_accuracy"] <= 1
     assert Path("out/training.png").stat().st_size > 10_000
-    assert train.main(["mnist", "--resume", "out", "--epochs", "2"]) == 0
+    assert train.main(["mnist", "--resume", "out", "--epochs", "2", "--no-plots"]) == 0
 
 
+@pytest.mark.slow
 def test_a_search_is_judged_by_validation_images(folder, capsys):
     args = ["mnist", "--preset", "two-hidden", "--data-dir", str(folder), "--epochs", "3", "--out", "out",
             "--search", "hidden=16;8,4,lr=0.01;1e-6"]  # fmt: skip

@@ -25,7 +25,7 @@ from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import as_csv, parse_grid
 from scratchnet.studies import bags, tables, tweets
 from scratchnet.studies.small import network
-from tests.profiles import quick_first
+from tests.profiles import quick_first, slow_if
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def mistake(capsys, *args, main=train.main):
 # ----------------------------------------------------------------------- wheat and iris
 
 
-@pytest.mark.parametrize("preset", list(tables.PRESETS))
+@pytest.mark.parametrize("preset", [slow_if(preset != "default", preset) for preset in tables.PRESETS])
 def test_iris(preset, here):
     m = run("iris", "--preset", preset, "--epochs", "30")
     assert m["cv_accuracy"] == pytest.approx(np.mean(m["cv_folds"])) and m["cv_accuracy"] > 0.85
@@ -255,6 +255,7 @@ def test_search_prints_and_writes_all_combinations_best_first(here, capsys):
     assert tables.crossvalidate("iris", options).accuracy == found[0]
 
 
+@pytest.mark.slow
 def test_a_combination_that_diverges_is_last_and_says_so(capsys):
     args = ["--preset", "scratch", "--search", "lr=0.1,1e39", "--epochs", "2", "--folds", "2", "--out", "out"]
     assert train.main(["iris", *args]) == 0
@@ -265,6 +266,7 @@ def test_a_combination_that_diverges_is_last_and_says_so(capsys):
     assert "lr=1e39: diverged" in said and "nan" not in said and "put --lr 0.1 in" in said
 
 
+@pytest.mark.slow
 def test_a_combination_that_cannot_be_does_not_end_the_others(capsys):
     args = ["--search", "folds=2,60,3", "--epochs", "2", "--out", "out"]
     assert train.main(["iris", *args]) == 0
@@ -273,6 +275,7 @@ def test_a_combination_that_cannot_be_does_not_end_the_others(capsys):
     assert {row["folds"] for row in rows[:2]} == {"2", "3"} and "folds=60: with 60 folds" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_in_which_nothing_can_be_trained_says_so():
     with pytest.raises(SettingError, match="no combination could be trained; the first: diverged"):
         train.main(["iris", "--preset", "scratch", "--search", "lr=1e39,1e40", "--epochs", "2", "--out", "out"])
@@ -525,7 +528,7 @@ def interrupt_at(monkeypatch, fit_number, epoch):
     ("tweets", 1, ["--preset", "tutorial"]),
     ("waveforms", 1, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
     ("waveforms", 3, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
-], 3))  # fmt: skip
+], 2))  # fmt: skip
 def test_an_interrupted_run_goes_on_to_the_same_end(study, fit_number, more, here, monkeypatch):
     """The folds are judged anew, and the final networks go on.
 

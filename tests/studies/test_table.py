@@ -81,6 +81,7 @@ def test_pictures(here):
         assert (here / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_settings_can_be_searched_for_classes_only(here, capsys):
     draw(60)
     assert main([*COMMON, "--target", "kind", "--search", "lr=0.02,0.00001"]) == 0

@@ -58,7 +58,7 @@ def agree(here, there):
         )
 
 
-@pytest.mark.parametrize("loss", quick_first(LOSSES, 2), ids=repr)
+@pytest.mark.parametrize("loss", quick_first(LOSSES, 1), ids=repr)
 def test_fit_on_the_device_is_fit_on_the_cpu(cupy, loss):
     x, t = data(230, loss)
     options = {"epochs": 3, "schedule": lambda epoch: 0.3 / (epoch + 1), "valid": (x[:9], t[:9])}

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from scratchnet import Sequential
 from scratchnet.engine import layers
-from tests.cases import CASES, SPACES, Case, Space
+from tests.cases import CASES, SPACES, Case, Space, cases_by_profile
 from tests.checks import CHECKS, drawn_case_agrees, float32_errors, learner, torch
-from tests.profiles import quick_every
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", cases_by_profile(3), ids=str)
 def test_layer(case: Case, check) -> None:
     check(case)
 
@@ -59,7 +58,7 @@ def faulty(net: Sequential, place: str, factor: float) -> Sequential:
     return net
 
 
-@pytest.mark.parametrize("case", quick_every(3, CASES), ids=str)
+@pytest.mark.parametrize("case", cases_by_profile(1), ids=str)
 def test_a_relative_error_of_1e_5_in_float32_is_found(case: Case) -> None:
     """In y, in dx and in every gradient, one at a time.
 

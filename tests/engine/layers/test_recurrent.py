@@ -16,6 +16,7 @@ from parity.twins import to_torch  # noqa: E402
 from scratchnet.engine.layers.recurrent import Recurrent  # noqa: E402
 from scratchnet.engine.learner import Learner  # noqa: E402
 from scratchnet.engine.losses import MSELoss  # noqa: E402
+from tests.profiles import quick_every  # noqa: E402
 
 KINDS = ("RNN", "LSTM", "GRU")
 rng = np.random.default_rng(7)
@@ -226,7 +227,7 @@ SPREADING = list(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("kind", "bad", "t", "place"), SPREADING)
+@pytest.mark.parametrize(("kind", "bad", "t", "place"), quick_every(5, SPREADING))
 def test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch(kind, bad, t, place, dtype):
     """One special number at one time of one sequence.
 

@@ -153,13 +153,18 @@ def stopped_at_once() -> Iterator[None]:
 
 
 def console(**options: Any) -> "Console":
-    """A console of Rich that leaves a closed pipe to `guard`."""
+    """A console of Rich that leaves a closed pipe to `guard`.
+
+    In a notebook it writes plain lines: commands are made for terminals.
+    """
     from rich.console import Console
 
     class Lines(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
+    if "ipykernel" in sys.modules:
+        options = {"force_jupyter": False, "force_terminal": False, **options}
     return Lines(**options)
 
 

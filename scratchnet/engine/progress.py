@@ -1,12 +1,12 @@
 """The progress of a training: a bar on a terminal, and a line per epoch elsewhere."""
 
 import contextlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scratchnet.engine import checks
+from scratchnet.engine.bars import bar_for
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks
 
@@ -30,47 +30,40 @@ def number(value: float) -> str:
 class ProgressLines:
     """Shows the progress of a training.
 
-    On a terminal, and in a notebook that has ipywidgets, this is a bar, refreshed at
-    most ten times a second; it appears after `delay` seconds. `lines` are printed for
-    the epochs, beside the bar or without one.
+    On a terminal and in a notebook, this is a bar, refreshed at most ten times a
+    second; it appears after `delay` seconds. `lines` are printed for the epochs, beside
+    the bar or without one.
     """
 
     def __init__(
         self, console: "Console", epochs: int, examples: int, *, lines: bool = True, delay: float = 0.0
     ) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.console, self.epochs, self.examples = console, epochs, examples
         self.accuracy, self.begun = "", clock()
         self.next_refresh = self.begun + delay
-        self.bar: Progress | None = None
-        if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
-            self.bar = Progress(
-                TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
-                TimeRemainingColumn(), get_time=clock, console=console, auto_refresh=False, transient=True,
-            )  # fmt: skip
-            self.task = self.bar.add_task("", total=epochs, text="")
+        self.last: dict[str, float] = {}  # the row of the epoch before
+        self.bar = bar_for(console, epochs, clock)
         self.lines = lines or self.bar is None
 
     def __enter__(self) -> "ProgressLines":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.bar:
-            with contextlib.suppress(OSError):  # the terminal may be closed
-                self.bar.stop()
+        if self.bar is not None:
+            loss = f"  loss {self.last['train_loss']:.4f}{self.accuracy}" if self.last else ""
+            done = int(self.last.get("epoch", 0))
+            self.bar.close(f"{done}/{many(self.epochs, 'epoch')} in {clock() - self.begun:.1f} s{loss}")
 
     def step(self, epoch: int, k: int, steps: int, loss: Any) -> None:
         now = clock()
         if self.bar is None or now < self.next_refresh:
             return
         self.next_refresh = now + 0.1
-        self.bar.start()  # which does nothing if it is shown already
         done = epoch + (k + 1) / steps
         # of a loader, nobody knows how many examples it gives
         rate = f"  {done * self.examples / (now - self.begun):,.0f} examples/s" if self.examples else ""
         text = f"loss {float(loss):.4f}{self.accuracy}{rate}"
-        self.bar.update(self.task, completed=done, text=text, refresh=True)
+        self.bar.show(done, text)
 
     def _remember(self, row: dict[str, float]) -> None:
         """The accuracy that is shown from now on."""
@@ -87,6 +80,7 @@ class ProgressLines:
 
     def epoch(self, row: dict[str, float]) -> None:
         self._remember(row)
+        self.last = row
         if not self.lines or (row["epoch"] % max(1, self.epochs // 20) and row["epoch"] not in (1, self.epochs)):
             return  # of hundreds of epochs, only about twenty are printed
         left = (clock() - self.begun) / row["epoch"] * (self.epochs - row["epoch"])
@@ -118,7 +112,7 @@ def shown(
         return
     from rich.console import Console
 
-    lines = ProgressLines(Console(stderr=True), epochs, examples, lines=False, delay=DELAY)
+    lines = ProgressLines(Console(stderr=True), epochs, examples, lines=False, delay=0.0 if progress else DELAY)
     if progress is None and lines.bar is None:
         yield calls
         return

@@ -12,11 +12,18 @@ def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>no rows</p>"
 
-    def cells(tag: str, values: Iterable[Any]) -> str:
-        words = [escape(_text(v)) for v in values]
-        return "<tr>" + "".join(f"<{tag}>{word}</{tag}>" for word in words) + "</tr>"
+    # in the order of the last row: a first one may be of a network not yet trained
+    names = list(dict.fromkeys(name for row in reversed(rows) for name in row))
+    words = {name for name in names if any(isinstance(row.get(name), str) and row[name] for row in rows)}
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    def cells(tag: str, values: Iterable[Any]) -> str:
+        """A line of the table; columns of words are set to the left."""
+        line = ""
+        for name, value in zip(names, values):
+            left = ' style="text-align: left"' if name in words else ""
+            line += f"<{tag}{left}>{escape(_text(value))}</{tag}>"
+        return f"<tr>{line}</tr>"
+
     lines = [cells("td", [row.get(name, "") for name in names]) for row in rows]
     if len(lines) > MOST_ROWS:
         lines[2 : 3 - MOST_ROWS] = [cells("td", ["..."] * len(names))]
@@ -35,4 +42,4 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

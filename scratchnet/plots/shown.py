@@ -5,9 +5,16 @@ This module imports Matplotlib, so it is imported when the first plot is drawn.
 """
 
 import io
+import sys
 from typing import Any
 
 from matplotlib.figure import Figure
+
+# pyplot tells Jupyter how it wants figures to be shown; this says so for ours, which
+# are a kind of them
+if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:
+    pictures = shell.display_formatter.formatters["image/png"]
+    pictures.for_type_by_name(__name__, "ShownFigure", lambda figure: figure._repr_png_())
 
 PIXELS = 80  # of a notebook's page, for each inch
 

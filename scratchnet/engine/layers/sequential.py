@@ -213,7 +213,7 @@ class Sequential:
 
     def _repr_html_(self) -> str:
         """The table of layers that a notebook shows."""
-        rows = [{"": i, "layer": layer, "parameters": f"{sum(p.size for p in layer.params() if p.trained):,}"}
+        rows = [{"": i, "layer": str(layer), "parameters": sum(p.size for p in layer.params() if p.trained)}
                 for i, layer in enumerate(self.layers)]  # fmt: skip
         return f"<p>Sequential: {self.size:,} parameters, {self.dtype}, {self.device}</p>{html_table(rows)}"
 

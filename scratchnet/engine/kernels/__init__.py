@@ -6,7 +6,8 @@ steps in one launch, `persistent.py` says how, and `persistent_steps.py` runs it
 `step.py` is the same in loops that Numba compiles, `batch_step.py` is `steps.step` in
 such loops, and `compiled_steps.py` runs both; for the GPU `batch.cu` has the kernels of
 such a step, and `batch_graph_steps.py` runs them. Besides, `lstm.py` and `gru.py` walk
-through time in fewer passes than the layers do.
+through time in fewer passes than the layers do, on a GPU by `recurrent_cuda.py` and the
+kernels of `recurrent.cu`.
 """
 
 import numpy as np

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.backend.products import dot
+from scratchnet.engine.kernels import recurrent_cuda
 from scratchnet.engine.layers import GRU
 from scratchnet.engine.layers.base import buffer
 from scratchnet.engine.layers.linear import abreast, in_time
@@ -25,6 +26,9 @@ def walk(
     layer: GRU, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None
 ) -> tuple[Arrays, Kept]:
     """`GRU.walk`."""
+    if recurrent_cuda.takes(layer, a):
+        end, gates = recurrent_cuda.gru(layer, k, a, ended, learn)
+        return end, Kept(gates)
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
     # r multiplies only one part of z_n, so x and h have a product each here
     h = a[:, :H]
@@ -60,6 +64,8 @@ def walk_back(
 ) -> tuple[Array, Arrays]:
     """`GRU.walk_back`."""
     gates = cache.gates
+    if recurrent_cuda.takes(layer, a):
+        return recurrent_cuda.gru_back(layer, k, above, grads[0], a, gates, ended, learn)
     xp, (dh,), (T, _, H, N) = xp_of(a), grads, gates.shape
     r, z, q, n = gates.swapaxes(0, 1)
     # For all times at once, the factors that turn ∂C/∂n into δ_r, ∂C/∂q and δ_n, and

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.engine.kernels import recurrent_cuda
 from scratchnet.engine.layers import LSTM
 from scratchnet.engine.layers.base import buffer
 from scratchnet.engine.layers.recurrent import Arrays, hold
@@ -58,6 +59,9 @@ def walk(
     layer: LSTM, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None
 ) -> tuple[Arrays, Kept]:
     """`LSTM.walk`."""
+    if recurrent_cuda.takes(layer, a):
+        end, kept = recurrent_cuda.lstm(layer, k, a, state, ended, learn)
+        return end, Kept(*kept)
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
 
     def make() -> tuple[Any, ...]:
@@ -96,6 +100,8 @@ def walk_back(
     layer: LSTM, k: int, above: Array | None, grads: Arrays, a: Array, cache: Kept, ended: Array | None, learn: Learner
 ) -> tuple[Array, Arrays]:
     """`LSTM.walk_back`."""
+    if recurrent_cuda.takes(layer, a):
+        return recurrent_cuda.lstm_back(layer, k, above, grads, cache, ended, learn)
     cells, tanh_c = cache
     xp, (dh, dc), (T, H, N) = xp_of(a), grads, tanh_c.shape
     if learn.compiled and ended is None:

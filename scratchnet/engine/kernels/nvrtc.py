@@ -28,3 +28,9 @@ def compiled(xp: ModuleType, name: str, dtype: str, cooperative: bool = False, *
     """
     together = {"enable_cooperative_groups": True} if cooperative else {}
     return xp.RawModule(code=text_of(name), options=options_of(dtype, **constants), **together)
+
+
+@functools.lru_cache(maxsize=64)
+def kernel(xp: ModuleType, text: str, name: str, dtype: str) -> Any:
+    """One kernel of `text`.cu."""
+    return compiled(xp, text, dtype).get_function(name)

@@ -1,0 +1,103 @@
+"""The kernels of an LSTM's and a GRU's times: they walk as the layers do on the CPU.
+
+On the fake of CuPy, and, marked gpu, on CuPy itself. Letters: T times, N sequences.
+"""
+
+import numpy as np
+import pytest
+
+from scratchnet import GRU, LSTM, Sequential
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.kernels import recurrent_cuda
+from scratchnet.engine.kernels.nvrtc import text_of
+from scratchnet.engine.learner import Learner
+from tests import fake_cupy
+
+LAYERS = {"lstm": lambda **o: LSTM(3, 5, **o), "gru": lambda **o: GRU(3, 5, **o)}
+
+
+def walks(make, N=4, T=6, masked=True, **options):
+    """Everything that `run` and `run_back` return, here and on the device."""
+    rng = np.random.default_rng(N)
+    layer = make(**options)
+    x, first, last, delta = (
+        rng.normal(size=shape)
+        for shape in ((T, 3, N), (layer.num_layers, layer.states, 5, N), (layer.num_layers, layer.states, 5, N),
+                      (T, 5, N) if layer.output == "sequence" else (5, N))
+    )  # fmt: skip
+    mask = np.arange(T)[:, None] < rng.integers(1, T + 1, N) if masked else None
+    found = []
+    for device in ("cpu", "cuda"):
+        net = Sequential(make(**options), seed=1, dtype="float64", device=device)
+        (layer,), learn, there = net.layers, Learner(), net.xp.asarray
+        learn.begin()
+        states = [[tuple(map(there, of_layer)) for of_layer in of] for of in (first, last)]
+        y, end, cache = layer.run(there(x), learn, states[0], None if mask is None else there(mask))
+        dx, begin = layer.run_back(there(delta.copy()), cache, learn, True, states[1])
+        grads = {name: p.grad for name, p in net.params.items()}
+        results = {"y": y, "dx": dx, **grads}
+        results |= {f"{name} {k} {j}": array for name, state in (("end", end), ("begin", begin))
+                    for k, arrays in enumerate(state) for j, array in enumerate(arrays)}  # fmt: skip
+        found.append({name: to_numpy(array).copy() for name, array in results.items()})
+    return found
+
+
+def check(*args, **options):
+    here, there = walks(*args, **options)
+    assert here.keys() == there.keys()
+    for name, array in here.items():
+        np.testing.assert_allclose(there[name], array, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("output", ["last", "sequence"])
+def test_a_walk_is_that_of_the_cpu(cupy, name, masked, output):
+    check(LAYERS[name], masked=masked, output=output, num_layers=2)
+    assert set(fake_cupy.eager_launches) == {name, f"{name}_back"}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("N", [1, 33])
+def test_sequences_in_several_blocks(cupy, name, N):
+    check(LAYERS[name], N=N, T=3, output="sequence")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_large_products_are_left_to_cublas(cupy, monkeypatch, name):
+    monkeypatch.setattr(recurrent_cuda, "MOST_MULTIPLICATIONS", 100)
+    check(LAYERS[name], masked=False)
+    assert fake_cupy.eager_launches == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_walk_on_a_gpu(gpu, name, masked):
+    check(LAYERS[name], masked=masked, output="sequence", num_layers=2)
+
+
+FAULTS = [
+    ("= v;\n    __syncthreads();", "= v;"),
+    ("held ? a[here] : o * s", "o * s"),
+    ("held ? cells[0] : c;", "c;"),
+    ("carried[here] = held ? grad : 0;", "carried[here] = 0;"),
+    ("    if (!held)\n        dc", "    dc"),
+    ("? carried[here] : dh[here];", "? 0 : dh[here];"),
+    ("        grad += above[", "        grad = above["),
+    ("h : n + z * (h - n)", "h : z + n * (h - n)"),
+    ("carried[here] = held ? grad : kept", "carried[here] = kept"),
+    ("delta[cell] = held ? 0 : grad * (h - n)", "delta[cell] = grad * (h - n)"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("right", "wrong"), FAULTS)
+def test_planted_faults_are_found(cupy, monkeypatch, right, wrong):
+    text = text_of("recurrent")
+    assert right in text
+    module = cupy.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
+    monkeypatch.setattr(recurrent_cuda, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+    with pytest.raises(AssertionError):
+        for make in LAYERS.values():
+            check(make, output="sequence", num_layers=2)

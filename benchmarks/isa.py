@@ -13,6 +13,7 @@ AVX2 = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # the convolutions of PyTorch
     "ATEN_CPU_CAPABILITY": "avx2",  # the loops of PyTorch
     "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "",  # else Numba adds all that this processor has to those of a Haswell
 }
 
 

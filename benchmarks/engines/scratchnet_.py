@@ -13,7 +13,8 @@ from benchmarks.timing import cores
 from benchmarks.workloads import Workload
 from scratchnet.backend.products import add_product, dot, dot_transposed
 from scratchnet.backend.threads import blas_threads, choose_threads
-from scratchnet.engine.kernels import compile_parts, compiled_steps, kind_of_steps
+from scratchnet.engine import compiling
+from scratchnet.engine.kernels import compile_parts, kind_of_steps
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.steps import Steps
@@ -50,7 +51,7 @@ def train(work: Workload, device: str) -> "Trainer | ManySteps":
 
 def train_compiled(work: Workload, device: str) -> "Trainer | ManySteps":
     """What `scratchnet.fit` does in a long training if Numba is installed."""
-    if not compiled_steps.installed():
+    if not compiling.installed():
         raise Missing("numba is not installed")
     if work.optimiser is None:
         raise Missing("it is for training")

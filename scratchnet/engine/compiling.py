@@ -1,16 +1,22 @@
-"""The time that Numba spends compiling.
+"""Whether Numba is there, and the time that it spends compiling.
 
 It compiles once on each machine, so this time says nothing about how long a training
 takes, and clocks leave it out.
 """
 
 import contextlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _spent = 0.0  # seconds of this process in which Numba compiled
 _tell: list[Callable[[], None]] = []  # called when compiling begins
+
+
+def installed() -> bool:
+    """Whether Numba is installed; importing it to find out would take half a second."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def clock() -> float:

@@ -6,9 +6,12 @@ delta, a)`, and the learner decides what to do with the two factors: this one wr
 aᵀ to the gradient vector; plain SGD adds it to the weights without ever building it.
 """
 
+import math
+from types import ModuleType
+
 import numpy as np
 
-from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.arrays import Array, aligned_zeros, xp_of
 from scratchnet.engine.equations import bp3_bias, bp4_rows, bp4_weight
 from scratchnet.engine.params import Param
 
@@ -81,8 +84,8 @@ class Learner:
         xp = xp_of(like)
         return xp.asarray(numbers.astype(like.dtype).T.reshape(like.shape))
 
-    def buffer(self, key: object, shape: tuple[int, ...], dtype: np.dtype, xp: object) -> Array:
-        """An uninitialised array that is kept for the next step.
+    def buffer(self, key: object, shape: tuple[int, ...], dtype: np.dtype, xp: ModuleType) -> Array:
+        """An array that is kept for the next step; what is in it is left over.
 
         Allocating a large array anew in every step would cost page faults. `key` names
         its use, for instance (id(layer), "columns"); within a step each key stands for
@@ -90,5 +93,5 @@ class Learner:
         """
         kept = self._buffers.get(key)
         if kept is None or kept.shape != shape or kept.dtype != dtype:
-            kept = self._buffers[key] = xp.empty(shape, dtype)  # type: ignore[attr-defined]
+            kept = self._buffers[key] = aligned_zeros(math.prod(shape), dtype, xp).reshape(shape)
         return kept

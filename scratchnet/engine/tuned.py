@@ -10,6 +10,7 @@ import importlib.util
 from typing import Any
 
 _tuned: dict[object, Any] = {}
+_loops: dict[type, Any] = {}
 
 
 def hand_in(readable: object, tuned: Any) -> None:
@@ -17,14 +18,31 @@ def hand_in(readable: object, tuned: Any) -> None:
     _tuned[readable] = tuned
 
 
+def hand_in_loops(layers: tuple[type, ...], module: Any) -> None:
+    """From now on `in_loops` is `module` for layers of exactly these classes."""
+    _loops.update(dict.fromkeys(layers, module))
+
+
 def best(readable: Any) -> Any:
     """What has been registered in place of `readable`, or `readable` itself."""
-    _ask()
+    _ask("scratchnet.engine.kernels")
     return _tuned.get(readable, readable)
 
 
+def in_loops(layer: Any, learn: Any) -> Any:
+    """Who does the work of a layer: its class or, in loops for Numba, a module.
+
+    Loops are taken in trainings that are long enough to compile them. The module has
+    functions in place of some of the class's methods.
+    """
+    if learn is None or not learn.compiled:
+        return type(layer)
+    _ask("scratchnet.engine.kernels.loops")
+    return _loops.get(type(layer), type(layer))
+
+
 @functools.cache
-def _ask() -> None:
-    """Import the kernels, if they are there, the first time that `best` is called."""
+def _ask(kernels: str) -> None:
+    """Import the kernels, if they are there, the first time that they are asked for."""
     if importlib.util.find_spec("scratchnet.engine.kernels"):
-        importlib.import_module("scratchnet.engine.kernels")
+        importlib.import_module(kernels)

@@ -26,9 +26,9 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine import compiling
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.history import History
-from scratchnet.engine.kernels import compiled_steps
 from scratchnet.engine.layers.sequential import FORMAT, Sequential, describe
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.params import check_names
@@ -62,7 +62,7 @@ def environment(threads: int, device: str, ranks: int = 1, steps: str = "one at 
         "threads": str(threads),
         "steps": steps,
         "numpy": np.__version__,
-        "numba": importlib.metadata.version("numba") if compiled_steps.installed() else "not installed",
+        "numba": importlib.metadata.version("numba") if compiling.installed() else "not installed",
         "BLAS": ", ".join(blas),
     }
 

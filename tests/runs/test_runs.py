@@ -493,8 +493,8 @@ def test_too_little_memory_is_one_line():
 
 COMPILES = SLOW.replace("from scratchnet import train\n", """
 from scratchnet import train
-from scratchnet.engine.kernels import compiled_steps
-compiled_steps.MIN_STEPS_TO_COMPILE = 1
+from scratchnet.engine.kernels import choosing
+choosing.worth_compiling = lambda *args: True
 """)  # fmt: skip
 
 

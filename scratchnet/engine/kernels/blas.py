@@ -35,12 +35,13 @@ def address_of_gemm(dtype: str) -> int:
 
 @intrinsic
 def gemm(typing: Any, address: Any, alpha: Any, A: Any, B: Any, beta: Any, C: Any) -> Any:
-    """C ← α A B + β C, for a C-contiguous C and operands that are C- or F-contiguous.
+    """C ← α A B + β C, where one axis of every array is contiguous, in C the second.
 
-    BLAS counts columns first: to it this is Cᵀ ← α Bᵀ Aᵀ + β Cᵀ. A row of B that is
-    contiguous is a column of Bᵀ, so nothing has to be transposed. Fortran takes the
-    addresses of numbers. It may have whole numbers of 32 bits: then it reads the first
-    half of ours, which is the lower one.
+    The arrays may be columns of larger ones, or their transposes. BLAS counts columns
+    first: to it this is Cᵀ ← α Bᵀ Aᵀ + β Cᵀ. A row of B that is contiguous is a column
+    of Bᵀ, so nothing has to be transposed. Fortran takes the addresses of numbers. It
+    may have whole numbers of 32 bits: then it reads the first half of ours, which is
+    the lower one.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -49,24 +50,35 @@ def gemm(typing: Any, address: Any, alpha: Any, A: Any, B: Any, beta: Any, C: An
             context.make_array(kind)(context, builder, value)
             for kind, value in zip((A, B, C), (args[2], args[3], args[5]))
         )
-        (m, n), (_, k) = (cgutils.unpack_tuple(builder, array.shape) for array in (c, a))  # type: ignore[no-untyped-call]
 
         def number(value: Any) -> Any:
             return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
 
-        def letter(kind: Any) -> Any:
-            return number(ir.Constant(ir.IntType(8), ord("N" if kind.layout == "C" else "T")))
+        def pair(axes: Any) -> Any:
+            return cgutils.unpack_tuple(builder, axes)  # type: ignore[no-untyped-call]
 
-        lda, ldb = k if A.layout == "C" else m, n if B.layout == "C" else k
+        def in_memory(array: Any) -> tuple[Any, Any]:
+            """Whether BLAS has to transpose, N or T, and numbers from row to row."""
+            (rows, columns), strides = pair(array.shape), pair(array.strides)
+            by_rows = builder.icmp_signed("==", strides[1], array.itemsize)
+            apart, least = builder.select(by_rows, strides[0], strides[1]), builder.select(by_rows, columns, rows)
+            apart = builder.sdiv(apart, array.itemsize)
+            letters = (ir.Constant(ir.IntType(8), ord(letter)) for letter in "NT")
+            enough = builder.icmp_signed(">", apart, least)
+            return number(builder.select(by_rows, *letters)), number(builder.select(enough, apart, least))
+
         real = [number(context.cast(builder, v, t, C.dtype)) for v, t in ((alpha_, alpha), (beta_, beta))]
+        ((m, n), (_, k)), letter, apart = (pair(c.shape), pair(a.shape)), {}, {}
+        for name, array in (("a", a), ("b", b), ("c", c)):
+            letter[name], apart[name] = in_memory(array)
         given = [
-            letter(B), letter(A), number(n), number(m), number(k), real[0], b.data, number(ldb), a.data, number(lda),
-            real[1], c.data, number(n),
+            letter["b"], letter["a"], number(n), number(m), number(k), real[0], b.data, apart["b"], a.data, apart["a"],
+            real[1], c.data, apart["c"],
         ]  # fmt: skip
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
         builder.call(builder.inttoptr(where, kind.as_pointer()), given)
         return context.get_dummy_value()
 
-    if not all(isinstance(t, types.Array) and t.layout in "CF" for t in (A, B, C)) or C.layout != "C":
+    if not all(isinstance(t, types.Array) for t in (A, B, C)) or C.layout == "F":
         return None
     return types.void(address, alpha, A, B, beta, C), generate

@@ -6,8 +6,6 @@ goes through the weights more often than necessary.
 Letters as in steps.py and batch_step.py.
 """
 
-import importlib.util
-
 import numpy as np
 
 from scratchnet.backend.arrays import LINE, Array, aligned_zeros
@@ -18,17 +16,6 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.steps import describe_non_finite
 from scratchnet.errors import NonFiniteError
-
-#: Below these numbers of steps, on one example and on batches, compiling costs more
-#: than it saves
-MIN_STEPS_TO_COMPILE, MIN_BATCHES_TO_COMPILE = 50_000, 10_000
-#: The same for parts of a step that are compiled by themselves: parameters times steps
-MIN_UPDATES_TO_COMPILE = 1_000_000_000
-
-
-def installed() -> bool:
-    """Whether Numba is installed; importing it to find out would take half a second."""
-    return importlib.util.find_spec("numba") is not None
 
 
 class CompiledSteps(KernelSteps):

@@ -33,6 +33,7 @@ from scratchnet.engine.layers.base import Layer, Shape, buffer, need_flag, need_
 from scratchnet.engine.layers.window import Size2d, fold, nothing_left, pair, places_of, unroll, windows
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, initial_values
+from scratchnet.engine.tuned import in_loops
 from scratchnet.errors import SettingError
 
 #: Bytes that the unrolled image of one layer and its gradient together may take in
@@ -81,19 +82,29 @@ class Convolution(Layer):
         W.grad = W.grad.reshape(W.shape)
         return W
 
-    def correlate(self, image: Array, places: Shape, learn: Learner | None) -> tuple[Array, Array | None]:
-        """grid = W₂ · unroll(image); in training also the unrolled image, if whole."""
+    # The three maps, which kernels/convolution.py has as compiled loops too.
+
+    def correlate(
+        self, image: Array, places: Shape, learn: Learner | None, b: Param | None = None
+    ) -> tuple[Array, Array | None]:
+        """grid = W₂ · unroll(image) + b.
+
+        In training it returns also the unrolled image, if that is whole.
+        """
         W = as_matrix(self.W.value)
         grid = buffer(self, "correlate", (len(W), *places), image, learn)
         at_once = self._rows_at_once(grid, learn)
+        cols = None
         if at_once >= places[0]:
             cols = self._unrolled(image, 0, places, learn)
             dot(W, cols, out=as_matrix(grid))
-            return grid, cols
-        for first in range(0, places[0], at_once):
-            part = grid[:, first : first + at_once]
-            part[...] = dot(W, self._unrolled(image, first, part.shape[1:], learn)).reshape(part.shape)
-        return grid, None
+        else:
+            for first in range(0, places[0], at_once):
+                part = grid[:, first : first + at_once]
+                part[...] = dot(W, self._unrolled(image, first, part.shape[1:], learn)).reshape(part.shape)
+        if b is not None:
+            grid += b.value[:, None, None, None]
+        return grid, cols
 
     def spread(self, grid: Array, size: Shape, learn: Learner | None) -> Array:
         """image = fold(W₂ᵀ · grid), the adjoint of `correlate`."""
@@ -189,17 +200,16 @@ class Conv2d(Convolution):
         self._make(self.in_channels, self.out_channels, groups)
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
-        y, cols = self.correlate(x, (*self._grid(x.shape)[1:], x.shape[-1]), learn)
-        if self.b is not None:
-            y += self.b.value[:, None, None, None]
+        y, cols = in_loops(self, learn).correlate(self, x, (*self._grid(x.shape)[1:], x.shape[-1]), learn, self.b)
         return y, (x, cols)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
         x, cols = cache
-        dx = self.spread(delta, x.shape[1:], learn) if need_dx else None  # before W changes
+        maps = in_loops(self, learn)
+        dx = maps.spread(self, delta, x.shape[1:], learn) if need_dx else None  # before W changes
         if self.b is not None:
             learn.bias(self.b, as_matrix(delta))  # BP3
-        learn.weight(self.matrix(), *self.overlap(x, delta, cols, learn))  # BP4
+        learn.weight(self.matrix(), *maps.overlap(self, x, delta, cols, learn))  # BP4
         return dx
 
     def _grid(self, shape: Shape) -> Shape:
@@ -253,17 +263,18 @@ class ConvTranspose2d(Convolution):
                 )
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Array]:
-        y = self.spread(x, self._size(x.shape[1:]), learn)
+        y = in_loops(self, learn).spread(self, x, self._size(x.shape[1:]), learn)
         if self.b is not None:
             y += self.b.value[:, None, None, None]
         return y, x
 
     def backward(self, delta: Array, x: Array, learn: Learner, need_dx: bool = True) -> Array | None:
         # before W changes; its columns serve BP4
-        dx, cols = self.correlate(delta, x.shape[1:], learn)
+        maps = in_loops(self, learn)
+        dx, cols = maps.correlate(self, delta, x.shape[1:], learn)
         if self.b is not None:
             learn.bias(self.b, as_matrix(delta))  # BP3
-        learn.weight(self.matrix(), *self.overlap(delta, x, cols, learn))  # BP4
+        learn.weight(self.matrix(), *maps.overlap(self, delta, x, cols, learn))  # BP4
         return dx
 
     def _size(self, shape: Shape) -> Shape:

@@ -15,6 +15,7 @@ from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine.layers.base import Layer, Shape, buffer
 from scratchnet.engine.layers.window import Size2d, places_of, taps, windows
 from scratchnet.engine.learner import Learner
+from scratchnet.engine.tuned import in_loops
 from scratchnet.errors import SettingError
 
 Slices = tuple[slice, slice, slice]
@@ -63,18 +64,17 @@ class Choice(Pool):
 
     outside: ClassVar[float] = 0.0  # the value of the padding
 
-    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+    def choose(self, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
         """Write the chosen cells of x (C, H, W, N) to y (C, P, Q, N).
 
-        The number of the tap of each goes to `code`. `tap` is an array like y to work
-        in.
+        The number of the tap of each goes to `code`, which is 0 everywhere.
         """
         raise NotImplementedError
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
         code = None if learn is None else xp_of(x).zeros(y.shape, self.code_dtype)
-        self.choose(x, y, buffer(self, "tap", y.shape, x, learn), code)
+        in_loops(self, learn).choose(self, x, y, code, learn)
         return y, (x.shape, code)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
@@ -82,21 +82,29 @@ class Choice(Pool):
         if not need_dx:
             return None
         dx = buffer(self, "dx", shape, delta, learn)
-        apart = all(w.s >= w.k for w in self.window)  # no cell under two windows
-        if not (apart and self._reach_all(shape, code.shape)):
+        if not (self.apart and self._reach_all(shape, code.shape)):
             dx.fill(0)
+        in_loops(self, learn).give_back(self, delta, code, dx, learn)
+        return dx
+
+    def give_back(self, delta: Array, code: Array, dx: Array, learn: Learner) -> None:
+        """Add δ of every window to the cell of dx that it chose."""
         share = buffer(self, "tap", delta.shape, delta, learn)
         # δ for windows that chose this tap, 0 for the others: the bits of δ are
         # multiplied by 1 or 0, because 0 · NaN would be NaN
         bits, whole = (a.view(f"i{a.itemsize}") for a in (share, delta))
-        for k, (place, cell) in enumerate(self._taps(shape, code.shape)):
+        for k, (place, cell) in enumerate(self._taps(dx.shape, code.shape)):
             bits[...] = code == k
             bits *= whole
-            if apart:
+            if self.apart:
                 dx[cell] = share[place]
             else:
                 dx[cell] += share[place]
-        return dx
+
+    @property
+    def apart(self) -> bool:
+        """Whether no cell is under two windows."""
+        return all(w.s >= w.k for w in self.window)
 
     def _reach_all(self, shape: Shape, places: Shape) -> bool:
         """Whether windows that do not overlap cover every cell of the image."""
@@ -130,8 +138,8 @@ class Extreme(Choice):
     which: ClassVar[str]
     better: ClassVar[str]
 
-    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
-        xp = xp_of(y)
+    def choose(self, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
+        xp, tap = xp_of(y), buffer(self, "tap", y.shape, y, learn)
         best, better = getattr(xp, self.which), getattr(xp, self.better)
         for k, (place, cell) in enumerate(self._taps(x.shape, y.shape)):
             self._meet(x, place, cell, tap if k else y)
@@ -207,7 +215,7 @@ class MedianPool2d(Choice):
     def __post_init__(self) -> None:
         self._make()
 
-    def choose(self, x: Array, y: Array, tap: Array, code: Array | None) -> None:
+    def choose(self, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
         xp = xp_of(y)
         cells = xp.empty((prod(w.k for w in self.window), *y.shape), y.dtype)
         for cells_of_tap, (place, cell) in zip(cells, self._taps(x.shape, y.shape), strict=True):

@@ -72,7 +72,7 @@ class Sequential:
         self._checked: set[Shape] = set()
         self._work: dict[Shape, tuple[float, float]] = {}
         # (i, layer i, whether it may overwrite its input), as `walk` needs them
-        self._passes = list(zip(range(len(layers)), layers, self._allow_in_place()))
+        self._passes = self._plan_passes()
         for i, layer in enumerate(layers):
             if layer.takes_indices and i > 0:
                 raise SettingError(f"layer {i}, {layer}, takes indices: it must be the first layer of a network")
@@ -323,6 +323,21 @@ class Sequential:
         first = self.layers[0]
         if isinstance(first, Embedding):
             first.check(to_columns(x))
+
+    def with_layers(self, *layers: Layer) -> "Sequential":
+        """A network of these layers, which have the parameters of this one.
+
+        It computes the same in another way; both share weights and gradients.
+        """
+        twin = object.__new__(type(self))  # `copy.copy` would copy the parameters
+        vars(twin).update(vars(self))
+        twin.layers, twin._checked, twin._work = layers, set(), {}
+        twin._passes = twin._plan_passes()
+        return twin
+
+    def _plan_passes(self) -> list[tuple[int, Layer, bool]]:
+        """Number, layer, and whether it may overwrite its input, for every layer."""
+        return list(zip(range(len(self.layers)), self.layers, self._allow_in_place()))
 
     def _allow_in_place(self) -> list[bool]:
         """For every layer, whether it may overwrite its input with its output."""

@@ -22,6 +22,7 @@ from scratchnet import (
     Tanh,
     step,
 )
+from scratchnet.engine import compiling
 from scratchnet.engine.kernels import (
     CompiledBatches,
     CompiledSteps,
@@ -134,16 +135,16 @@ def test_which_trainings_take_them(monkeypatch):
 
     mse = MSELoss()
 
-    def taken(layers=wide, loss=mse, optimiser=Adam, steps=10_000, batch_size=32, threads=1, x=x):
+    def taken(layers=wide, loss=mse, optimiser=Adam, steps=1_000_000, batch_size=32, threads=1, x=x):
         net = network(layers())
         return kind_of_steps(Steps(net, loss, optimiser(net), x, np.zeros(10), batch_size), steps, threads)
 
     assert taken() is taken(optimiser=OPTIMISERS["momentum"]) is taken(batch_size=1) is CompiledBatches
     assert taken(log_softmax, NLLLoss()) is CompiledBatches
-    assert taken(optimiser=OPTIMISERS["plain"], batch_size=1, steps=50_000) is CompiledSteps
-    assert taken(steps=9_999) is taken(threads=2) is taken(x=x[:, :, None]) is taken(loss=NLLLoss()) is Steps
+    assert taken(optimiser=OPTIMISERS["plain"], batch_size=1) is CompiledSteps
+    assert taken(steps=10_000) is taken(threads=2) is taken(x=x[:, :, None]) is taken(loss=NLLLoss()) is Steps
     assert taken(optimiser=AdamW) is Steps
-    monkeypatch.setattr(compiled_steps, "installed", lambda: False)
+    monkeypatch.setattr(compiling, "installed", lambda: False)
     assert taken() is Steps
 
 

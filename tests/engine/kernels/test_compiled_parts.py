@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from scratchnet import LSTM, SGD, Adam, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, fit, step
-from scratchnet.engine import kernels
-from scratchnet.engine.kernels import compile_parts, compiled_steps
-from scratchnet.engine.kernels.compiled_steps import MIN_UPDATES_TO_COMPILE
+from scratchnet.engine import compiling
+from scratchnet.engine.kernels import choosing, compile_parts
+from scratchnet.engine.kernels.parts import MIN_UPDATES_TO_COMPILE
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.optim import AdamW, _adam
 
@@ -103,13 +103,13 @@ def test_when_they_are_taken(monkeypatch):
 
     size = Sequential(Linear(10, 10)).store.values.size
     assert taken(-(-MIN_UPDATES_TO_COMPILE // size)) and not taken(MIN_UPDATES_TO_COMPILE // size - 1)
-    monkeypatch.setattr(compiled_steps, "installed", lambda: False)
+    monkeypatch.setattr(compiling, "installed", lambda: False)
     assert not taken(MIN_UPDATES_TO_COMPILE)
 
 
 def test_a_training_tells_how_many_steps_will_come(monkeypatch):
     x, t = np.ones((10, 4, 3)), np.ones((10, 2))
     net, told = Sequential(LSTM(3, 4), Linear(4, 2)), []
-    monkeypatch.setattr(kernels, "compile_parts", lambda optimiser, steps: told.append(steps))
+    monkeypatch.setattr(choosing, "compile_parts", lambda optimiser, steps: told.append(steps))
     fit(net, MSELoss(), Adam(net), x, t, epochs=3, batch_size=4, threads=1)
     assert told == [9]

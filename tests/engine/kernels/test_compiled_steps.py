@@ -24,7 +24,8 @@ from scratchnet import (
     step,
 )
 from scratchnet.data import digits
-from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, compiled_steps, kind_of_steps
+from scratchnet.engine import compiling
+from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, choosing, kind_of_steps
 from scratchnet.engine.steps import Steps
 from scratchnet.errors import DataError, ShapeError
 from scratchnet.runs.checkpoints import checkpoints_in
@@ -37,8 +38,7 @@ pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installe
 @pytest.fixture
 def few(monkeypatch):
     """Even the shortest training takes the compiled steps."""
-    monkeypatch.setattr(compiled_steps, "MIN_STEPS_TO_COMPILE", 1)
-    monkeypatch.setattr(compiled_steps, "MIN_BATCHES_TO_COMPILE", 1)
+    monkeypatch.setattr(choosing, "worth_compiling", lambda kind, plain, steps: True)
 
 
 #: One kind of training for each kind of compiled steps and each of their rules
@@ -95,14 +95,14 @@ def test_the_same_bits_in_any_portions(dtype, features):
 def test_which_trainings_take_them(monkeypatch):
     x = np.zeros((10, 6), "float32")
 
-    def taken(steps=50_000, batch_size=1, optimiser=lambda net: SGD(net, 0.1), x=x):
+    def taken(steps=1_000_000, batch_size=1, optimiser=lambda net: SGD(net, 0.1), x=x):
         net = network(wide())
         return kind_of_steps(Steps(net, MSELoss(), optimiser(net), x, np.zeros(10), batch_size), steps, 1)
 
     assert taken() is CompiledSteps
-    assert taken(steps=49_999) is taken(x=x[:, :, None]) is Steps
+    assert taken(steps=10_000) is taken(x=x[:, :, None]) is Steps
     assert taken(batch_size=2) is taken(optimiser=Adam) is CompiledBatches
-    monkeypatch.setattr(compiled_steps, "installed", lambda: False)
+    monkeypatch.setattr(compiling, "installed", lambda: False)
     assert taken() is Steps
 
 
@@ -112,7 +112,7 @@ def test_fit_with_them_is_fit_without(few, monkeypatch, training):
     batch_size, make = TRAININGS[training]
     histories, networks = [], []
     for there in (True, False):
-        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
+        monkeypatch.setattr(compiling, "installed", lambda there=there: there)
         net = network([Linear(6, 12), Tanh(), Linear(12, 3), LogSoftmax()])
         optimiser = make(net)
         options = {"epochs": 3, "schedule": lambda epoch: 0.1 / (epoch + 1), "valid": (x[:9], t[:9])}
@@ -180,7 +180,7 @@ def test_a_loss_that_is_no_number_changes_nothing_and_is_told_as_ever(few, monke
     x, t = data(20 * batch_size, MSELoss())
     errors, weights = [], []
     for there in (True, False):
-        monkeypatch.setattr(compiled_steps, "installed", lambda there=there: there)
+        monkeypatch.setattr(compiling, "installed", lambda there=there: there)
         net = network([Linear(6, 9), ReLU(), Linear(9, 3)])
         optimiser = SGD(net, 1e60)
         with pytest.raises(NonFiniteError) as error:

@@ -300,3 +300,27 @@ def test_letters_through_an_lstm(page: Any) -> None:
     page.reload()
     ready(page, "sequence")
     assert page.input_value(".text") == "dabcabcabc"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["digits", "plane", "convolution", "sequence"])
+def test_the_rules_of_axe_find_nothing(browser: Any, server: Server, view: str, scheme: str) -> None:
+    """The rules of axe-core: names for screen readers, contrast, headings, and more."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(server.url)
+    ready(page)
+    if view == "digits":
+        draw_one(page)
+    else:
+        page.click(f'[data-view="{view}"]')
+        ready(page, view)
+    page.wait_for_timeout(300)
+    found = axe.Axe().run(page).response["violations"]
+    assert not found, "\n".join(f"{rule['id']}: {node['html']} {node['failureSummary']}"
+                                for rule in found for node in rule["nodes"][:3])  # fmt: skip
+    page.evaluate("document.body.append(document.createElement('img'))")
+    assert "image-alt" in [rule["id"] for rule in axe.Axe().run(page).response["violations"]]  # it does look
+    context.close()

@@ -80,7 +80,7 @@ class Optimiser(Learner):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How `copy.deepcopy` and `pickle` rebuild an optimiser with its network."""
-        return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state())
+        return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state(), self.hooks)
 
     def options(self) -> dict[str, Any]:
         """The settings that the constructor takes, besides `lr`."""
@@ -135,10 +135,11 @@ class Optimiser(Learner):
 
 
 def _rebuild(
-    kind: type[Optimiser], net: "Sequential", options: dict[str, Any], lr: float, steps: int, state: dict[str, Array]
-) -> Optimiser:
+    kind: type[Optimiser], net: "Sequential", options: dict[str, Any], lr: float, steps: int, state: dict[str, Array],
+    hooks: list[Hook],
+) -> Optimiser:  # fmt: skip
     optimiser = kind(net, lr=lr, **options)
-    optimiser.steps = steps
+    optimiser.steps, optimiser.hooks = steps, list(hooks)
     for name, vector in optimiser.state().items():
         vector[...] = state[name]
     return optimiser

@@ -5,6 +5,7 @@ layer.
 import copy
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scratchnet import (
     LSTM,
     SGD,
     Adam,
+    AdamW,
     BatchNorm1d,
     CrossEntropyLoss,
     Dropout,
@@ -156,6 +158,36 @@ def test_copies_and_pickles_of_a_network_and_its_optimiser_stay_a_pair() -> None
             for name, a in net.state_dict().items():
                 assert np.array_equal(a, twin.state_dict()[name])
             assert not np.shares_memory(twin.store.values, net.store.values)
+
+
+def halve(optimiser: Any) -> None:
+    """A hook of the user's own."""
+    optimiser.g *= 0.5
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+@pytest.mark.parametrize("make", [lambda n: SGD(n, 0.1, momentum=0.9, nesterov=True), Adam, AdamW])
+def test_a_training_goes_on_from_copies_of_its_network_optimiser_and_history(again: Any, make: Any) -> None:
+    """The three are copied in the middle of an epoch, and both trainings end alike."""
+    x, t = batch(20)
+    net = Sequential(Flatten(), Linear(12, 8), BatchNorm1d(8), ReLU(), Dropout(0.3), Linear(8, 4), seed=1)
+    optimiser = make(net)
+    optimiser.hooks.append(halve)
+
+    def stop(epoch: int, k: int, *_: Any) -> None:
+        if (epoch, k) == (1, 2):
+            raise KeyboardInterrupt
+
+    loss = CrossEntropyLoss()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        fit(net, loss, optimiser, x, t, epochs=4, batch_size=4, on_step=stop, valid=(x, t))
+    history = stopped.value.history
+    twin, its, its_history, its_loss = again((net, optimiser, history, loss))
+    assert its.net is twin and its_history == history and its_loss == loss
+    for n, o, h, criterion in ((net, optimiser, history, loss), (twin, its, its_history, its_loss)):
+        fit(n, criterion, o, x, t, epochs=4, batch_size=4, history=h, valid=(x, t))
+    assert np.array_equal(net.store.values, twin.store.values) and np.array_equal(net.store.fixed, twin.store.fixed)
+    assert its_history.step_losses == history.step_losses and len(history.epochs) == 4
 
 
 def test_two_forwards_then_two_backwards() -> None:

@@ -116,6 +116,8 @@ def describe_input(net: Sequential) -> str:
     given = net.info.get("input")
     if not isinstance(given, dict):
         return "it does not say what it takes"
+    if {"shape", "mean", "std"} <= set(given):
+        return f"it was trained on whole pictures, {short(given['shape'])}, which predict shows it"
     return "its input is " + ", ".join(
         f"{name} {short(value)}" if name == "shape" else name[:40] for name, value in list(given.items())[:10]
     )

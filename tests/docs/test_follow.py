@@ -29,6 +29,8 @@ SMALL = {
     **dict.fromkeys(("wheat", "iris"), "--epochs 2 --folds 2"),
     **dict.fromkeys(("tweets", "flights", "sentiment"), "--epochs 1"),
     **dict.fromkeys(("adding", "copy"), "--epochs 1 --examples 40"),
+    "images": "--epochs 1 --no-plots",
+    **dict.fromkeys(("table", "text"), "--epochs 2 --folds 2"),
     "chars": "--epochs 1 --sample 10",
     "waveforms": "--epochs 1 --echoes 20 --passes 2 --judged 2",
     "benchmarks.hidden_sweep": "--hidden 20 --batch-size 1 --steps 3 --threads 1 --device cpu --out timed",

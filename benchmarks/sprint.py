@@ -179,12 +179,14 @@ def child(engine: str, seed: int, data_dir: str, *chosen: int) -> None:
     from scratchnet.engine.schedules import parse_schedule
     from scratchnet.engine.training import order_of
     from scratchnet.studies import mnist
+    from scratchnet.studies.mnist_images import prepare
+    from scratchnet.studies.mnist_networks import RECIPES
 
-    recipe, options = mnist.RECIPES["sprint"], mnist.PRESETS["sprint"]
+    recipe, options = RECIPES["sprint"], mnist.PRESETS["sprint"]
     images = load_mnist("mnist", data_dir or None)
     order = np.random.default_rng([seed, 1]).permutation(len(images.train_images))[options.valid :]
-    x, t = mnist.prepare(images.train_images[order], images.train_labels[order], recipe, "float32")
-    x_test, t_test = mnist.prepare(images.test_images, images.test_labels, recipe, "float32")
+    x, t = prepare(images.train_images[order], images.train_labels[order], recipe, "float32")
+    x_test, t_test = prepare(images.test_images, images.test_labels, recipe, "float32")
     net = mnist.network(dataclasses.replace(options, seed=seed))
     rate = parse_schedule(options.schedule, options.lr, options.epochs)
     steps = -(-len(x) // options.batch_size)

@@ -171,7 +171,7 @@ def loss_of(net: Sequential) -> tuple[Loss, tuple[float, float] | None]:
     """(the loss, values of a wrong and the right class in a target): of its recipe, or
     what suits its last layer.
     """
-    from scratchnet.studies.mnist import RECIPES
+    from scratchnet.studies.mnist_networks import RECIPES
 
     about = net.info.get("training")
     about = about if isinstance(about, dict) else {}

@@ -79,7 +79,7 @@ def dot(A: Array, B: Array, out: Array | None = None) -> Array:
     # NumPy returns 0 for a product with a single 0, but 0 · NaN is NaN
     if A.size == 1 or B.size == 1:
         return xp_of(A).multiply(A, B, out=out)
-    return xp_of(A).dot(A, B, out=out)
+    return A.dot(B, out)  # the method takes two thirds of the time of the function
 
 
 def _dot_in_slices(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ all-reduce and a checkpoint each take one or two calls, however deep the network
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -213,3 +213,14 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype,
         if bool((xp.isinf(array) & ~xp.isinf(wide)).any()):
             raise too_large(name, dtype)
     return array
+
+
+def set_values(params: Mapping[str, Param], state: Mapping[str, Any], dtype: np.dtype, xp: ModuleType) -> None:
+    """Set all these parameters to the values in `state`, which has the same names.
+
+    Raises CheckpointError, before any is changed.
+    """
+    check_names(params, state)
+    arrays = {name: as_parameter(name, state[name], p.shape, dtype, xp) for name, p in params.items()}
+    for name, p in params.items():
+        p.value[...] = arrays[name]

@@ -16,6 +16,7 @@ from scratchnet.engine import checks
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, check_valid
 from scratchnet.engine.history import History, history_on_error
+from scratchnet.engine.layers.inputs import check_indices
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import evaluate, score
@@ -70,7 +71,7 @@ class Training:
         check_fitting(net, loss, self.steps.some()[0], self.steps.target)
         if not isinstance(self.steps.x, Source):  # of a source, each batch is looked at
             need_finite(net, self.steps.x)
-            net.check_indices(self.steps.x)
+            check_indices(net, self.steps.x)
         self.epochs, self.batch_size, self.examples = epochs, batch_size, self.steps.examples
         self.steps_per_epoch = -(-self.examples // batch_size)
         self.threads = choose_threads(threads, self.steps.work())

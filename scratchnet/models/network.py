@@ -16,8 +16,9 @@ from scratchnet.engine.layers.base import Layer, shape_text
 from scratchnet.engine.layers.conv import Convolution
 from scratchnet.engine.layers.pool import Pool
 from scratchnet.engine.layers.recurrent import Recurrent
-from scratchnet.engine.layers.sequential import FORMAT, Sequential
+from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.params import check_names, check_values
+from scratchnet.engine.saving import FORMAT
 from scratchnet.errors import CheckpointError, DeviceError, ScratchnetError, SettingError
 from scratchnet.files.tensorfile import TensorFile, short
 

@@ -29,9 +29,10 @@ from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine import compiling
 from scratchnet.engine.compiling import clock
 from scratchnet.engine.history import History
-from scratchnet.engine.layers.sequential import FORMAT, Sequential, describe
+from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.params import check_names
+from scratchnet.engine.saving import FORMAT, describe
 from scratchnet.errors import CheckpointError, Interrupted
 from scratchnet.files.tensorfile import TensorFile, short, write_tensors
 from scratchnet.models.network import TRAINING

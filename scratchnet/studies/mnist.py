@@ -4,41 +4,24 @@ Letters: N images of 28 x 28 pixels, K = 10 classes. Each preset is a published 
 `Options` describes them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
-
-import numpy as np
+from typing import ClassVar, Literal
 
 from scratchnet.backend.arrays import Array
-from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.handwriting import SIZE, usual
-from scratchnet.data.mnist import CLASSES, Images, load_mnist
-from scratchnet.data.pictures import DEGREES, turned
+from scratchnet.data.mnist import CLASSES
 from scratchnet.engine.fit import fit
-from scratchnet.engine.layers import (
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LogSoftmax,
-    MaxPool2d,
-    ReLU,
-    Sequential,
-    Sigmoid,
-)
-from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
+from scratchnet.engine.layers import Sequential
+from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.engine.prediction import probabilities
 from scratchnet.engine.schedules import parse_schedule
-from scratchnet.errors import DataError, SettingError
-from scratchnet.runs.identity import digests
+from scratchnet.errors import SettingError
 from scratchnet.runs.options import need, sizes
-from scratchnet.runs.ranks import all_ranks
 from scratchnet.runs.run import Run, optimiser_of
 from scratchnet.runs.search import Judged, SearchOptions, run_search
+from scratchnet.studies.mnist_images import load_images, load_parts, prepare
+from scratchnet.studies.mnist_networks import RECIPES, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,74 +113,6 @@ class Options(SearchOptions):
 IMAGES_REMEMBERED = 10_000  # number of training images whose average look `predict` compares with
 
 
-class Recipe(NamedTuple):
-    """What defines a published network beyond the options."""
-
-    network: Callable[[list[int], Options], list[Layer]]
-    loss: Callable[[], Loss]
-    pixels: tuple[float, float] = (1.0, 0.0)  # scale and shift: the input is pixel/255 · scale + shift
-    targets: tuple[float, float] | None = None  # values for a wrong and the right class; None for labels
-    shape: tuple[int, ...] = (784,)  # of one example, as the network takes it
-
-
-def _mlp(activation: type[Layer], last: type[Layer] | None = None, bias: bool = True):  # type: ignore[no-untyped-def]
-    """A builder of 784-hidden-...-10 networks with one activation throughout."""
-
-    def build(hidden: list[int], o: Options) -> list[Layer]:
-        layers: list[Layer] = []
-        n_in = 784
-        for n_out in hidden:
-            layers += [Linear(n_in, n_out, bias), activation()]
-            if o.dropout:
-                layers.append(Dropout(o.dropout))
-            n_in = n_out
-        return [*layers, Linear(n_in, 10, bias), *([last()] if last else [])]
-
-    return build
-
-
-def _fcn2(hidden: list[int], o: Options) -> list[Layer]:
-    first, second = hidden
-    return [Linear(784, first), Sigmoid(), Linear(first, second), ReLU(), Linear(second, 10), LogSoftmax()]
-
-
-def _sprint(hidden: list[int], o: Options) -> list[Layer]:
-    # A stride of 2 takes the place of pooling: a quarter of the places, and nothing is
-    # computed that is thrown away.
-    n_in, layers = 48 * 7 * 7, list[Layer]()
-    for n_out in hidden:
-        layers += [Linear(n_in, n_out), ReLU()]
-        n_in = n_out
-    return [Conv2d(1, 16, 5, 2, 2, bias=False), BatchNorm2d(16), ReLU(),
-            Conv2d(16, 48, 3, 2, 1, bias=False), BatchNorm2d(48), ReLU(),
-            Flatten(), *layers, Linear(n_in, 10)]  # fmt: skip
-
-
-def _cnn(hidden: list[int], o: Options) -> list[Layer]:
-    n_in, layers = 784, list[Layer]()
-    for n_out in hidden:
-        layers += [Linear(n_in, n_out), ReLU()]
-        n_in = n_out
-    return [Conv2d(1, 6, 4), ReLU(), MaxPool2d(2, padding=1), Conv2d(6, 16, 2), ReLU(), MaxPool2d(2, padding=1),
-            Flatten(), *layers, Linear(n_in, 10)]  # fmt: skip
-
-
-MEAN, STD = 0.1307, 0.3081  # of the pixels of the training images, from 0 to 1
-
-RECIPES = {
-    "default": Recipe(_mlp(ReLU), CrossEntropyLoss, (1 / STD, -MEAN / STD)),
-    "book": Recipe(_mlp(Sigmoid, Sigmoid, bias=False), lambda: MSELoss("sum"), (0.99, 0.01), (0.01, 0.99)),
-    "zero-to-gans": Recipe(_mlp(ReLU), CrossEntropyLoss),
-    "logistic": Recipe(_mlp(ReLU), CrossEntropyLoss),
-    "relu": Recipe(_mlp(ReLU), CrossEntropyLoss),
-    "two-hidden": Recipe(_mlp(ReLU), CrossEntropyLoss),
-    "fcn": Recipe(_mlp(Sigmoid, LogSoftmax), NLLLoss, (2.0, -1.0)),
-    "fcn2": Recipe(_fcn2, NLLLoss, (2.0, -1.0)),
-    "quadratic": Recipe(_mlp(Sigmoid, Sigmoid), QuadraticCost, targets=(0.0, 1.0)),
-    "cnn": Recipe(_cnn, CrossEntropyLoss, (2.0, -1.0), shape=(1, 28, 28)),
-    "sprint": Recipe(_sprint, CrossEntropyLoss, (1 / STD, -MEAN / STD), shape=(1, 28, 28)),
-}
-
 #: Test images in which the filters of a convolution look for their like
 PLACES_IN = 500
 
@@ -221,94 +136,15 @@ PRESETS = {
 
 def network(options: Options) -> Sequential:
     """The network of a preset."""
-    layers = RECIPES[options.preset].network(sizes(options.hidden), options)
+    layers = RECIPES[options.preset].network(sizes(options.hidden), options.dropout)
     return Sequential(*layers, seed=options.seed, dtype=options.dtype, device=options.device)
 
 
 def networks() -> dict[str, tuple[Sequential, tuple[int, ...], Loss]]:
     """Every preset's network in float64, with input shape and loss, for `parity`."""
-    return {name: (Sequential(*RECIPES[name].network(sizes(o.hidden), o), dtype="float64"), RECIPES[name].shape,
+    return {name: (Sequential(*RECIPES[name].network(sizes(o.hidden), o.dropout), dtype="float64"), RECIPES[name].shape,
                    RECIPES[name].loss())
             for name, o in PRESETS.items()}  # fmt: skip
-
-
-def load_images(study: str, options: Options, say: Callable[[str], None] = print) -> tuple[str, Images]:
-    """(name of the data set, images).
-
-    They are `digits` instead of MNIST if MNIST is out of reach and the options allow
-    that.
-    """
-    from scratchnet.data.digits import load_digits
-
-    if study == "digits":
-        return "digits", load_digits(options.seed)
-    try:
-        return study, load_mnist(study, options.data_dir)
-    except NotAvailable as e:
-        if study != "mnist" or options.offline_ok == "no":
-            raise
-        say(f"{OFFLINE}\n{e}\n")
-    return "digits", load_digits(options.seed)
-
-
-OFFLINE = """\
-┌────────────────────────────────────────────────────────────────────────────┐
-│  This is NOT MNIST: the files cannot be reached, so the network is trained │
-│  on `digits`, images that this project draws itself.                       │
-└────────────────────────────────────────────────────────────────────────────┘"""
-
-
-def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
-    """Pixels (N, 28, 28) from 0 to 255 to inputs, and labels (N,) to targets."""
-    scale, shift = recipe.pixels
-    x = images.reshape(-1, *recipe.shape).astype(dtype)
-    x *= scale / 255
-    x += shift
-    if recipe.targets is None:
-        return x, labels.astype(np.int64)
-    wrong, right = recipe.targets
-    t = np.full((len(labels), 10), wrong, dtype)
-    t[np.arange(len(labels)), labels] = right
-    return x, t
-
-
-class Parts(NamedTuple):
-    """What a run trains, validates and tests on."""
-
-    dataset: str
-    read: dict[str, str]  # digests of what was read from files
-    train: tuple[Array, Array]  # prepared: (x, target)
-    valid: tuple[Array, Array] | None
-    test_images: Array
-    test_labels: Array
-
-
-def load_parts(study: str, options: Options, say: Callable[[str], None] = print) -> Parts:
-    """The images of a study, divided, ordered and prepared as the options say."""
-    recipe = RECIPES[options.preset]
-
-    def load() -> tuple[tuple[str, dict[str, str]], tuple[Array, ...]]:
-        dataset, data = load_images(study, options, say)
-        read = {} if dataset == "digits" else digests(**data._asdict())  # digits follow from the seed
-        n = len(data.train_images)
-        if n < 2:
-            raise DataError(f"{dataset}: there are too few images to train on: {n}")
-        valid = min(options.valid, n // 5)
-        order = np.random.default_rng([options.seed, 1]).permutation(n)
-        if options.order == "file":
-            order = np.roll(np.arange(n), valid)  # the last ones first, for validation
-        images, labels = data.train_images[order], data.train_labels[order]
-        if options.augment == "rotate":
-            images = np.concatenate([images, *(turned(images[valid:], by) for by in (DEGREES, -DEGREES))])
-            labels = np.concatenate([labels, labels[valid:], labels[valid:]])
-        train = prepare(images, labels, recipe, options.dtype)
-        return (dataset, read), (*train, data.test_images, data.test_labels, np.array([valid]))
-
-    about, (x, t, images, labels, split) = all_ranks().once_per_host(load) if options.distributed else load()
-    valid = int(split[0])
-    dataset, read = about
-    held_out = (x[:valid], t[:valid]) if valid else None
-    return Parts(dataset, read, (x[valid:], t[valid:]), held_out, images, labels)
 
 
 def validate(study: str, options: Options) -> Judged:

@@ -17,7 +17,7 @@ import scratchnet as sn
 from scratchnet import explain
 from scratchnet.data.digits import load_digits
 from scratchnet.predict import as_inputs, probabilities
-from scratchnet.studies.mnist import RECIPES
+from scratchnet.studies.mnist_networks import RECIPES
 from tests.places import ROOT
 from tests.profiles import quick_first
 

@@ -13,8 +13,9 @@ import scratchnet as sn
 from scratchnet import train
 from scratchnet.data.digits import load_digits
 from scratchnet.data.fetch import NotAvailable
+from scratchnet.data.pictures import turned
 from scratchnet.runs import checkpoints as resume
-from scratchnet.studies import mnist
+from scratchnet.studies import mnist, mnist_images
 
 
 def write_idx(path, array):
@@ -98,7 +99,7 @@ def test_where_mnist_cannot_be_had_the_digits_are_taken_and_it_says_so(monkeypat
     def unreachable(name, data_dir):
         raise NotAvailable(f"{name}: cannot be reached")
 
-    monkeypatch.setattr(mnist, "load_mnist", unreachable)
+    monkeypatch.setattr(mnist_images, "load_mnist", unreachable)
     monkeypatch.setattr("scratchnet.data.digits.load_digits", lambda seed: few)
     monkeypatch.chdir(tmp_path)
     assert train.main(["mnist", "--epochs", "1", "--no-plots"]) == 0
@@ -188,11 +189,11 @@ def test_augment_rotate_turns_the_training_images_only(folder, tmp_path, few):
         with resume.newest_checkpoint(tmp_path / name / "checkpoints") as file:
             assert resume.training_of(file)["run"]["examples"] == examples
     images = few.train_images[:20]
-    left, right = mnist.turned(images, 10), mnist.turned(images, -10)
+    left, right = turned(images, 10), turned(images, -10)
     assert left.dtype == np.uint8 and left.shape == images.shape and not np.array_equal(left, right)
-    back, further = (mnist.turned(left, by).astype(int) for by in (-10, 10))
+    back, further = (turned(left, by).astype(int) for by in (-10, 10))
     assert abs(back - images).mean() < 0.5 * abs(further - images).mean()
     # to the left is counter-clockwise: a mark to the right of the middle moves up
     mark = np.zeros((1, 28, 28), np.uint8)
     mark[0, 13:15, 24] = 255
-    assert mnist.turned(mark, 10)[0].argmax() // 28 < 13
+    assert turned(mark, 10)[0].argmax() // 28 < 13

@@ -106,6 +106,8 @@ def studies() -> Iterator[Case]:
     from scratchnet.data.flights import FIRST_YEAR, load_flights
     from scratchnet.engine.crossvalidation import Standardiser, take
     from scratchnet.studies import chars, cifar10, flights, memory, mnist, tables, tweets, waveforms
+    from scratchnet.studies.mnist_images import prepare
+    from scratchnet.studies.mnist_networks import RECIPES
 
     def options(module: Any) -> list[tuple[str, Any]]:
         return [(preset, replace(o, dtype="float64")) for preset, o in module.PRESETS.items()]
@@ -113,8 +115,8 @@ def studies() -> Iterator[Case]:
     rng = np.random.default_rng(0)
     digits = load_digits(0, 1_000, 1)
     for preset, o in options(mnist):
-        recipe = mnist.RECIPES[preset]
-        x, t = mnist.prepare(digits.train_images, digits.train_labels, recipe, o.dtype)
+        recipe = RECIPES[preset]
+        x, t = prepare(digits.train_images, digits.train_labels, recipe, o.dtype)
         yield study(f"mnist, {preset}", lambda o=o: mnist.network(o), recipe.loss(), o, x, t)
     labels = rng.integers(0, 10, 200)
     pictures = rng.integers(0, 128, (10, 3, 32, 32))[labels] + rng.integers(0, 128, (200, 3, 32, 32))

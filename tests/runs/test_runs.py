@@ -381,10 +381,10 @@ BRIEF = ["mnist", "--epochs", "1", "--hidden", "8", "--no-plots", "--threads", "
 OFFLINE = SLOW.replace("from scratchnet import train\n", """
 from scratchnet import train
 from scratchnet.data.fetch import NotAvailable
-from scratchnet.studies import mnist
+from scratchnet.studies import mnist_images
 def load_mnist(*args):
     raise NotAvailable("mnist: there is no network")
-mnist.load_mnist = load_mnist
+mnist_images.load_mnist = load_mnist
 """)  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.engine.training import order_of
 from scratchnet.errors import SettingError
 from scratchnet.studies import mnist
+from scratchnet.studies.mnist_images import load_parts
 from tests.profiles import quick_first
 
 
@@ -45,7 +46,7 @@ def folder(tmp_path, few, monkeypatch):
 
 def parts(folder, **options):
     o = replace(mnist.PRESETS["two-hidden"], data_dir=folder, **options)
-    return mnist.load_parts("mnist", o)
+    return load_parts("mnist", o)
 
 
 def pixels(images):

@@ -81,9 +81,9 @@ def walk(
     blocks = W.reshape(4, -1)
     blocks *= s[::H, :1]  # s z_t = (s W) a_t
     # every call counts here, because the arrays are small
-    dot, tanh, multiply, add = xp.dot, xp.tanh, xp.multiply, xp.add
+    dot, tanh, multiply, add = W.dot, xp.tanh, xp.multiply, xp.add
     for t, (gate, c_i, f_g, o, parts, from_c, from_g, a_t, h_t, c_t, tanh_c_t) in enumerate(times):
-        dot(W, a_t, gate)  # z_t = W a_t, where the gates of time t will be
+        dot(a_t, gate)  # z_t = W a_t, where the gates of time t will be
         tanh(gate, gate)
         multiply(gate, s, gate)
         add(gate, shift, gate)
@@ -138,7 +138,7 @@ def walk_back(
     xp.multiply(tanh_c, tanh_c, out=dh_dc)
     xp.subtract(1, dh_dc, out=dh_dc)
     dh_dc *= o
-    W_hh_T, multiply, dot = layer.weights[k][1].value.T, xp.multiply, xp.dot
+    dot, multiply = layer.weights[k][1].value.T.dot, xp.multiply
     for t, (delta_t, per_dc, per_dh, dc_from_h, dc_before) in zip(range(T)[::-1], times):
         if above is not None:
             dh += above[t]
@@ -148,7 +148,7 @@ def walk_back(
         dc += dc_from_h
         multiply(per_dc, dc, per_dc)  # ∂C/∂c_{t−1}, δ_i, δ_f, δ_g
         dc = dc_before
-        dot(W_hh_T, delta_t, dh)  # BP2: z_t = W_hh h_{t−1} + ...
+        dot(delta_t, dh)  # BP2, W_hhᵀ δ_t: z_t = W_hh h_{t−1} + ...
         if ended is not None:
             hold(ended[t], held, (dh, dc))
     return rows, (dh, dc.copy())

@@ -7,26 +7,25 @@ the batch is the last axis.
 import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.devices import module_of, resolve_device
-from scratchnet.backend.sparse import is_sparse, is_wide, length
+from scratchnet.backend.sparse import is_sparse, length
 from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
-from scratchnet.engine.layers.base import Layer, Shape, shape_text
-from scratchnet.engine.layers.embedding import Embedding
-from scratchnet.engine.layers.linear import Flatten, Linear
+from scratchnet.engine.layers.base import Layer, Shape
+from scratchnet.engine.layers.chain import check_neighbours, may_overwrite, operations_of, shapes_through
+from scratchnet.engine.layers.inputs import input_of
 from scratchnet.engine.layers.norm import BatchNorm
+from scratchnet.engine.layers.summary import as_html, as_text
 from scratchnet.engine.learner import Learner
-from scratchnet.engine.params import Param, Store
-from scratchnet.engine.tables import html_table
-from scratchnet.errors import CheckpointError, DataError, SettingError, ShapeError
-from scratchnet.files.tensorfile import write_tensors
+from scratchnet.engine.params import Param, Store, set_values
+from scratchnet.engine.saving import save
+from scratchnet.errors import CheckpointError, SettingError, ShapeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,11 +72,8 @@ class Sequential:
         self._work: dict[Shape, tuple[float, float]] = {}
         # (i, layer i, whether it may overwrite its input), as `walk` needs them
         self._passes = self._plan_passes()
-        for i, layer in enumerate(layers):
-            if layer.takes_indices and i > 0:
-                raise SettingError(f"layer {i}, {layer}, takes indices: it must be the first layer of a network")
         self.input_dtype = np.dtype(np.int64) if layers[0].takes_indices else self.dtype
-        self._check_neighbours()
+        check_neighbours(layers)
 
     # ------------------------------------------------------------ use
 
@@ -157,32 +153,16 @@ class Sequential:
             raise CheckpointError(
                 f"the state must be a dict of arrays, as state_dict gives it, not {checks.shown(state)}"
             )
-        from scratchnet.engine.params import as_parameter, check_names
-
         counters = {f"{i}.num_batches_tracked" for i, la in enumerate(self.layers) if isinstance(la, BatchNorm)}
         # only PyTorch keeps these
-        state = {name: value for name, value in state.items() if name not in counters}
-        check_names(self.params, state)
-        arrays = {
-            name: as_parameter(name, state[name], p.shape, self.dtype, self.xp) for name, p in self.params.items()
-        }
-        for name, p in self.params.items():
-            p.value[...] = arrays[name]
+        set_values(self.params, {name: state[name] for name in state if name not in counters}, self.dtype, self.xp)
 
     def summary(self, input_shape: Shape) -> None:
         """Print every layer with its output shape and its number of parameters.
 
         `input_shape` is the shape of one example.
         """
-        shapes = self.shapes_from(checks.shape("summary", "input_shape", input_shape))
-        rows = [("layer", "output shape", "parameters"), ("input", shape_text(shapes[0]), "")]
-        for i, (layer, shape) in enumerate(zip(self.layers, shapes[1:], strict=True)):
-            rows.append((f"{i} {layer}", shape_text(shape), f"{sum(p.size for p in layer.params() if p.trained):,}"))
-        rows.append(("total", "", f"{self.size:,}"))
-        w0, w1, w2 = (max(len(r[k]) for r in rows) for k in range(3))
-        lines = [f"{a:<{w0}}  {b:<{w1}}  {c:>{w2}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        print("\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]]))
+        print(as_text(self, self.shapes_from(checks.shape("summary", "input_shape", input_shape))))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a .safetensors file, which `scratchnet.load` reads."""
@@ -213,9 +193,7 @@ class Sequential:
 
     def _repr_html_(self) -> str:
         """The table of layers that a notebook shows."""
-        rows = [{"": i, "layer": str(layer), "parameters": sum(p.size for p in layer.params() if p.trained)}
-                for i, layer in enumerate(self.layers)]  # fmt: skip
-        return f"<p>Sequential: {self.size:,} parameters, {self.dtype}, {self.device}</p>{html_table(rows)}"
+        return as_html(self)
 
     # ------------------------------------------------------------ columns inside
 
@@ -275,9 +253,7 @@ class Sequential:
         if shape not in self._work:
             if x.ndim < 2:
                 return 0.0  # forward says what is wrong
-            shapes = self.shapes_from(shape)
-            each = [float(layer.operations(s)) for layer, s in zip(self.layers, shapes, strict=False)]
-            self._work[shape] = each[0], max(each[1:], default=0.0)
+            self._work[shape] = operations_of(self.layers, shape)
         first, later = self._work[shape]
         if is_sparse(x):
             first *= x.nnz / (x.shape[0] * x.shape[1])
@@ -293,36 +269,7 @@ class Sequential:
         """
         if type(x) is self.xp.ndarray and x.dtype == self.input_dtype and x.size:
             return x
-        # On the CPU it stays sparse for the first Linear, if that is faster; a GPU gets
-        # it dense.
-        if is_sparse(x):
-            if not isinstance(self.layers[0], Linear):
-                raise ShapeError(f"only Linear takes sparse input, not {self.layers[0]}: pass x.toarray()")
-            if x.dtype.kind not in "biuf":
-                raise DataError(f"the input must be an array of numbers, not a sparse array of {x.dtype}")
-            if self.xp is np and x.ndim == 2 and is_wide(x):
-                return x.astype(self.dtype, copy=False)
-            x = x.toarray()
-        if self.layers[0].takes_indices:
-            x = checks.indices("Sequential", "the input", x)
-            if type(x) is np.ndarray:  # what lies on a GPU is checked once, by `fit`
-                self.check_indices(x)
-            x = self.xp.asarray(x)
-        else:
-            x = checks.examples("Sequential", "the input", x, self.dtype, self.xp)
-        if x.ndim == 0:
-            raise ShapeError("the input needs a batch axis first: (N, ...), not a single number")
-        if not x.shape[0] and not may_be_empty:
-            raise ShapeError(f"a batch needs at least one example, but the input has shape {x.shape}")
-        return x
-
-    # ------------------------------------------------------------ checks
-
-    def check_indices(self, x: Array) -> None:
-        """Raise DataError if the first layer is an Embedding that lacks a row for x."""
-        first = self.layers[0]
-        if isinstance(first, Embedding):
-            first.check(to_columns(x))
+        return input_of(self, x, may_be_empty)
 
     def with_layers(self, *layers: Layer) -> "Sequential":
         """A network of these layers, which have the parameters of this one.
@@ -337,45 +284,14 @@ class Sequential:
 
     def _plan_passes(self) -> list[tuple[int, Layer, bool]]:
         """Number, layer, and whether it may overwrite its input, for every layer."""
-        return list(zip(range(len(self.layers)), self.layers, self._allow_in_place()))
-
-    def _allow_in_place(self) -> list[bool]:
-        """For every layer, whether it may overwrite its input with its output."""
-        allowed, owned = [], False  # the user's x must not be overwritten
-        for layer in self.layers:
-            allowed.append(owned and layer.writes_in_place)
-            if layer.output_is != "view":
-                owned = layer.output_is == "fresh"
-        return allowed
+        return list(zip(range(len(self.layers)), self.layers, may_overwrite(self.layers)))
 
     def shapes_from(self, shape: Shape) -> list[Shape]:
         """The shape of one example before every layer and after the last.
 
         Raises ShapeError if a layer cannot take it.
         """
-        shapes = [tuple(shape)]
-        for i in range(len(self.layers)):
-            shapes.append(self._shape_after(i, shapes[-1]))
-        return shapes
-
-    def _shape_after(self, i: int, shape: Shape) -> Shape:
-        try:
-            return self.layers[i].output_shape(shape)
-        except ShapeError as e:
-            raise ShapeError(f"layer {i}: {e}") from None
-
-    def _check_neighbours(self) -> None:
-        """Find layers that cannot fit together, where the first tells its input."""
-        shape = self.layers[0].input_shape()
-        if shape is None:
-            return
-        indices = self.layers[0].takes_indices
-        over_time = indices or any(layer.over_time for layer in self.layers)
-        shape = (1, shape[-1]) if over_time and not indices else shape
-        for i, layer in enumerate(self.layers):
-            if over_time and isinstance(layer, (Flatten, BatchNorm)):
-                return  # these fit a T that only x reveals
-            shape = self._shape_after(i, shape)
+        return shapes_through(self.layers, shape)
 
     def _check_input(self, x: Array) -> None:
         if x.ndim < 2 and not self.layers[0].takes_indices:
@@ -389,28 +305,3 @@ def _rebuild(kind: type[Sequential], layers: Any, settings: Any, state: Any, inf
     net.load_state_dict(state)
     net.info = info
     return net
-
-
-FORMAT = 1
-
-
-def describe(net: Sequential) -> dict[str, Any]:
-    """Everything about a network but its parameters, as JSON."""
-    return {
-        "format": FORMAT,
-        "layers": [{"type": type(layer).__name__, **layer.options()} for layer in net.layers],
-        "dtype": str(net.dtype),
-        "seed": net.seed,
-        "info": net.info,
-    }
-
-
-def save(net: Sequential, path: str | os.PathLike[str]) -> None:
-    """Write the network to a .safetensors file, which `scratchnet.load` reads."""
-    if Path(path).suffix != ".safetensors":
-        raise SettingError(
-            f"{path}: net.save writes .safetensors files alone: call it {Path(path).stem or 'model'}.safetensors "
-            "(PyTorch reads it with safetensors.torch.load_file); sn.save_hdf5 writes HDF5, sn.save_npy "
-            "NumPy's arrays, and python -m scratchnet.export ONNX and all of these"
-        )
-    write_tensors(path, net.state_dict(), describe(net))

@@ -1,0 +1,100 @@
+"""The images that mnist.py trains, validates and tests on, as its options ask for them.
+
+Letters: N images of 28 x 28 pixels.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from scratchnet.backend.arrays import Array
+from scratchnet.data.fetch import NotAvailable
+from scratchnet.data.mnist import Images, load_mnist
+from scratchnet.data.pictures import DEGREES, turned
+from scratchnet.errors import DataError
+from scratchnet.runs.identity import digests
+from scratchnet.runs.ranks import all_ranks
+from scratchnet.studies.mnist_networks import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from scratchnet.studies.mnist import Options
+
+
+def load_images(study: str, options: "Options", say: Callable[[str], None] = print) -> tuple[str, Images]:
+    """(name of the data set, images).
+
+    They are `digits` instead of MNIST if MNIST is out of reach and the options allow
+    that.
+    """
+    from scratchnet.data.digits import load_digits
+
+    if study == "digits":
+        return "digits", load_digits(options.seed)
+    try:
+        return study, load_mnist(study, options.data_dir)
+    except NotAvailable as e:
+        if study != "mnist" or options.offline_ok == "no":
+            raise
+        say(f"{OFFLINE}\n{e}\n")
+    return "digits", load_digits(options.seed)
+
+
+OFFLINE = """\
+┌────────────────────────────────────────────────────────────────────────────┐
+│  This is NOT MNIST: the files cannot be reached, so the network is trained │
+│  on `digits`, images that this project draws itself.                       │
+└────────────────────────────────────────────────────────────────────────────┘"""
+
+
+def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
+    """Pixels (N, 28, 28) from 0 to 255 to inputs, and labels (N,) to targets."""
+    scale, shift = recipe.pixels
+    x = images.reshape(-1, *recipe.shape).astype(dtype)
+    x *= scale / 255
+    x += shift
+    if recipe.targets is None:
+        return x, labels.astype(np.int64)
+    wrong, right = recipe.targets
+    t = np.full((len(labels), 10), wrong, dtype)
+    t[np.arange(len(labels)), labels] = right
+    return x, t
+
+
+class Parts(NamedTuple):
+    """What a run trains, validates and tests on."""
+
+    dataset: str
+    read: dict[str, str]  # digests of what was read from files
+    train: tuple[Array, Array]  # prepared: (x, target)
+    valid: tuple[Array, Array] | None
+    test_images: Array
+    test_labels: Array
+
+
+def load_parts(study: str, options: "Options", say: Callable[[str], None] = print) -> Parts:
+    """The images of a study, divided, ordered and prepared as the options say."""
+    recipe = RECIPES[options.preset]
+
+    def load() -> tuple[tuple[str, dict[str, str]], tuple[Array, ...]]:
+        dataset, data = load_images(study, options, say)
+        read = {} if dataset == "digits" else digests(**data._asdict())  # digits follow from the seed
+        n = len(data.train_images)
+        if n < 2:
+            raise DataError(f"{dataset}: there are too few images to train on: {n}")
+        valid = min(options.valid, n // 5)
+        order = np.random.default_rng([options.seed, 1]).permutation(n)
+        if options.order == "file":
+            order = np.roll(np.arange(n), valid)  # the last ones first, for validation
+        images, labels = data.train_images[order], data.train_labels[order]
+        if options.augment == "rotate":
+            images = np.concatenate([images, *(turned(images[valid:], by) for by in (DEGREES, -DEGREES))])
+            labels = np.concatenate([labels, labels[valid:], labels[valid:]])
+        train = prepare(images, labels, recipe, options.dtype)
+        return (dataset, read), (*train, data.test_images, data.test_labels, np.array([valid]))
+
+    about, (x, t, images, labels, split) = all_ranks().once_per_host(load) if options.distributed else load()
+    valid = int(split[0])
+    dataset, read = about
+    held_out = (x[:valid], t[:valid]) if valid else None
+    return Parts(dataset, read, (x[valid:], t[valid:]), held_out, images, labels)

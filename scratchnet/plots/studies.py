@@ -171,7 +171,8 @@ def image_grid(
     low, high = 0.0, 255.0
     if pictures[0].dtype != np.uint8:
         low, high = (float(end([f(a) for a in pictures])) for end, f in ((min, np.min), (max, np.max)))
-    columns = min(len(pictures), 6)
+    # as few empty places in the last row as may be
+    columns = min(len(pictures), min((6, 7), key=lambda c: (-len(pictures) % c, c)))
     rows = -(-len(pictures) // columns)
     long = max(map(len, captions)) > 20  # then in two lines
     fig = new_figure(title, subtitle, max(columns * 1.75, 7.4), rows * (2.1 if long else 1.95) + HEADER, 0.05)

@@ -5,13 +5,15 @@ Letters: N pictures of 3 x 32 x 32 pixels, K = 10 classes, or 100 or 20.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array
+from scratchnet.data import Images
 from scratchnet.data.cifar import CLASSES, LABELS, load_cifar10, load_cifar100
 from scratchnet.engine.columns import to_columns, to_rows
+from scratchnet.engine.fit import fit
 from scratchnet.engine.layers import (
     BatchNorm2d,
     Conv2d,
@@ -28,16 +30,18 @@ from scratchnet.engine.layers import (
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.engine.prediction import probabilities
+from scratchnet.engine.schedules import parse_schedule
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
-from scratchnet.runs.options import CommonOptions, need
+from scratchnet.runs.options import need
 from scratchnet.runs.ranks import all_ranks
-from scratchnet.runs.run import Run
+from scratchnet.runs.run import Run, optimiser_of
+from scratchnet.runs.search import Judged, SearchOptions, run_search
 from scratchnet.studies.per_class import in_words, shares
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(CommonOptions):
+class Options(SearchOptions):
     """Train a network to recognise small colour pictures: airplanes, cats, ships, ...
 
     default: three convolutions with batch normalisation, trained on random crops and
@@ -59,9 +63,10 @@ class Options(CommonOptions):
     """With --epochs 0: how many pictures to train on in total, repeats included."""
     labels: Literal["fine", "coarse"] = "fine"
     """The classes of cifar100: fine, 100 kinds of things; coarse, their 20 groups."""
+    judge: ClassVar[str] = "validate"
 
     def check(self) -> None:
-        CommonOptions.check(replace(self, epochs=self.epochs or 1))
+        SearchOptions.check(replace(self, epochs=self.epochs or 1))
         need(self.images >= 1, "--images", "a number from 1", self.images)
 
     def without_effect(self, study: str) -> dict[str, str]:
@@ -135,14 +140,31 @@ def prepare(images: Array, dtype: str) -> Array:
     return (images.astype(dtype) / 255 - mean) / std
 
 
-def run(study: str, options: Options) -> int:
-    """Load, train, test and write; returns the exit code."""
+class Parts(NamedTuple):
+    """The digests of the files, and the pictures: the first `valid` of x validate."""
+
+    read: dict[str, str]
+    x: Array
+    t: Array
+    test_images: Array
+    test_labels: Array
+
+    @property
+    def valid(self) -> int:
+        return len(self.x) // 10
+
+
+def load_pictures(study: str, options: Options) -> Images:
+    if study == "cifar100":
+        return load_cifar100(options.data_dir, options.labels)
+    return load_cifar10(options.data_dir)
+
+
+def load_parts(study: str, options: Options) -> Parts:
+    """Load and divide the pictures; they are read once per host."""
 
     def load() -> tuple[dict[str, str], tuple[Array, ...]]:
-        if study == "cifar100":
-            data = load_cifar100(options.data_dir, options.labels)
-        else:
-            data = load_cifar10(options.data_dir)
+        data = load_pictures(study, options)
         n = len(data.train_images)
         if n < 10:
             raise DataError(f"{study}: there are too few pictures to train on: {n}")
@@ -150,11 +172,41 @@ def run(study: str, options: Options) -> int:
         x = prepare(data.train_images[order], options.dtype)
         return digests(**data._asdict()), (x, data.train_labels[order], data.test_images, data.test_labels)
 
-    read, (x, t, test_images, test_labels) = all_ranks().once_per_host(load) if options.distributed else load()
-    n, valid = len(x), len(x) // 10
-    if not options.epochs:
-        options = replace(options, epochs=max(1, round(options.images / (n - valid))))
-    names = LABELS[options.labels] if study == "cifar100" else CLASSES
+    read, arrays = all_ranks().once_per_host(load) if options.distributed else load()
+    return Parts(read, *arrays)
+
+
+def with_epochs(options: Options, examples: int) -> Options:
+    """The options with as many epochs as --images asks for, where --epochs is 0."""
+    return options if options.epochs else replace(options, epochs=max(1, round(options.images / examples)))
+
+
+def validate(study: str, options: Options) -> Judged:
+    """Train as the options say and judge by the validation pictures, for --search."""
+    parts = load_parts(study, options)
+    valid = parts.valid
+    options = with_epochs(options, len(parts.x) - valid)
+    net, loss = network(options, len(names_of(study, options))), loss_of(options.preset)
+    fit(net, loss, optimiser_of(net, options), parts.x[valid:], parts.t[valid:], epochs=options.epochs,
+        batch_size=options.batch_size, schedule=parse_schedule(options.schedule, options.lr, options.epochs),
+        seed=options.seed, threads=options.threads)  # fmt: skip
+    return Judged(accuracy(evaluate(net, loss, parts.x[:valid], parts.t[:valid])[1], parts.t[:valid]))
+
+
+def names_of(study: str, options: Options) -> Sequence[str]:
+    return LABELS[options.labels] if study == "cifar100" else CLASSES
+
+
+def run(study: str, options: Options) -> int:
+    """Load, train, test and write; returns the exit code."""
+    if options.search:
+        load_pictures(study, options)  # so that it is known before that they are there
+        return run_search(study, options, study, "judged by validation pictures, which it is not trained on")
+    parts = load_parts(study, options)
+    read, x, t, test_images, test_labels = parts
+    n, valid = len(x), parts.valid
+    options = with_epochs(options, n - valid)
+    names = names_of(study, options)
     net, loss = network(options, len(names)), loss_of(options.preset)
     with Run(study, options, study, read) as result:
         net.info |= {"classes": list(names), "input": {"shape": [3, 32, 32], "mean": MEAN, "std": STD}}

@@ -3,7 +3,9 @@
 Its networks.
 """
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,18 @@ import pytest
 from scratchnet import load
 from scratchnet.data.cifar import CLASSES, RECORD
 from scratchnet.errors import DataError, SettingError
-from scratchnet.studies.cifar10 import GROUPS, MEAN, PRESETS, STD, Options, feature_maps, network, networks, prepare
+from scratchnet.studies.cifar10 import (
+    GROUPS,
+    MEAN,
+    PRESETS,
+    STD,
+    Options,
+    feature_maps,
+    network,
+    networks,
+    prepare,
+    validate,
+)
 from scratchnet.train import main
 from tests.profiles import quick_first
 
@@ -66,6 +79,18 @@ def test_it_learns_what_can_be_learned(folder: Path, tmp_path: Path) -> None:
 def test_the_number_of_epochs_follows_from_the_pictures(folder: Path, tmp_path: Path) -> None:
     main(["cifar10", "--images", "150", "--data-dir", str(folder), "--out", str(tmp_path), "--no-plots"])
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 3  # of 54 pictures each
+
+
+@pytest.mark.slow
+def test_a_search_is_judged_by_validation_pictures(folder: Path, tmp_path: Path) -> None:
+    """In processes of their own; the settings that learn come first."""
+    args = ["--preset", "fcn", "--epochs", "8", "--batch-size", "10", "--data-dir", str(folder), "--threads", "1"]
+    assert main(["cifar10", *args, "--search", "lr=1e-7,0.03", "--out", str(tmp_path)]) == 0
+    rows = list(csv.DictReader((tmp_path / "search.csv").read_text().splitlines()))
+    assert [row["lr"] for row in rows] == ["0.03", "1e-7"]
+    assert float(rows[0]["valid_accuracy"]) > float(rows[1]["valid_accuracy"])
+    options = replace(PRESETS["fcn"], epochs=8, batch_size=10, lr=0.03, data_dir=folder, threads="1")
+    assert validate("cifar10", options).accuracy == float(rows[0]["valid_accuracy"])
 
 
 def test_channels_have_mean_0_and_deviation_1(data_dir: Path) -> None:

@@ -19,7 +19,7 @@ from scratchnet.engine.layers import Dropout, Linear, LogSoftmax, Sequential, Si
 from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.learner import Learner
 from scratchnet.errors import CheckpointError
-from scratchnet.models.network import check_work, load
+from scratchnet.models.network import check_work, load, model_file
 from scratchnet.predict import classes_of, image_input
 
 MOST_LABELS = 100
@@ -43,7 +43,7 @@ class Options:
     """Draw what a trained network finds most typical of each label."""
 
     model: tyro.conf.Positional[Path]
-    """A model file of an image network, such as runs/mnist-book/model.safetensors."""
+    """A run with images, such as runs/mnist-book, or its model.safetensors."""
     out: Path | None = None
     """The PNG file to write; by default backquery.png beside the model."""
 
@@ -135,7 +135,7 @@ def main(args: Sequence[str]) -> int:
         raise CheckpointError(f"{options.model}: the images are NaN or infinite: this network cannot be run backwards")
     low, high = (a.reshape(-1, 1, 1) for a in (images.min(axis=(1, 2)), images.max(axis=(1, 2))))
     pixels = np.round(255 * (images - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
-    out = options.out or options.model.parent / "backquery.png"
+    out = options.out or model_file(options.model).parent / "backquery.png"
     why = f"{how[0].upper()}{how[1:]}. {WHY[how]}"
     save(plots.image_grid(pixels, names, "What the network finds most typical", why), out)
     print(f"{len(pixels)} images, {how}: {out}")

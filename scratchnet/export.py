@@ -32,7 +32,7 @@ class Options:
     """
 
     model: tyro.conf.Positional[Path]
-    """A model file, such as runs/mnist-default/model.safetensors."""
+    """A run, such as runs/mnist-default, or its model.safetensors."""
     file: tyro.conf.Positional[Path]
     """The file or folder to write, such as model.onnx."""
     shape: str | None = None

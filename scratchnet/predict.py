@@ -43,7 +43,7 @@ class Options:
     """
 
     model: tyro.conf.Positional[Path]
-    """A model file, such as runs/mnist-default/model.safetensors."""
+    """A run, such as runs/mnist-default, or its model.safetensors."""
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Picture files, or folders of them; for digits PNG or JPEG, one digit in each."""
     text: str | None = None

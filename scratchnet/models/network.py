@@ -7,6 +7,7 @@ preprocessing, class names, vocabulary, training summary) are JSON in the header
 
 import math
 import os
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,6 +35,8 @@ OwnLayer = TypeVar("OwnLayer", bound=Layer)
 #: Bytes that one layer of a model from a file may work with, where a command runs it;
 #: see `check_work`
 MOST_BYTES = 2**30
+#: The file of the trained network in the folder of a run
+MODEL = "model.safetensors"
 #: Arrays with this prefix belong to an unfinished training (runs/checkpoints.py), not
 #: to the network
 TRAINING = "training."
@@ -59,12 +62,25 @@ def register(kind: type[OwnLayer]) -> type[OwnLayer]:
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Sequential:
-    """The network in a file written by `net.save`.
+    """The network in a file written by `net.save`, or in the folder of a finished run.
 
-    Raises CheckpointError for any other file.
+    Raises CheckpointError for any other file, and for a folder without a model.
     """
-    with TensorFile(path) as file:
+    with TensorFile(model_file(path)) as file:
         return read_network(file, device)
+
+
+def model_file(path: str | os.PathLike[str]) -> Path:
+    """The file of a model that is named by its file, or by the folder of its run.
+
+    Raises CheckpointError for a folder without a model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / MODEL).exists():
+        raise CheckpointError(f"{path}: this folder holds no {MODEL}, as that of a finished run does")
+    return path / MODEL
 
 
 def read_network(file: TensorFile, device: str = "cpu") -> Sequential:

@@ -33,6 +33,7 @@ from scratchnet.engine.training import Training
 from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile
+from scratchnet.models.network import MODEL
 from scratchnet.runs.checkpoints import (
     Checkpoints,
     checkpoints_in,
@@ -365,13 +366,13 @@ class Run:
         net.info["training"] = {
             k: self.metrics.get(k) for k in ("study", "preset", "dataset", "seed", "epochs", "test_accuracy")
         }
-        net.save(self.out / "model.safetensors")
+        net.save(self.out / MODEL)
         atomic_write(self.out / "history.csv", history_csv(self.history).encode())
         atomic_write(self.out / "config.toml", to_toml(self.study, self.options))
         atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
         self.kept = None  # the model is safe
         self.console.print(self._table())
-        names = ["metrics.json", "history.csv", "config.toml", "model.safetensors", *(p.name for p in self.pictures)]
+        names = ["metrics.json", "history.csv", "config.toml", MODEL, *(p.name for p in self.pictures)]
         self.say(f"written to {self.out}/: {', '.join(names)}")
         self._explain_losses()
 

@@ -40,6 +40,15 @@ def load_bytes(folder, content):
 # ------------------------------------------------------------- what is saved comes back
 
 
+def test_the_folder_of_a_run_stands_for_its_model(tmp_path):
+    with pytest.raises(CheckpointError, match=r"this folder holds no model\.safetensors"):
+        scratchnet.load(tmp_path)
+    net = scratchnet.Sequential(scratchnet.Linear(3, 2), seed=1)
+    net.save(tmp_path / "model.safetensors")
+    x = np.ones((1, 3))
+    assert np.array_equal(scratchnet.load(tmp_path)(x), net(x))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_round_trip(tmp_path, dtype):
     net = scratchnet.Sequential(

@@ -8,6 +8,9 @@ it. All other layers are as they are.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from scratchnet.backend.arrays import Array
 from scratchnet.engine.kernels.parts import take_compiled_parts
 from scratchnet.engine.layers import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, ReLU, Sequential
 from scratchnet.engine.layers.base import Layer
@@ -58,6 +61,16 @@ class FusedSteps(Steps):
         super().__init__(*args)
         take_compiled_parts(self.optimiser)
         self.twin = joined(self.net)
+
+    def batch(self, k: int, part: slice = slice(None)) -> tuple[Array, Array]:
+        """As in `Steps`; in memory the examples are columns, as layers want them."""
+        from scratchnet.engine.kernels.products import turn_some
+
+        chosen = self.order[k * self.batch_size : (k + 1) * self.batch_size][part]
+        shape = self.x.shape[1:]
+        columns = self.optimiser.buffer("batch", (*shape, len(chosen)), self.x.dtype, np)
+        turn_some(self.x.reshape(self.examples, -1), chosen, columns.reshape(-1, len(chosen)))
+        return columns.transpose(len(shape), *range(len(shape))), self.target[chosen]
 
     def make(self, k: int) -> Any:
         try:

@@ -72,6 +72,18 @@ def turn(rows, columns):  # type: ignore[no-untyped-def]
                     columns[k, n] = rows[n, k]
 
 
+@compiled
+def turn_some(rows, chosen, columns):  # type: ignore[no-untyped-def]
+    """columns = rows[chosen]ᵀ, read once."""
+    N, I = len(chosen), rows.shape[1]
+    for j in range(0, N, VECTOR):
+        for i in range(0, I, VECTOR):
+            for n in range(j, min(j + VECTOR, N)):
+                row = rows[chosen[n]]
+                for k in range(i, min(i + VECTOR, I)):
+                    columns[k, n] = row[k]
+
+
 #: With more outputs of the first layer, a batch is best turned into columns where BLAS
 #: has small products: that costs less than it saves
 WORTH_TURNING = 128

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.cuda_on_cpu import Emulation
+from tests.cuda.emulation import Emulation
 
 
 def words(text: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ What was built is kept in a folder of the system's temporary files, by what it w
 of. The next run, and the other processes of this one, find it there.
 """
 
+import ctypes
 import functools
 import hashlib
 import os
@@ -14,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+RUNNER = "libon_cpu.so"
 #: -ffp-contract=off: the results do not depend on what g++ makes one operation of
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-ffp-contract=off"]
 NAMES = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)')
@@ -77,3 +79,13 @@ def build(name: str, *arguments: str | Path, text: str | None = None) -> Path:
             raise AssertionError(f"g++ does not compile {name}:\n{done.stderr[:4000]}")
         new.rename(out)  # whole, or not there at all
     return out
+
+
+@functools.cache
+def runner() -> ctypes.CDLL:
+    """on_cpu.cpp, which all kernels call; one for the whole process."""
+    arguments = ["-O2", "-shared", f"-Wl,-soname,{RUNNER}", "-pthread", HERE / "on_cpu.cpp"]
+    library = ctypes.CDLL(str(build(RUNNER, *arguments)), mode=ctypes.RTLD_GLOBAL)
+    library.on_cpu_launch.restype = ctypes.c_char_p
+    library.on_cpu_launch.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_int, ctypes.c_long]
+    return library

@@ -121,8 +121,9 @@ def install() -> None:
     os.environ["CUPY_ACCELERATORS"] = ""  # CUB
     os.environ["CUPY_CACHE_DIR"] = str(compiling.cache() / "cupy")
     cuda = [f"-I{_folder(f'nvidia.{part}') / 'include'}" for part in ("cuda_runtime", "cuda_nvcc")]
-    sources = [compiling.HERE / "driver.cpp", compiling.HERE / "on_cpu.cpp"]
-    path = compiling.build("libcuda.so.1", *cuda, *sources, "-O2", "-shared", "-Wl,-soname,libcuda.so.1", "-pthread")
+    compiling.runner()
+    soname = "-Wl,-soname,libcuda.so.1"
+    path = compiling.build("libcuda.so.1", *cuda, compiling.HERE / "driver.cpp", "-O2", "-shared", soname)
     # A library that is loaded already serves whoever asks for one of its name.
     driver = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     _libraries.extend([driver, ctypes.CDLL(str(_cublas(path)), mode=ctypes.RTLD_GLOBAL)])

@@ -21,6 +21,7 @@ from tests.profiles import quick_first
 
 ARCHITECTURES = quick_first(["90", "75", "80", "100"], 1)
 FILE = 65_536  # registers of a multiprocessor
+IN_DOUBLE = {"rates"}  # on purpose, once for many steps
 
 
 class Build(NamedTuple):
@@ -92,8 +93,9 @@ def test_nothing_is_spilled_and_every_block_fits(
 ) -> None:
     made, _ = compiled(compiler, build, architecture, as_text=True)
     text = made.decode().rstrip("\0")
-    if build.dtype == "float32":
-        assert not re.search(r"\b(add|sub|mul|fma|div)\.(rn\.)?f64", text), "double arithmetic in float32"
+    for name, body in re.findall(r"\.entry (\w+)\((.*?)^}", text, re.DOTALL | re.MULTILINE):
+        if build.dtype == "float32" and name not in IN_DOUBLE:
+            assert not re.search(r"\b(add|sub|mul|fma|div)\.(rn\.)?f64", body), f"{name}: double arithmetic"
     (tmp_path / "kernel.ptx").write_text(text)
     command = [str(ptxas()), f"-arch=sm_{architecture}", "-v", "--warn-on-spills", "kernel.ptx", "-o", "kernel.cubin"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

@@ -12,6 +12,7 @@
 enum { PLAIN, MOMENTUM, ADAM };
 
 constexpr int TILE = 16, DEPTH = 32, THREADS = TILE * TILE;
+constexpr int WHOLE_BLOCK = 512; // threads; with more, a block of doubles would need more registers than there are
 
 // A matrix M to be multiplied: element (r, k) is data[r' * row + k' * column], with
 // r' = order[r] or k' = order[k] where there is such an order.
@@ -66,9 +67,9 @@ __device__ const long long *examples(const long long *order, const long long *at
 }
 
 // out = activation(a W^T + b)
-extern "C" __global__ void forward(const REAL *W, const REAL *b, const REAL *a, const long long *order,
-                                   const long long *at, long long step, long long batch, long long N, long long I,
-                                   long long O, long long activation, REAL *out)
+extern "C" __global__ void __launch_bounds__(THREADS)
+    forward(const REAL *W, const REAL *b, const REAL *a, const long long *order, const long long *at, long long step,
+            long long batch, long long N, long long I, long long O, long long activation, REAL *out)
 {
     long long n, o;
     const Matrix A = {a, N, I, 1, examples(order, at, step, batch), nullptr};
@@ -78,8 +79,9 @@ extern "C" __global__ void forward(const REAL *W, const REAL *b, const REAL *a, 
 }
 
 // out = (delta W) * sigma'(z), from the layer's input a: BP2
-extern "C" __global__ void backward(const REAL *W, const REAL *delta, const REAL *a, long long N, long long I,
-                                    long long O, long long activation, REAL *out)
+extern "C" __global__ void __launch_bounds__(THREADS)
+    backward(const REAL *W, const REAL *delta, const REAL *a, long long N, long long I, long long O, long long
+             activation, REAL *out)
 {
     long long n, i;
     const REAL grad = product({delta, N, O, 1, nullptr, nullptr}, {W, I, 1, I, nullptr, nullptr}, O, &n, &i);
@@ -105,10 +107,10 @@ __device__ void descend(REAL g, REAL *w, REAL *m, REAL *v, long long rule, const
 
 // W and b change by delta^T a and the sum of delta: BP3 and BP4. mW, vW, mb and vb are
 // the optimiser's sums, and `settings` (steps of a graph, 4) has a row for each step.
-extern "C" __global__ void update(REAL *W, REAL *b, const REAL *delta, const REAL *a, const long long *order,
-                                  const long long *at, long long step, long long batch, long long N, long long I,
-                                  long long O, long long rule, const REAL *settings, REAL *mW, REAL *vW, REAL *mb,
-                                  REAL *vb)
+extern "C" __global__ void __launch_bounds__(THREADS)
+    update(REAL *W, REAL *b, const REAL *delta, const REAL *a, const long long *order, const long long *at, long long
+           step, long long batch, long long N, long long I, long long O, long long rule, const REAL *settings, REAL
+           *mW, REAL *vW, REAL *mb, REAL *vb)
 {
     long long o, i;
     const Matrix A = {a, I, 1, I, nullptr, examples(order, at, step, batch)};
@@ -139,9 +141,10 @@ __device__ REAL over_warps(REAL v)
 
 // C = scale * sum (y - t)^2, divided by N if it `averages`, and delta = dC/dz: BP1. One
 // block, with a warp for each example in turn.
-extern "C" __global__ void squares(const REAL *y, const REAL *targets, const long long *order, const long long *at,
-                                   long long step, long long batch, long long N, long long K, const REAL *scale,
-                                   long long averages, long long activation, REAL *delta, REAL *const *losses)
+extern "C" __global__ void __launch_bounds__(WHOLE_BLOCK, 1)
+    squares(const REAL *y, const REAL *targets, const long long *order, const long long *at, long long step, long long
+            batch, long long N, long long K, const REAL *scale, long long averages, long long activation, REAL *delta,
+            REAL *const *losses)
 {
     const int lane = threadIdx.x % 32;
     const long long *row = examples(order, at, step, batch);
@@ -160,9 +163,9 @@ extern "C" __global__ void squares(const REAL *y, const REAL *targets, const lon
 
 // C = -mean of ln softmax(y)[label] and delta = (softmax(y) - onehot(label)) / N, times
 // sigma'(z).
-extern "C" __global__ void cross_entropy(const REAL *y, const long long *labels, const long long *order,
-                                         const long long *at, long long step, long long batch, long long N,
-                                         long long K, long long activation, REAL *delta, REAL *const *losses)
+extern "C" __global__ void __launch_bounds__(WHOLE_BLOCK, 1)
+    cross_entropy(const REAL *y, const long long *labels, const long long *order, const long long *at, long long step,
+                  long long batch, long long N, long long K, long long activation, REAL *delta, REAL *const *losses)
 {
     const int lane = threadIdx.x % 32;
     const long long *row = examples(order, at, step, batch);

@@ -17,7 +17,7 @@ MOST_EXAMPLES = 256
 #: Multiplications of a product, above which cuBLAS is better although it cannot be
 #: recorded; an estimate
 MOST_MULTIPLICATIONS = 1 << 27
-WHOLE_BLOCK = 1024  # threads
+WHOLE_BLOCK = 512  # threads, as in batch.cu
 
 
 def supported_batch(net: Sequential, batch_size: int) -> str | None:

@@ -28,7 +28,7 @@ from scratchnet.engine.kernels.graph_steps import COLUMNS, KERNELS, threads_down
 from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.kernels.steps import ACTIVATIONS, IDENTITY, SIGMOID, activations_of, scale_of
 from scratchnet.engine.learner import Learner
-from tests.cuda_on_cpu import Emulation
+from tests.cuda.emulation import Emulation
 from tests.profiles import quick_every
 
 TEXT = text_of("step")

@@ -3,6 +3,7 @@
 Letters: N examples in a batch.
 """
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +20,8 @@ from scratchnet.engine.steps import Steps
 #: take longer than reading it, if batches are small
 BLOCK = 256
 BLOCKS_AHEAD = 2
+#: Numbers that are read at a time, at most, unless a single batch has more
+LARGEST = 2**24
 
 
 class ReadingSteps(Steps):
@@ -30,12 +33,14 @@ class ReadingSteps(Steps):
         self.reader: ThreadPoolExecutor | None = None
         self.blocks: dict[int, Future[np.ndarray]] = {}
         super().__init__(net, loss, optimiser, x, target, batch_size)
-        self.per_block = -(-BLOCK // batch_size)  # batches
+        self.most = max(1, LARGEST // max(1, math.prod(self.x.shape[1:])))  # examples
+        self.per_block = max(1, min(-(-BLOCK // batch_size), self.most // batch_size))  # batches
 
     def as_data(self, x: Any) -> Any:
         return source_of(x)
 
     def some(self, n: int = 1) -> tuple[Array, Array]:
+        n = min(n, self.most)
         return self.net.as_input(self.x[:n]), self.target[:n]
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:

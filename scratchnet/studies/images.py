@@ -4,6 +4,7 @@ Letters: N pictures, C colours, S pixels of a side, K classes. The pictures are 
 batches by a thread of its own, so their number is not limited by the memory.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from scratchnet.engine.losses import CrossEntropyLoss, Loss
 from scratchnet.engine.metrics import accuracy, confusion, evaluate
 from scratchnet.engine.prediction import probabilities
 from scratchnet.engine.progress import many
-from scratchnet.engine.reading import ReadingSteps
+from scratchnet.engine.reading import LARGEST, ReadingSteps
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.errors import DataError, SettingError
 from scratchnet.runs.identity import digests
@@ -279,7 +280,7 @@ def draw(result: Run, net: Sequential, parts: Parts, y: np.ndarray, table: np.nd
     classes, test, side = parts.classes, parts.test, parts.pixels.side
     # the test pictures stand class after class, and a few of each shall be seen
     few = np.random.default_rng(0).permutation(len(test))
-    shown, some = test[few[:24]], test[few[:PLACES_IN]]
+    shown, some = test[few[:24]], test[few[: max(1, min(PLACES_IN, LARGEST // math.prod(parts.pixels.shape)))]]
     result.draw_training()
     about = f"{len(shown)} of {len(test):,}, brought to {side} x {side} pixels"
     names = [classes[k] for k in parts.labels[shown]]

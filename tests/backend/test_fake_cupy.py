@@ -193,6 +193,26 @@ def test_fit_waits_per_epoch_and_not_per_step(cupy, dropout):
     assert counts[0] == counts[1] <= 1 + 2 * 3, waits  # once for NaN in the data, and at the end of every epoch
 
 
+@pytest.mark.parametrize("kind", ["loader", "on disk"])
+def test_data_that_are_read_batch_by_batch(cupy, kind, tmp_path):
+    x, t = batch(48, True)
+    np.save(tmp_path / "x.npy", x)
+    given = {
+        "loader": ([(x[k : k + 10], t[k : k + 10]) for k in range(0, 48, 10)],),
+        "on disk": (np.load(tmp_path / "x.npy", mmap_mode="r"), t),
+    }[kind]
+    histories, nets = [], []
+    for device in ("cpu", "cuda"):
+        net = network(None, device)
+        valid = given if kind == "on disk" else given[0]
+        histories.append(fit(net, CrossEntropyLoss(), Adam(net, 0.01), *given, epochs=3, batch_size=10, valid=valid,
+                             threads=1))  # fmt: skip
+        nets.append(net)
+    np.testing.assert_allclose(histories[0].step_losses, histories[1].step_losses, rtol=1e-12)
+    assert len(histories[0].step_losses) == 15
+    agree(nets[0].state_dict(), nets[1].state_dict())
+
+
 def test_validation_and_a_bad_loss(cupy):
     x, t = batch(20, True)
     rows = []

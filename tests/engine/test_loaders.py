@@ -244,6 +244,23 @@ def test_an_array_on_disk_is_never_read_whole(tmp_path: Any, monkeypatch: pytest
     assert max(largest) <= 1000 and sum(largest) >= len(x)
 
 
+@pytest.mark.parametrize(("batch_size", "largest"), [(4, 64), (4, 8), (16, 8), (100, 8), (1, 4096)])
+def test_large_examples_are_read_a_few_at_a_time(
+    batch_size: int, largest: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scratchnet.engine import reading, sources
+
+    monkeypatch.setattr(reading, "LARGEST", largest)
+    asked = []
+    read = sources.OnDisk.read
+    monkeypatch.setattr(sources.OnDisk, "read", lambda self, rows: asked.append(len(rows)) or read(self, rows))
+    np.save(tmp_path / "x.npy", examples(600)[0])
+    t = examples(600)[1]
+    values, _ = trained(np.load(tmp_path / "x.npy", mmap_mode="r"), t, batch_size=batch_size, advice=True)
+    assert np.array_equal(values, trained(examples(600)[0], t, batch_size=batch_size)[0])
+    assert max(asked) <= max(min(batch_size, 600), largest // 4)
+
+
 def test_a_training_on_disk_goes_on_in_the_middle_of_an_epoch(tmp_path: Any) -> None:
     np.save(tmp_path / "x.npy", examples()[0])
     x, t = np.load(tmp_path / "x.npy", mmap_mode="r"), examples()[1]

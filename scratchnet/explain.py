@@ -54,6 +54,10 @@ class Options:
     """With lstm: at which time, from 0."""
     unit: int | None = None
     """With lstm: of which unit, from 0."""
+    text: str | None = None
+    """With lstm and a MODEL of chars or sentiment: the text that it reads."""
+    sequence: str | None = None
+    """With lstm and a MODEL of flights: what it reads; it forecasts the last number."""
     json: bool = False
     """Print the derivative three ways, the step and all formulas as JSON instead."""
     svg: Path | None = None
@@ -95,7 +99,7 @@ def lesson_of(o: Options) -> Lesson:
         return gate.lesson(*gate.small(), gate=o.gate, time=o.time, unit=o.unit) if form == "lstm" else pencil.lesson()
     net = load(model)
     if form == "lstm":
-        return gate.lesson(float64_copy(net), *gate.drawn(net), gate=o.gate, time=o.time, unit=o.unit)
+        return gate.lesson(float64_copy(net), *sequence_of(net, o), gate=o.gate, time=o.time, unit=o.unit)
     given = picture_of(net, o)
     twin = float64_copy(net)
     if form == "conv":
@@ -107,15 +111,32 @@ def lesson_of(o: Options) -> Lesson:
 def _check_options(o: Options, form: str, model: Path | None) -> None:
     """Raises SettingError for an option that says nothing in this form."""
     images = {"image": "a MODEL of images", "index": "a MODEL of images", "label": "a MODEL of images"}
-    needs = {**images, "weight": "a MODEL", "cell": "conv", "gate": "lstm", "time": "lstm", "unit": "lstm"}
+    needs = {**images, "weight": "a MODEL", "cell": "conv", "gate": "lstm", "time": "lstm", "unit": "lstm",
+             "text": "lstm and a MODEL", "sequence": "lstm and a MODEL"}  # fmt: skip
     takes = {"pencil": set(), "digit": {*images, "weight"}, "conv": {"cell"}, "lstm": {"gate", "time", "unit"}}[form]
     if form == "conv" and model is not None:
         takes = takes | set(images)
+    if form == "lstm" and model is not None:
+        takes = takes | {"text", "sequence"} | ({"label"} if o.text is not None else set())
     for name, what in needs.items():
         if getattr(o, name) is not None and name not in takes:
             raise SettingError(f"--{name} goes with {what}: {PROG} --help shows the forms")
     if o.image is not None and o.index is not None:
         raise SettingError("--image and --index name two images: give one of them")
+    if o.text is not None and o.sequence is not None:
+        raise SettingError("--text and --sequence name two sequences: give one of them")
+
+
+def sequence_of(net: Sequential, o: Options) -> tuple[np.ndarray, np.ndarray, Loss, str]:
+    """The sequence that the options name, or a drawn one, and what is wanted of it.
+
+    Raises SettingError, DataError, CheckpointError.
+    """
+    from scratchnet.studies.sequences import numbers_of, read_numbers, read_text
+
+    if o.text is not None:
+        return read_text(net, o.text, o.label)
+    return gate.drawn(net) if o.sequence is None else read_numbers(net, numbers_of(o.sequence))
 
 
 # ------------------------------------------------------- one image of a trained network

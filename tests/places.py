@@ -1,10 +1,14 @@
-"""Where things are, for tests that start processes or read the source."""
+"""Where things are, and how long to wait, for tests that start processes."""
 
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]  # of the repository
 MPI = ROOT / "tests" / "mpi"  # programs that run on several ranks
+
+#: Seconds after which a process hangs: more than it takes on the busiest machine, and
+#: less than the timeout of a test, so that what it has said is shown
+PATIENCE = 500
 
 #: Python that heeds Ctrl-C, even if the tests run in the background of a shell, which
 #: has it ignored; the rest of the command is a module and its arguments

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -154,7 +153,8 @@ HOSTILE = {
 def test_a_hostile_file_is_one_line(folder, capsys, what):
     text, said = HOSTILE[what]
     write(folder, "01_neuron", text)
-    code = command.main(["check", str(folder), "neuron", "--seconds", "0.3"])
+    seconds = "0.3" if "0.3" in said else "60"
+    code = command.main(["check", str(folder), "neuron", "--seconds", seconds])
     out = capsys.readouterr().out
     assert said in out and code == (0 if said.startswith("judged") else 1), out
     assert "Traceback" not in out and "\x1b" not in out and len(out) < 4000
@@ -227,7 +227,6 @@ def test_ctrl_c_ends_watch_quietly(folder):
     assert child.stdout is not None
     while "watching" not in child.stdout.readline():
         assert child.poll() is None
-    time.sleep(0.2)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (0, "")

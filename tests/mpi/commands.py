@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.places import ROOT
+from tests.places import PATIENCE, ROOT
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 # A waiting rank of MPICH keeps its core busy. With more ranks than cores, those that
@@ -16,12 +16,12 @@ WAIT_ASLEEP = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIEL
 ENVIRONMENT = {**os.environ, **WAIT_ASLEEP, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def mpiexec(ranks, *args, cwd=None, timeout=300, **environment):
+def mpiexec(ranks, *args, cwd=None, timeout=PATIENCE, **environment):
     """`ranks` processes of one Python command, to their end."""
     return several([ranks, *args], cwd=cwd, timeout=timeout, **environment)
 
 
-def several(*commands, cwd=None, timeout=300, **environment):
+def several(*commands, cwd=None, timeout=PATIENCE, **environment):
     """Run Python commands (how many processes, argument, ...) as the ranks of one MPI
     world.
 

@@ -18,7 +18,7 @@ from scratchnet.playing import server as module
 from scratchnet.playing.digits import Digits
 from scratchnet.playing.server import FILES, LARGEST, PAGE, Server
 from scratchnet.playing.sessions import Sessions, TooMany
-from tests.places import HEEDS_CTRL_C
+from tests.places import HEEDS_CTRL_C, PATIENCE
 from tests.profiles import quick_first
 
 
@@ -26,7 +26,7 @@ def request(
     server: Server, method: str, path: str, body: bytes | None = None, **headers: str | None
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
     """A request as the page makes it, with other headers where they are given."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
     usual: dict[str, str | None] = {"Host": server.origin.removeprefix("http://")}
     if method == "POST":
         usual |= {"X-Token": server.token, "Origin": server.origin}
@@ -258,7 +258,7 @@ def test_ctrl_c_ends_it_at_once_with_a_word(tmp_path: Path) -> None:
     assert "has learnt" in first and "scratchnet draws itself" in first
     assert re.fullmatch(r"Open http://127\.0\.0\.1:\d+/\?token=[\w-]{20,}\n", second)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "ended" in out and not err
 
 
@@ -272,7 +272,7 @@ def test_ctrl_c_ends_it_at_once_with_a_word(tmp_path: Path) -> None:
 def test_mistakes_are_one_line(args: list[str], says: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scratchnet.play", "--no-browser", *args]
     env = os.environ | {"SCRATCHNET_CACHE": str(tmp_path), "SCRATCHNET_DATA": ""}
-    result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=PATIENCE)
     assert result.returncode == 2 and says in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

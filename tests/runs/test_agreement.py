@@ -13,7 +13,7 @@ import scipy.sparse
 
 from scratchnet.runs.agreement import Message, judge, of_arrays
 from tests.mpi.commands import MPIEXEC, mpiexec, several
-from tests.places import MPI, ROOT
+from tests.places import MPI, PATIENCE, ROOT
 from tests.profiles import quick_first
 
 needs_mpi = pytest.mark.skipif(
@@ -69,7 +69,7 @@ def test_every_byte_of_an_array_counts_and_its_layout_in_memory_does_not():
 
 @needs_mpi
 def test_everything_that_may_differ_is_told_on_all_ranks():
-    done = mpiexec(3, MPI / "ranks_that_differ.py", timeout=120)
+    done = mpiexec(3, MPI / "ranks_that_differ.py", timeout=PATIENCE)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     assert told[0] == told[1] == told[2], "all have been told the same"
@@ -111,7 +111,7 @@ OTHERS = {"lr": "0.5", "seed": "7", "epochs": "3", "batch-size": "5", "hidden": 
     [name if name == "hidden" else pytest.param(name, marks=pytest.mark.nightly) for name in OTHERS],
 )
 def test_a_command_line_that_differs(option, tmp_path):
-    done = several([1, *IRIS], [1, *IRIS, f"--{option}", OTHERS[option]], cwd=tmp_path, timeout=60)
+    done = several([1, *IRIS], [1, *IRIS, f"--{option}", OTHERS[option]], cwd=tmp_path, timeout=PATIENCE)
     one_line(done, f"error: the ranks differ in --{option}: ", "on rank 0 (", f"{OTHERS[option]} on rank 1 (")
     assert done.stdout == "" and not list(tmp_path.iterdir()), "nothing was begun"
 
@@ -155,7 +155,7 @@ def test_one_machine_without_the_data(rank, images, tmp_path):
     (tmp_path / "file").touch()  # where its cache should be, so that nothing is fetched from the network
     with_, without = {"SCRATCHNET_DATA": images("here", 60)}, {"SCRATCHNET_DATA": "", "SCRATCHNET_CACHE": "file/x"}
     commands = [[1, with_, *MNIST], [1, without, *MNIST]]
-    done = several(*(commands if rank else commands[::-1]), cwd=tmp_path, timeout=120, **TWO_HOSTS)
+    done = several(*(commands if rank else commands[::-1]), cwd=tmp_path, timeout=PATIENCE, **TWO_HOSTS)
     one_line(done, "the ranks differ in data set: ", f"digits on rank {rank} (", f"mnist on rank {1 - rank} (")
 
 
@@ -187,7 +187,7 @@ def test_a_mistake_on_one_command_line(tmp_path):
     ),
 )
 def test_a_rank_that_never_comes(first, second, tmp_path):
-    done = several([1, *first], [1, *second], cwd=tmp_path, timeout=60, SCRATCHNET_TIMEOUT="1")
+    done = several([1, *first], [1, *second], cwd=tmp_path, timeout=PATIENCE, SCRATCHNET_TIMEOUT="1")
     one_line(done, "error: not all processes that mpiexec started have come within 1 s")
 
 

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from tests.places import ROOT
+from tests.places import PATIENCE, ROOT
 from tests.profiles import quick_first
 
 pytest.importorskip("distributed", reason="dask[distributed] is not installed")
@@ -142,7 +142,7 @@ def test_the_only_worker_that_ends_is_one_line_and_what_was_done_is_kept(process
     p = train(*ENDLESS, "--scheduler", scheduler, cwd=tmp_path, SCRATCHNET_TIMEOUT="2")
     assert any("epochs=" in line for line in p.stdout)
     worker.kill()
-    _, err = p.communicate(timeout=300)
+    _, err = p.communicate(timeout=PATIENCE)
     assert p.returncode == 2 and "its last worker has ended and none has come for 2 s" in err, err
     assert len(err.splitlines()) == 1, err
     assert rows_of(tmp_path / "out")

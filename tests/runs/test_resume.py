@@ -37,6 +37,7 @@ from scratchnet.runs.checkpoints import (
     read_checkpoint,
 )
 from scratchnet.runs.stop import Stop, stop_on_signal
+from tests.places import PATIENCE
 from tests.profiles import quick_first
 
 X = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
@@ -324,7 +325,7 @@ def command(folder, *args):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 

@@ -25,6 +25,7 @@ from scratchnet.runs.run import optimiser_of
 from scratchnet.runs.search import as_csv, parse_grid
 from scratchnet.studies import bags, tables, tweets
 from scratchnet.studies.small import network
+from tests.places import PATIENCE
 from tests.profiles import quick_first, slow_if
 
 
@@ -328,7 +329,7 @@ def test_a_search_goes_on_when_one_of_its_processes_is_killed(tmp_path):
 def test_a_search_that_is_ended_leaves_no_process_behind_and_what_was_done(number, whom, code, tmp_path):
     p, workers = begin_search(tmp_path)
     os.kill(p.pid, number) if whom == "main" else os.killpg(p.pid, number)  # as a terminal's Ctrl-C does
-    _, err = p.communicate(timeout=60)  # would wait for ever for an orphan that holds the pipe
+    _, err = p.communicate(timeout=PATIENCE)  # would wait for ever for an orphan that holds the pipe
     assert p.returncode == code and (err == "stopped\n" or number != signal.SIGINT), err
     assert workers and (tmp_path / "out" / "search.csv").read_text().count("\n") >= 2
 

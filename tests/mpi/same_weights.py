@@ -105,7 +105,7 @@ def study(name: str, network: Callable[[], sn.Sequential], loss: Any, o: Any, x:
 def studies() -> Iterator[Case]:
     from scratchnet.data.flights import FIRST_YEAR, load_flights
     from scratchnet.engine.crossvalidation import Standardiser, take
-    from scratchnet.studies import chars, cifar10, flights, memory, mnist, tables, tweets, waveforms
+    from scratchnet.studies import bags, chars, cifar10, flights, memory, mnist, small, tables, tweets, waveforms
     from scratchnet.studies.mnist_images import prepare
     from scratchnet.studies.mnist_networks import RECIPES
 
@@ -134,9 +134,9 @@ def studies() -> Iterator[Case]:
         _, data = tweets.load(o)
         order, loss = rng.permutation(len(data.labels)), tweets.loss_of(o)
         words = take(tweets.words_of(data, o), order)
-        vocabulary, t = tweets.Vocabulary(words), data.labels[order]
+        vocabulary, t = bags.Vocabulary(words), data.labels[order]
         V = len(vocabulary.word_dict)
-        yield study(f"tweets, {preset}", lambda o=o, V=V: tweets.network(tweets.layers_of(V, 2, o), o), loss, o,
+        yield study(f"tweets, {preset}", lambda o=o, V=V: small.network(bags.layers_of(V, 2, o), o), loss, o,
                     vocabulary(words), t if loss.takes_labels else np.eye(2)[t])  # fmt: skip
     [(_, o)] = options(waveforms)
     power, labels = waveforms.mixed(rng, 1_000)

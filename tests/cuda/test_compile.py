@@ -106,7 +106,7 @@ def test_nothing_is_spilled_and_every_block_fits(
     for part in done.stderr.split("Compiling entry function")[1:]:
         name = part.split("'")[1]
         seen.add(name)
-        assert re.search(r"\b0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads", part), f"{name}: {part}"
+        assert " 0 bytes spill stores, 0 bytes spill loads" in part, f"{name}: {part}"
         used = int(re.findall(r"Used (\d+) registers", part)[0])
         threads = int(bounds.get(name, 1024))
         assert -(-used // 8) * 8 * threads <= FILE, f"{name}: {used} registers, {threads} threads"

@@ -33,6 +33,7 @@ from scratchnet.engine.kernels import (
 from scratchnet.engine.optim import AdamW
 from scratchnet.engine.steps import Steps
 from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
+from tests.profiles import quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -70,7 +71,7 @@ def in_portions(net, loss, optimiser, x, t, batch_size, portion=1000):
 @pytest.mark.parametrize(("layers", "loss"), [*((layers, loss) for loss in LOSSES for layers in (wide, deep)),
                                               (log_softmax, NLLLoss())],
                          ids=lambda a: getattr(a, "__name__", str(a)))  # fmt: skip
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 1e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), quick_first([("float64", 1e-11), ("float32", 1e-3)], 1))
 @pytest.mark.parametrize("batch_size", [1, 7, 16])
 def test_they_are_the_readable_step(optimiser, layers, loss, dtype, tolerance, batch_size):
     x, t = data(30 * batch_size + batch_size // 2, loss)  # the last batch is smaller

@@ -2,6 +2,8 @@
 and shown by a notebook."""
 
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,3 +96,19 @@ def test_what_a_history_has_not_is_said() -> None:
 def test_a_network_is_drawn_without_a_file() -> None:
     fig = laid_out(NET.draw())
     assert fig.texts[0].get_text() == "The network" and outside(fig) == []
+
+
+def test_a_notebook_is_told_before_pyplot_says_otherwise(monkeypatch) -> None:
+    """pyplot registers a size of its own for all figures; one for ours comes first."""
+    told: dict[str, object] = {}
+
+    class Pictures:
+        def for_type_by_name(self, module: str, name: str, show: object) -> None:
+            told[f"{module}.{name}"] = show
+
+    shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": Pictures()}))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.delitem(sys.modules, "scratchnet.plots.shown", raising=False)
+    fig = HISTORY.plot()
+    ((name, show),) = told.items()
+    assert name == "scratchnet.plots.shown.ShownFigure" and show(fig) == fig._repr_png_()

@@ -1,5 +1,6 @@
 """The studies give advice, and none of their presets is given any."""
 
+import numpy as np
 import pytest
 
 from scratchnet import train
@@ -48,11 +49,22 @@ def test_a_preset_is_given_no_advice(study, preset, capsys, monkeypatch):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("study", ["mnist", "cifar10", "wheat"])
+@pytest.mark.parametrize("study", ["mnist", "cifar10", "wheat", "sentiment"])
 def test_presets_of_downloaded_data_are_given_no_advice(study, data_dir, capsys):
     for preset in study_module(study).PRESETS:
         run(study, "--preset", preset, "--epochs", "2", "--data-dir", str(data_dir))
         assert advice_in(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("target", ["y", "kind", "colour"])
+def test_a_table_of_ones_own_is_given_no_advice(target, tmp_path, capsys):
+    """Numbers of very different sizes, categories, values and classes."""
+    rng = np.random.default_rng(0)
+    a, b, colours = rng.normal(size=80), 1000 * rng.normal(size=80), rng.choice(["red", "green", "blue"], 80)
+    lines = [f"{x:.3f},{z:.1f},{c},{x + z / 1000:.3f},{'up' if x > 0 else 'down'}" for x, z, c in zip(a, b, colours)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,colour,y,kind", *lines]) + "\n", encoding="utf-8")
+    run("table", "--csv", "t.csv", "--target", target, "--epochs", "10", "--folds", "2")
+    assert advice_in(capsys.readouterr().out) == []
 
 
 def test_every_study_that_needs_no_download_is_here():

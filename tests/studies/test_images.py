@@ -73,6 +73,7 @@ def test_from_a_folder_to_an_answer(capsys: pytest.CaptureFixture) -> None:
     assert (metrics["size"], metrics["colours"], metrics["dataset"]) == (24, 3, "shapes")
     said = capsys.readouterr().out
     assert "120 pictures in 2 classes (cross 60, disc 60); in colour, brought to 24 x 24 pixels" in said
+    assert "advice: " not in said
     rows = list(csv.DictReader(Path("out/history.csv").read_text().splitlines()))
     assert len(rows) == 21 and rows[-1]["valid_accuracy"]
     assert not [thread for thread in threading.enumerate() if "scratchnet" in thread.name]

@@ -48,6 +48,7 @@ def test_three_topics(capsys: pytest.CaptureFixture) -> None:
     assert m["dataset"] == "topics" and set(m["telling_words"]["garden"]) & {"rose", "soil", "spade", "worm", "seed"}
     said = capsys.readouterr().out
     assert "Of the 4 texts of garden, 4 were correctly identified." in said
+    assert "advice: " not in said
     assert "The words that speak most for each class" in said and "author" not in said and "tweet" not in said
     names = {"training.png", "confusion.png", "words.png", "metrics.json", "history.csv", "config.toml"}
     assert names <= {path.name for path in Path("out").iterdir()}

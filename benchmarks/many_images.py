@@ -4,8 +4,8 @@
     python benchmarks/many_images.py --images 100000 --size 64 --epochs 1
 
 Digits that this project draws itself, each in two random colours, are written to a
-folder as PNG files of 28 x 28 pixels. Then `train images` is run on them in a process of
-its own, whose accuracy, seconds and largest memory are printed.
+folder as PNG files of 28 x 28 pixels. Then `train images` is run on them in a process
+of its own, whose accuracy, seconds and largest memory are printed.
 """
 
 import json

@@ -460,9 +460,8 @@ def test_what_is_no_file(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(CheckpointError, match="this is not a file"):
-            scratchnet.load(path)
+    with pytest.raises(CheckpointError, match="this is not a file"):
+        scratchnet.load(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="there is no such file"):
         scratchnet.load(tmp_path / "none")
     with pytest.raises(CheckpointError, match="cannot be read"):

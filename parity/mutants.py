@@ -29,7 +29,7 @@ import numpy as np
 from scratchnet import GRU, LSTM, SGD, Adam
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
-from scratchnet.engine.kernels.compiled_steps import installed
+from scratchnet.engine.compiling import installed
 from scratchnet.engine.tuned import hand_in
 from scratchnet.errors import SettingError
 

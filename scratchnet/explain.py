@@ -3,6 +3,7 @@ and its source.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def main(args: Sequence[str]) -> int:
         options = parse(Options, args, PROG)
     except SettingError as e:
         for option, what in (("--weight", "LAYER ROW COLUMN"), ("--cell", "CHANNEL ROW COLUMN")):
-            if f"parsing {option}" in str(e):
+            if re.search(f"(parsing|argument).*{option}", str(e)):  # two releases of tyro
                 raise SettingError(f"{option} takes three whole numbers, {what}; see {PROG} --help") from None
         raise
     if options.svg is not None and options.svg.suffix != ".svg":

@@ -52,5 +52,5 @@ def test_the_reason(tmp_path):
         assert file.read() == b"content"
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
-    with pytest.raises(OSError, match="null byte"):
+    with pytest.raises(OSError, match="embedded null"):
         open_regular("a\0b")

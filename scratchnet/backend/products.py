@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import blas
 from threadpoolctl import threadpool_info
 
-from scratchnet.backend.arrays import Array, vector_of, xp_of
+from scratchnet.backend.arrays import Array, fuse, vector_of, xp_of
 from scratchnet.backend.sparse import add_sparse_dot, is_sparse, sparse_dot
 from scratchnet.backend.threads import WORTH_THREADS, numpys_threads
 
@@ -137,7 +137,12 @@ def axpy(alpha: float, x: Array, y: Array) -> None:
         if y.size:
             (blas.saxpy if y.dtype == np.float32 else blas.daxpy)(x, y, y.size, alpha)
     else:
-        y += alpha * x
+        _axpy(y, x, alpha)
+
+
+@fuse
+def _axpy(y: Array, x: Array, alpha: float) -> None:
+    y += alpha * x
 
 
 def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
@@ -187,6 +192,8 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
         add_sparse_dot(C, delta, a.T, alpha, beta)
     elif delta.shape[1] == 1 and beta == 1.0:
         add_outer(C, delta, a, alpha)
+    elif type(C) is not np.ndarray and (cublas := _cublas(xp_of(C).__name__)) is not None:
+        cublas.gemm("N", "T", delta, a, C, alpha, beta)
     elif type(C) is not np.ndarray or is_faster_built(C, delta.shape[1]):
         product = dot_transposed(delta, a)
         if beta != 1.0:

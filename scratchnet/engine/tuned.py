@@ -11,6 +11,7 @@ from typing import Any
 
 _tuned: dict[object, Any] = {}
 _loops: dict[type, Any] = {}
+_kernels: dict[type, Any] = {}
 
 
 def hand_in(readable: object, tuned: Any) -> None:
@@ -27,6 +28,21 @@ def best(readable: Any) -> Any:
     """What has been registered in place of `readable`, or `readable` itself."""
     _ask("scratchnet.engine.kernels")
     return _tuned.get(readable, readable)
+
+
+def hand_in_kernels(kinds: tuple[type, ...], module: Any) -> None:
+    """From now on `in_kernels` is `module` for layers and losses of these classes."""
+    _kernels.update(dict.fromkeys(kinds, module))
+
+
+def in_kernels(one: Any) -> Any:
+    """Who does the work of a layer or a loss on a GPU: its class, or a module.
+
+    The module launches kernels of its own, in functions in place of some of the class's
+    methods.
+    """
+    _ask("scratchnet.engine.kernels")
+    return _kernels.get(type(one), type(one))
 
 
 def in_loops(layer: Any, learn: Any) -> Any:

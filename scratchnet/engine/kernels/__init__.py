@@ -8,12 +8,13 @@ such loops, and `compiled_steps.py` runs both; for the GPU `batch.cu` has the ke
 such a step, and `batch_graph_steps.py` runs them. `fused.py` joins neighbouring layers
 of images (`block.py`, `norm.py`), and `convolution.py` and `pooling.py` are single
 layers in loops. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than
-the layers do, on a GPU by `recurrent_cuda.py` and the kernels of `recurrent.cu`. Which
-of them a training takes is decided in `choosing.py`.
+the layers do, on a GPU by `recurrent_cuda.py` and the kernels of `recurrent.cu`;
+`pool_cuda.py` and `losses_cuda.py` are a pool and a loss in one kernel. Which of them a
+training takes is decided in `choosing.py`.
 """
 
 from scratchnet.engine import training
-from scratchnet.engine.kernels import gru, lstm
+from scratchnet.engine.kernels import gru, losses_cuda, lstm, pool_cuda
 from scratchnet.engine.kernels.batch_graph_steps import BatchGraphSteps
 from scratchnet.engine.kernels.choosing import fastest, kind_of_steps
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
@@ -22,8 +23,9 @@ from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
 from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
-from scratchnet.engine.layers import GRU, LSTM
-from scratchnet.engine.tuned import hand_in
+from scratchnet.engine.layers import GRU, LSTM, AvgPool2d, MaxPool2d, MinPool2d
+from scratchnet.engine.losses import CrossEntropyLoss
+from scratchnet.engine.tuned import hand_in, hand_in_kernels
 
 __all__ = [
     "BatchGraphSteps", "CompiledBatches", "CompiledSteps", "FusedSteps", "GraphSteps", "KernelSteps",
@@ -31,6 +33,8 @@ __all__ = [
     "supported_in_one_launch",
 ]  # fmt: skip
 
+hand_in_kernels((MaxPool2d, MinPool2d, AvgPool2d), pool_cuda)
+hand_in_kernels((CrossEntropyLoss,), losses_cuda)
 hand_in(LSTM, lstm)
 hand_in(GRU, gru)
 hand_in(training.fastest, fastest)

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.arrays import Array, is_on_gpu, xp_of
 from scratchnet.engine.layers.base import Layer, Shape, buffer
 from scratchnet.engine.layers.window import Size2d, places_of, taps, windows
 from scratchnet.engine.learner import Learner
-from scratchnet.engine.tuned import in_loops
+from scratchnet.engine.tuned import in_kernels, in_loops
 from scratchnet.errors import SettingError
 
 Slices = tuple[slice, slice, slice]
@@ -48,6 +48,10 @@ class Pool(Layer):
             for Q, W in taps(self.window[1], shape[2], places[2]):
                 yield (all_channels, P, Q), (all_channels, H, W)
 
+    def _worker(self, x: Array, learn: Learner | None) -> Any:
+        """Who pools: a module with kernels or loops, or this class."""
+        return in_kernels(self) if is_on_gpu(x) else in_loops(self, learn)
+
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or min(shape) < 1:
             raise self.wants("images (N, channels, height, width)", shape)
@@ -74,7 +78,7 @@ class Choice(Pool):
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Any]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
         code = None if learn is None else xp_of(x).zeros(y.shape, self.code_dtype)
-        in_loops(self, learn).choose(self, x, y, code, learn)
+        self._worker(x, learn).choose(self, x, y, code, learn)
         return y, (x.shape, code)
 
     def backward(self, delta: Array, cache: Any, learn: Learner, need_dx: bool = True) -> Array | None:
@@ -84,7 +88,7 @@ class Choice(Pool):
         dx = buffer(self, "dx", shape, delta, learn)
         if not (self.apart and self._reach_all(shape, code.shape)):
             dx.fill(0)
-        in_loops(self, learn).give_back(self, delta, code, dx, learn)
+        self._worker(delta, learn).give_back(self, delta, code, dx, learn)
         return dx
 
     def give_back(self, delta: Array, code: Array, dx: Array, learn: Learner) -> None:
@@ -245,18 +249,26 @@ class AvgPool2d(Pool):
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Shape]:
         y = buffer(self, "y", self._places(x.shape), x, learn)
-        y.fill(0)
-        for place, cell in self._taps(x.shape, y.shape):
-            y[place] += x[cell]
-        y *= 1 / prod(w.k for w in self.window)
+        self._worker(x, learn).average(self, x, y)
         return y, x.shape
 
     def backward(self, delta: Array, shape: Shape, learn: Learner, need_dx: bool = True) -> Array | None:
         if not need_dx:
             return None
-        delta *= 1 / prod(w.k for w in self.window)
         dx = buffer(self, "dx", shape, delta, learn)
-        dx.fill(0)
-        for place, cell in self._taps(shape, delta.shape):
-            dx[cell] += delta[place]
+        self._worker(delta, learn).spread(self, delta, dx)
         return dx
+
+    def average(self, x: Array, y: Array) -> None:
+        """Write the means of the cells of x (C, H, W, N) to y (C, P, Q, N)."""
+        y.fill(0)
+        for place, cell in self._taps(x.shape, y.shape):
+            y[place] += x[cell]
+        y *= 1 / prod(w.k for w in self.window)
+
+    def spread(self, delta: Array, dx: Array) -> None:
+        """Give every cell of dx its share of δ, which is changed."""
+        delta *= 1 / prod(w.k for w in self.window)
+        dx.fill(0)
+        for place, cell in self._taps(dx.shape, delta.shape):
+            dx[cell] += delta[place]

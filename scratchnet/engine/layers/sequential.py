@@ -25,6 +25,7 @@ from scratchnet.engine.layers.summary import as_html, as_text
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, Store, set_values
 from scratchnet.engine.saving import save
+from scratchnet.engine.tuned import in_kernels
 from scratchnet.errors import CheckpointError, SettingError, ShapeError
 
 if TYPE_CHECKING:
@@ -235,7 +236,8 @@ class Sequential:
         if learn is not None:
             learn.begin(x.shape[-1])
         y, caches = self.forward(x, learn, visit)
-        value, delta = loss.forward(y, to_columns(loss.as_target(target, y)))
+        t = to_columns(loss.as_target(target, y))
+        value, delta = loss.forward(y, t) if self.xp is np else in_kernels(loss).forward(loss, y, t)
         return value, delta, y, caches
 
     def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:

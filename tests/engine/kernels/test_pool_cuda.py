@@ -1,0 +1,151 @@
+"""The kernels of pools and of the cross entropy: they compute what NumPy does.
+
+On the fake of CuPy, and, marked gpu, on CuPy itself.
+"""
+
+import numpy as np
+import pytest
+
+from scratchnet import AvgPool2d, CrossEntropyLoss, Linear, MaxPool2d, MinPool2d, MSELoss, Sequential, step
+from scratchnet.backend.arrays import to_numpy
+from scratchnet.engine.kernels import losses_cuda, pool_cuda
+from scratchnet.engine.kernels.nvrtc import text_of
+from scratchnet.engine.learner import Learner
+from scratchnet.engine.optim import SGD
+from tests import fake_cupy
+
+POOLS = {
+    "apart": lambda: MaxPool2d(2),
+    "overlapping": lambda: MaxPool2d(3, stride=1),
+    "padded": lambda: MinPool2d((3, 2), stride=(2, 1), padding=1),
+    "gaps": lambda: MaxPool2d(2, stride=3),
+    "mean": lambda: AvgPool2d(2),
+    "mean, padded": lambda: AvgPool2d((2, 3), stride=1, padding=1),
+}
+
+
+def image(special):
+    """(C, H, W, N): many equal cells, and where asked NaN and infinities."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(-2, 3, size=(2, 6, 7, 5)).astype(float)
+    if special:
+        for value, share in ((np.nan, 0.1), (-np.inf, 0.4), (np.inf, 0.1)):
+            x[rng.random(x.shape) < share] = value
+    return x
+
+
+@np.errstate(invalid="ignore")
+def pooled(make, device, x):
+    """(y, y at inference, dx) for columns x."""
+    net = Sequential(make(), seed=1, dtype="float64", device=device)
+    (layer,), learn = net.layers, Learner()
+    learn.begin()
+    y, cache = layer.forward(net.xp.asarray(x), learn)
+    delta = np.random.default_rng(1).normal(size=y.shape)
+    dx = layer.backward(net.xp.asarray(delta), cache, learn, True)
+    return [to_numpy(a).copy() for a in (y, layer.forward(net.xp.asarray(x))[0], dx)]
+
+
+def check_pool(make, special):
+    for here, there in zip(*(pooled(make, device, image(special)) for device in ("cpu", "cuda")), strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-13, atol=1e-13)
+
+
+def crossed(device, K=5, N=70):
+    rng = np.random.default_rng(2)
+    z, t = 30 * rng.normal(size=(N, K)), rng.integers(0, K, N)
+    z[0] *= 100  # e to the power of it overflows
+    net = Sequential(Linear(K, K, bias=False, init="zeros"), seed=1, dtype="float64", device=device)
+    net.params["0.weight"].value[...] = net.xp.eye(K)
+    value, delta, _, _ = net.cost(z, t, CrossEntropyLoss())
+    return float(value), to_numpy(delta).copy()
+
+
+def check_cross_entropy(**sizes):
+    (value, delta), (other, there) = crossed("cpu", **sizes), crossed("cuda", **sizes)
+    assert other == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(there, delta, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pool_is_that_of_the_cpu(cupy, name, special):
+    check_pool(POOLS[name], special)
+    forward, back = ("average", "give_back") if "mean" in name else ("choose", "give_back")
+    assert fake_cupy.eager_launches == [forward, back, forward]
+
+
+def test_windows_of_many_taps_are_pooled_by_cupy(cupy, monkeypatch):
+    monkeypatch.setattr(pool_cuda, "MOST_TAPS", 3)
+    check_pool(POOLS["apart"], True)
+    assert fake_cupy.eager_launches == []
+
+
+@pytest.mark.parametrize("sizes", [{}, {"N": 1}, {"K": 40, "N": 33}, {"N": 300}], ids=str)
+def test_the_cross_entropy_is_that_of_the_cpu(cupy, sizes):
+    check_cross_entropy(**sizes)
+    assert fake_cupy.eager_launches == ["cross_entropy"]
+
+
+def test_many_outputs_are_left_to_cupy(cupy, monkeypatch):
+    monkeypatch.setattr(losses_cuda, "MOST_OUTPUTS", 100)
+    check_cross_entropy()
+    assert fake_cupy.eager_launches == []
+
+
+def test_a_label_that_nobody_checked_gives_nan(cupy):
+    """`fit` checks labels once; a step by itself does not wait for the device."""
+    net = Sequential(Linear(4, 3), device="cuda")
+    x = cupy.zeros((2, 4), np.float32)
+    for wrong in (3, -1):
+        assert np.isnan(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, cupy.asarray([0, wrong]))))
+    assert np.isfinite(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, cupy.asarray([0, 2]))))
+    assert np.isfinite(float(step(net, MSELoss(), SGD(net, 0.0), x, cupy.zeros((2, 3), np.float32))))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(gpu):
+    for make in POOLS.values():
+        for special in (False, True):
+            check_pool(make, special)
+    check_cross_entropy()
+    check_cross_entropy(K=40, N=300)
+
+
+FAULTS = {
+    "pool": [
+        ("sign * v > sign * best", "sign * v >= sign * best"),
+        (" || v != v", ""),
+        ("chosen < 0 || ", ""),
+        ("start % s == 0 && ", ""),
+        ("start / s < positions", "start / s <= positions"),
+        ("code[there] == i * k_cols + j", "code[there] == i + k_cols * j"),
+        ("sum += delta[there] * *scale", "sum += delta[there]"),
+        ("sum * *scale", "sum"),
+        ("w < 0 || w >= W)", "w < 0 || w > W)"),
+    ],
+    "losses": [
+        ("- (k == label ? mean : 0)", ""),
+        ("top = combine(top, z[k * N + n], true);", "top = 0;"),
+        ("            sum += of_warp[w];", "            sum = of_warp[w];"),
+        ("n += blockDim.x", "n += blockDim.x * 2"),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "right", "wrong"), [(name, *fault) for name, of in FAULTS.items() for fault in of])
+def test_planted_faults_are_found(cupy, monkeypatch, name, right, wrong):
+    text = text_of(name)
+    assert right in text
+    module = cupy.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
+    for runner in (pool_cuda, losses_cuda):
+        monkeypatch.setattr(runner, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+    with pytest.raises(AssertionError):
+        if name == "pool":
+            for make in POOLS.values():
+                check_pool(make, False)
+                check_pool(make, True)
+        else:
+            check_cross_entropy(N=300)
+            check_cross_entropy(K=40, N=600)

@@ -9,6 +9,7 @@ the axes `ax` to draw on and begins with `axes_for` instead.
 import io
 import logging
 import os
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from scratchnet.engine import checks
@@ -113,6 +114,17 @@ def style(ax: "Axes", title: str = "", x: str = "", y: str = "") -> "Axes":
 def legend(ax: "Axes", **options: Any) -> None:
     """A legend without a box, readable on top of what lies below it."""
     ax.legend(edgecolor="none", framealpha=0.8, fontsize=10, labelcolor=INK, **options)
+
+
+def drawable(text: str) -> str:
+    """A text that Matplotlib's font can write: emoji as names, others as U+65E5."""
+
+    def one(c: str) -> str:
+        if ord(c) < 0x2000:
+            return c
+        return f"[{unicodedata.name(c, '?').lower()}]" if unicodedata.category(c)[0] != "L" else f"[U+{ord(c):04X}]"
+
+    return "".join(map(one, text))
 
 
 def save(fig: "Figure", path: Path) -> None:

@@ -21,6 +21,7 @@ from scratchnet.engine.metrics import accuracy, evaluate
 from scratchnet.engine.prediction import outputs
 from scratchnet.engine.progress import many
 from scratchnet.errors import DataError
+from scratchnet.plots.style import drawable
 from scratchnet.runs.identity import digests
 from scratchnet.runs.run import Run
 from scratchnet.studies.per_class import say_confusion
@@ -202,7 +203,7 @@ def draw(
 
     judged = (("test", "test_accuracy"), ("cross-validated", "cv_accuracy"))
     result.draw_training(next(((name, result.metrics[key]) for name, key in judged if key in result.metrics), None))
-    result.picture("confusion", plots.confusion(counts, [drawable(author) for author in authors]))
+    result.picture("confusion", plots.confusion(counts, [written(author) for author in authors]))
     telling = dict(list(telling.items())[:MOST_DRAWN])
     columns = min(3, len(telling))
     rows = -(-len(telling) // columns)
@@ -211,9 +212,9 @@ def draw(
                            max(8.0, 3.9 * columns), 3.9 * rows)  # fmt: skip
     axes = np.atleast_1d(fig.subplots(rows, columns)).ravel()
     for k, (name, best) in enumerate(telling.items()):
-        ax = style(axes[k], drawable(name), f"evidence for this {whose}")
+        ax = style(axes[k], written(name), f"evidence for this {whose}")
         ax.barh(range(len(best)), [weight for _, weight in best], color=COLOURS[k % len(COLOURS)])
-        ax.set_yticks(range(len(best)), [drawable(word) for word, _ in best], color=INK)
+        ax.set_yticks(range(len(best)), [written(word) for word, _ in best], color=INK)
         ax.invert_yaxis()
         ax.grid(visible=False)
     for ax in axes[len(telling) :]:
@@ -225,8 +226,6 @@ def plural(word: str) -> str:
     return f"{word}{'es' if word.endswith('s') else 's'}"
 
 
-def drawable(word: str) -> str:
-    """A word that Matplotlib's font can write: emoji by their names."""
-    import unicodedata
-
-    return "".join(c if ord(c) < 0x2000 else f"[{unicodedata.name(c, '?').lower()}]" for c in word).replace("$", r"\$")
+def written(word: str) -> str:
+    """A word as Matplotlib writes it, which would read formulas between dollars."""
+    return drawable(word).replace("$", r"\$")

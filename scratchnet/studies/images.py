@@ -276,8 +276,9 @@ def draw(result: Run, net: Sequential, parts: Parts, y: np.ndarray, table: np.nd
     """Draw the plots of a run."""
     from scratchnet.plots import studies as plots
     from scratchnet.plots.first_layer import first_layer
+    from scratchnet.plots.style import drawable
 
-    classes, test, side = parts.classes, parts.test, parts.pixels.side
+    classes, test, side = [drawable(name) for name in parts.classes], parts.test, parts.pixels.side
     # the test pictures stand class after class, and a few of each shall be seen
     few = np.random.default_rng(0).permutation(len(test))
     shown, some = test[few[:24]], test[few[: max(1, min(PLACES_IN, LARGEST // math.prod(parts.pixels.shape)))]]

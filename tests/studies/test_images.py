@@ -223,6 +223,20 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture) -> None:
     assert "20 pictures in 2 classes (cross 10, disc 10); grey, brought to 24 x 24 pixels" in said
 
 
+def test_classes_in_any_script(capsys: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
+    """Matplotlib's font lacks most scripts, and warns of every letter that it lacks."""
+    rng = np.random.default_rng(0)
+    for name in ("日本", "café", "🐈 $x"):
+        Path("scripts", name).mkdir(parents=True)
+        for k in range(5):
+            Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(f"scripts/{name}/{k}.png")
+    metrics = run("--folder", "scripts", "--epochs", "1")
+    assert list(metrics["per_class_accuracy"]) == ["café", "日本", "🐈 $x"]
+    assert not [str(w.message) for w in recwarn if "Glyph" in str(w.message)]
+    assert predict.main(["out/model.safetensors", "scripts/日本/0.png"]) == 0
+    assert "scripts/日本/0.png: " in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_many_classes(capsys: pytest.CaptureFixture) -> None:
     rng = np.random.default_rng(0)

@@ -107,8 +107,9 @@ def test_a_notebook_is_told_before_pyplot_says_otherwise(monkeypatch) -> None:
             told[f"{module}.{name}"] = show
 
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": Pictures()}))
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0)))
     monkeypatch.delitem(sys.modules, "scratchnet.plots.shown", raising=False)
     fig = HISTORY.plot()
     ((name, show),) = told.items()
-    assert name == "scratchnet.plots.shown.ShownFigure" and show(fig) == fig._repr_png_()
+    assert name == "scratchnet.plots.shown.ShownFigure"
+    assert show(fig)[1] == fig._repr_png_()[1] == {"width": 880, "height": 416}

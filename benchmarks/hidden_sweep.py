@@ -25,6 +25,7 @@ from scratchnet.errors import DeviceError, SettingError
 
 EPOCHS, EXAMPLES = 5, 60_000
 ROUNDS = 41
+FAR_BEYOND_CACHES = 1 << 29  # bytes
 
 # Seconds for the 5 epochs as published, by H: on a cloud machine with 2 virtual cores
 # and a K80, and on a laptop of 2015.
@@ -122,7 +123,7 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
         for name in runs:
             device = ENGINES[name][2]
             own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}
-            floor = Limits.of(own, 4 * 784 * hidden).floor(*work_of(hidden, batch)) if own else 0.0
+            floor = Limits.of(own, size_of(device, hidden)).floor(*work_of(hidden, batch)) if own else 0.0
             points.append(Point(name, device, options["threads"], hidden, batch, times[name], floor, examples))
             what = f"H={hidden:<5d} batch {batch:<5d}" + f" {examples:7,d} examples" * bool(options["examples"])
             print(f"  {name:20s} {what} {times[name].median * 1e6:10.1f} µs a step", flush=True)
@@ -134,18 +135,32 @@ def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
 
     A GPU's limits are measured with CuPy or not at all.
     """
-    size = 4 * 784 * hidden
     if device == "cpu":
         import numpy
 
-        return timing.limit_runs(numpy, size)
+        return timing.limit_runs(numpy, size_of(device, hidden))
     from scratchnet.backend.devices import cuda_problem
 
     if cuda_problem() is not None:
         return {}
     import cupy
 
-    return timing.limit_runs(cupy, size, cupy.cuda.get_current_stream().synchronize)
+    return timing.limit_runs(cupy, size_of(device, hidden), cupy.cuda.get_current_stream().synchronize)
+
+
+def size_of(device: str, hidden: int) -> int:
+    """Bytes of the vector that bandwidth is measured with.
+
+    On a CPU those of the weights, which may stay in its cache. On a GPU a pass over so
+    few takes as long as its launch; so there it is a vector far larger than any cache,
+    if a quarter of the free memory is enough for it.
+    """
+    if device == "cpu":
+        return 4 * 784 * hidden
+    import cupy
+
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    return min(FAR_BEYOND_CACHES, free // 4 // 4 * 4)
 
 
 # ------------------------------------------------------------------------- reporting

@@ -122,7 +122,7 @@ EXPORT int stub_cudaFreeHost(void *p)
 }
 EXPORT int stub_cudaMemGetInfo(size_t *free, size_t *total)
 {
-    *free = *total = size_t(1) << 37;
+    *free = *total = size_t(1) << 22; // so that nobody fills it
     return OK;
 }
 EXPORT int stub_cudaPointerGetAttributes(cudaPointerAttributes *a, const void *p)
@@ -445,7 +445,7 @@ EXPORT int stub_cudaGetDeviceProperties_v2(cudaDeviceProp *p, int)
 {
     memset(p, 0, sizeof *p);
     strcpy(p->name, "stub GPU (host memory)");
-    p->totalGlobalMem = size_t(1) << 37;
+    p->totalGlobalMem = size_t(1) << 22;
     p->sharedMemPerBlock = 49152;
     p->regsPerBlock = 65536;
     p->warpSize = 32;

@@ -58,7 +58,7 @@ __device__ REAL column(const REAL *W, long long rows, long long H, const REAL *d
 }
 
 // cells (T + 1, 5, H, N): c_{t-1}, i, f, g, o
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     lstm(const REAL *W_ih, const REAL *W_hh, const REAL *b_ih, const REAL *b_hh, REAL *a, REAL *cells, REAL *tanh_c,
          const bool *ended, long long t, long long H, long long I, long long N)
 {
@@ -89,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 // gradient of the final state. above (T, H, N) may be a null pointer. dc and `carried`,
 // what reaches dh past the product, are kept from call to call. At t = -1 nothing is
 // left but the gradient of the initial state, in dh.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     lstm_back(const REAL *W_hh, const REAL *cells, const REAL *tanh_c, const REAL *above, const bool *ended, long long
               t, long long T, long long H, long long N, REAL *dh, REAL *dc, REAL *carried, REAL *delta)
 {
@@ -120,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 }
 
 // gates (T, 4, H, N): r, z, q, n
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     gru(const REAL *W_ih, const REAL *W_hh, const REAL *b_ih, const REAL *b_hh, REAL *a, REAL *gates, const bool
         *ended, long long t, long long H, long long I, long long N)
 {
@@ -147,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 
 // delta (T, 4, H, N) has the blocks r, z, q, n; W_hh sees the first three. The rest as
 // in lstm_back.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     gru_back(const REAL *W_hh, const REAL *a, const REAL *gates, const REAL *above, const bool *ended, long long t,
              long long T, long long H, long long I, long long N, REAL *dh, REAL *carried, REAL *delta)
 {

@@ -37,36 +37,33 @@ from collections.abc import Callable
 
 import numpy as np
 
-Column = np.ndarray
-Matrices = list[np.ndarray]
-Network = tuple[Matrices, Matrices, list[str]]  # W, b and the name of σ of each layer
-Pair = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]
+Arrays = list[np.ndarray]
+Pair = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]  # a function and its slope
+Network = tuple[Arrays, Arrays, list[str]]  # W, b and the name of σ of each layer
 
 
-def sigmoid(z: Column) -> Column:
+def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-def log_softmax(a: Column) -> Column:
+def log_softmax(a: np.ndarray) -> np.ndarray:
     """ln (eᵃ / Σ eᵃ), logarithms of probabilities; shifted, so that eᵃ is finite."""
     return a - a.max() - np.log(np.sum(np.exp(a - a.max())))
 
 
-#: σ and σ′ (layers/activation.py)
-ACTIVATIONS: dict[str, Pair] = {
+ACTIVATIONS: dict[str, Pair] = {  # σ and σ′ (layers/activation.py)
     "identity": (lambda z: z, np.ones_like),
     "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": (lambda z: np.where(z < 0, 0, z), lambda z: np.where(z > 0, 1, 0)),
 }
-#: C and ∇ₐC (losses.py); the t of a class is 1 in its own place and 0 elsewhere
-COSTS: dict[str, Pair] = {
+COSTS: dict[str, Pair] = {  # C and ∇ₐC (losses.py); the t of a class is 1 in its own place and 0 elsewhere
     "quadratic": (lambda a, t: np.sum((a - t) ** 2) / 2, lambda a, t: a - t),
     "cross entropy": (lambda a, t: -np.sum(t * log_softmax(a)), lambda a, t: np.exp(log_softmax(a)) - t),
 }
 
 
-def forward(network: Network, x: Column) -> tuple[Matrices, Matrices]:
+def forward(network: Network, x: np.ndarray) -> tuple[Arrays, Arrays]:
     """z¹, ..., zᴸ and a⁰, ..., aᴸ."""
     zs, activated = [], [x]
     for W, b, name in zip(*network):
@@ -75,7 +72,7 @@ def forward(network: Network, x: Column) -> tuple[Matrices, Matrices]:
     return zs, activated
 
 
-def backprop(network: Network, x: Column, t: Column, cost: str) -> tuple[float, Matrices, Matrices]:
+def backprop(network: Network, x: np.ndarray, t: np.ndarray, cost: str) -> tuple[float, Arrays, Arrays]:
     """C for one example, and ∂C/∂W and ∂C/∂b for every layer."""
     (weights, biases, names), (C, nabla_a) = network, COSTS[cost]
     zs, activated = forward(network, x)
@@ -90,11 +87,9 @@ def backprop(network: Network, x: Column, t: Column, cost: str) -> tuple[float, 
     return float(C(activated[-1], t)), nabla_W, nabla_b
 
 
-def step(network: Network, x: Column, t: Column, cost: str, eta: float) -> float:
+def step(network: Network, x: np.ndarray, t: np.ndarray, cost: str, eta: float) -> float:
     """w ← w − eta ∂C/∂w for all weights and biases, in place; returns C before it."""
-    weights, biases, _ = network
-    C, nabla_W, nabla_b = backprop(network, x, t, cost)
-    for layer in range(len(weights)):
-        weights[layer] -= eta * nabla_W[layer]  # optim.py; training.py has the loop
-        biases[layer] -= eta * nabla_b[layer]
+    (weights, biases, _), (C, nabla_W, nabla_b) = network, backprop(network, x, t, cost)
+    for w, nabla_w in zip(weights + biases, nabla_W + nabla_b):
+        w[:] = w - eta * nabla_w  # optim.py; training.py has the loop
     return C

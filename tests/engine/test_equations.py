@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchnet import SGD, Linear, QuadraticCost, ReLU, Sequential, Sigmoid, step
-from scratchnet.engine.backprop import Matrices, backprop
+from scratchnet.engine.backprop import Arrays, backprop
 from scratchnet.engine.equations import bp1_error, bp2_propagate, bp3_bias, bp4_weight
 
 RNG = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def test_bp1_overwrites_what_it_is_given() -> None:
     assert bp1_error(grad_a, random(3, 2)) is grad_a
 
 
-def textbook(net: Sequential) -> tuple[Matrices, Matrices]:
+def textbook(net: Sequential) -> tuple[Arrays, Arrays]:
     state = net.state_dict()
     return ([state[k] for k in state if k.endswith("weight")], [state[k][:, None] for k in state if k.endswith("bias")])
 
@@ -79,7 +79,7 @@ def test_network_is_the_textbook(sizes: tuple[int, ...], m: int) -> None:
     x, t = rng.random((m, sizes[0])), rng.random((m, sizes[-1]))
     weights, biases = textbook(net)
 
-    def of_the_batch() -> tuple[Matrices, Matrices]:
+    def of_the_batch() -> tuple[Arrays, Arrays]:
         """The mean of ∂C/∂W and ∂C/∂b over the examples."""
         network = weights, biases, ["sigmoid"] * len(weights)
         each = [backprop(network, a[:, None], b[:, None], "quadratic")[1:] for a, b in zip(x, t)]

@@ -80,6 +80,7 @@ DENSE = ("zero-to-gans", "two-hidden", "fcn2", "784-2000-10")
 CASES = {
     "few rows: product turned": Case(PRODUCTS, "is_faster_turned", never, (*DENSE, "cnn")),
     "many columns: product in slices": Case(PRODUCTS, "is_faster_in_slices", never, ("cnn",)),
+    "narrow weights: gradient built first": Case(PRODUCTS, "is_faster_built", never, ("zero-to-gans", "cnn")),
     "one example: update in place": Case("scratchnet.engine.optim", "add_product", added, ("book 200", "book 1000")),
     "batches: update in place": Case(
         "scratchnet.engine.optim", "add_product", added, ("zero-to-gans", "fcn2", "784-2000-10", "tweets")

@@ -37,8 +37,8 @@ OwnLayer = TypeVar("OwnLayer", bound=Layer)
 MOST_BYTES = 2**30
 #: The file of the trained network in the folder of a run
 MODEL = "model.safetensors"
-#: Arrays with this prefix belong to an unfinished training (runs/checkpoints.py), not
-#: to the network
+#: Arrays with this prefix belong to an unfinished training (runs/checkpoint_file.py),
+#: not to the network
 TRAINING = "training."
 
 

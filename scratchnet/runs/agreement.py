@@ -19,7 +19,7 @@ from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.sources import Source
-from scratchnet.runs.checkpoints import environment, settings_of
+from scratchnet.runs.checkpoint_file import environment, settings_of
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, as_json
 

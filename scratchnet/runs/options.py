@@ -114,7 +114,8 @@ def recorded_options(kind: type[Options], study: str, folder: Path) -> Options:
 
     Raises CheckpointError and SettingError.
     """
-    from scratchnet.runs.checkpoints import newest_checkpoint, training_of
+    from scratchnet.runs.checkpoint_file import training_of
+    from scratchnet.runs.checkpoints import newest_checkpoint
 
     with newest_checkpoint(folder / "checkpoints") as file:
         run = training_of(file).get("run")

@@ -1,20 +1,13 @@
 """One run of a study: what it prints, and the files it leaves behind."""
 
-import csv
-import io
 import json
 import math
-import platform
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich.table import Table
-
-import scratchnet
 from scratchnet.backend.devices import cuda_problem
 from scratchnet.backend.sparse import length
 from scratchnet.cli import console
@@ -26,7 +19,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import SAMPLE, accuracy, labels_of
 from scratchnet.engine.optim import SGD, Adam, AdamW, Optimiser
 from scratchnet.engine.prediction import outputs
-from scratchnet.engine.progress import ProgressLines, many, number
+from scratchnet.engine.progress import ProgressLines, many
 from scratchnet.engine.schedules import parse_schedule
 from scratchnet.engine.steps import Steps
 from scratchnet.engine.training import Training
@@ -34,23 +27,18 @@ from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files.atomic import atomic_write
 from scratchnet.files.tensorfile import TensorFile
 from scratchnet.models.network import MODEL
-from scratchnet.runs.checkpoints import (
-    Checkpoints,
-    checkpoints_in,
-    differences,
-    environment,
-    newest_checkpoint,
-    read_checkpoint,
-    training_of,
-)
+from scratchnet.runs.checkpoint_file import differences, environment, read_checkpoint, training_of
+from scratchnet.runs.checkpoints import Checkpoints
 from scratchnet.runs.config import to_toml
-from scratchnet.runs.identity import changed
 from scratchnet.runs.lock import take
 from scratchnet.runs.options import CommonOptions, as_json
 from scratchnet.runs.ranks import SAME_DATA, all_ranks
+from scratchnet.runs.results import about_dropout, history_csv, table, versions
+from scratchnet.runs.resuming import checkpoint_to_go_on_from, need_same_data, remove_older
 from scratchnet.runs.shared import shared
-from scratchnet.runs.stop import Stop, closed_terminal_stops, stop_on_signal
-from scratchnet.runs.tensorboard import EVENTS, TensorBoard
+from scratchnet.runs.stop import Stop, stop_on_signal
+from scratchnet.runs.tensorboard import TensorBoard
+from scratchnet.runs.watch import Watch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,19 +52,6 @@ def optimiser_of(net: Sequential, o: CommonOptions) -> Optimiser:
         return SGD(net, o.lr, o.momentum, o.weight_decay, clip_norm=o.clip_norm)
     kind = {"adam": Adam, "adamw": AdamW}[o.optimizer]
     return kind(net, o.lr, weight_decay=o.weight_decay, clip_norm=o.clip_norm)
-
-
-def versions() -> dict[str, str]:
-    """The versions that a result depends on, besides its options."""
-    import scipy
-
-    return {
-        "scratchnet": scratchnet.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def train_accuracy(training: Training) -> dict[str, float]:
@@ -112,7 +87,8 @@ class Run:
         self.ranks = all_ranks() if options.distributed else None
         if self.ranks:
             self.ranks.compare({"data set": dataset}, SAME_DATA)
-        self._need_same_data()
+        if options.resume is not None:
+            need_same_data(options.resume, dataset, self.data)
         self.leads = self.ranks is None or self.ranks.rank == 0  # one of several processes prints and writes
         self.out = options.out or Path("runs") / f"{study}-{options.preset}"
         self.lock = take(self.out) if self.leads else None
@@ -167,68 +143,41 @@ class Run:
             net, loss, optimiser, *train, epochs=o.epochs, batch_size=batch_size or o.batch_size,
             threads=self._threads(checkpoint), steps=shared(self.ranks, steps) if self.ranks else steps,
         )  # fmt: skip
-        self.metrics |= {"device": net.device, "threads": training.threads}
-        self.metrics |= {"ranks": self.ranks.size} if self.ranks else {}
         place = environment(training.threads, net.device, self.ranks.size if self.ranks else 1, training.how)
         self._announce(training, checkpoint, place)
-        progress = ProgressLines(self.console, o.epochs, training.examples)
-        events = TensorBoard(self._events()) if o.log == "tensorboard" and self.leads else None
         judge = judge or partial(train_accuracy, training)
-
-        def on_epoch(row: dict[str, float]) -> None:
-            if self.leads:
-                row |= judge()
-                if not asked.number:  # after SIGHUP there is no terminal left to write to
-                    with closed_terminal_stops(asked):
-                        progress.epoch(row)
-                self._log(events, row)
-                checkpoints.on_epoch(row)
-
-        def on_step(epoch: int, k: int, steps: int, value: Any) -> None:
-            if not asked.number:
-                with closed_terminal_stops(asked):
-                    progress.step(epoch, k, steps, value)
-            if self.ranks:
-                self.ranks.agree(asked, stop)
-            checkpoints.on_step(epoch, k, steps, value)
-
-        def compiling() -> None:
-            self.say("compiling (once): this takes up to a minute, and later programs find what was made")
-
-        def advise(text: str) -> None:
-            if not asked.number:
-                self.say(f"advice: {text}")
-
-        advice = advise if self.leads and history.is_new else None
-        calls: dict[str, Any] = {"on_epoch": on_epoch}
-        with stop_on_signal() as asked, progress, told(compiling), advised(training, calls, advice) as calls:
-            stop = Stop() if self.ranks else asked
-            about = {"run": self._identity(training.examples), "environment": place}
+        progress = ProgressLines(self.console, o.epochs, training.examples)
+        with stop_on_signal() as asked, progress, told(self._compiling):
             checkpoints = Checkpoints(
-                self._folder(), net, optimiser, about, stop=stop, every=o.checkpoint_every, say=self.say,
-                writes=self.leads,
+                self._folder(), net, optimiser, {"run": self._identity(training.examples), "environment": place},
+                stop=Stop() if self.ranks else asked, every=o.checkpoint_every, say=self.say, writes=self.leads,
             )  # fmt: skip
-            if self.leads and history.is_new:
-                history.start = training.before(valid, SAMPLE) | judge()
-                progress.start(history.start)
-            if events is not None:
-                self._log(events.begin, history.rows)
-            checkpoints.begin(history)
-            self.history = training.run(
-                valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
-                shuffle=shuffle, seed=o.seed, on_step=on_step, **calls, history=history,
-                steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
-            )  # fmt: skip
+            watch = Watch(self, progress, judge, asked, checkpoints, self._events())
+            advise = watch.advise if self.leads and history.is_new else None
+            with advised(training, {"on_epoch": watch.on_epoch}, advise) as calls:
+                if self.leads and history.is_new:
+                    history.start = training.before(valid, SAMPLE) | judge()
+                    progress.start(history.start)
+                if watch.events is not None:
+                    watch.log(watch.events.begin, history.rows)
+                checkpoints.begin(history)
+                self.history = training.run(
+                    valid=valid if self.leads else None, schedule=parse_schedule(o.schedule, o.lr, o.epochs),
+                    shuffle=shuffle, seed=o.seed, on_step=watch.on_step, **calls, history=history,
+                    steps_per_callback=math.gcd(o.checkpoint_every, MAX_STEPS_PER_CALLBACK),
+                )  # fmt: skip
             self.kept = checkpoints.end()
-        self.examples = training.examples
-        self.dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in net.layers)
         self._summarise(training)
         return self.history
 
     def _summarise(self, training: Training) -> None:
         """Put the results of a training into the metrics."""
+        self.examples = training.examples
+        self.dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in training.net.layers)
         last = self.history.last
         seconds = sum(row["seconds"] for row in self.history.epochs)
+        self.metrics |= {"device": training.net.device, "threads": training.threads}
+        self.metrics |= {"ranks": self.ranks.size} if self.ranks else {}
         self.metrics |= {
             "train_seconds": round(seconds, 3),
             "examples_per_second": round(training.examples * len(self.history.epochs) / seconds, 1),
@@ -251,17 +200,6 @@ class Run:
         path = self.out / f"{name}.png"
         save(figure, path)
         self.pictures.append(path)
-
-    def _explain_losses(self) -> None:
-        """Say why a network with dropout may do better on examples new to it."""
-        last = self.history.last
-        for name, loss in (("test", self.metrics.get("test_loss")), ("validation", last.get("valid_loss"))):
-            if self.dropout and loss is not None and loss < last.get("train_loss", -math.inf):
-                self.say(
-                    f"The training loss is above the {name} loss because it is taken during the epoch and with "
-                    f"dropout, which leaves out neurons; the {name} loss is taken after it, with all of them."
-                )
-                return
 
     def _threads(self, checkpoint: TensorFile | None) -> str:
         """The number of threads.
@@ -298,18 +236,25 @@ class Run:
         """The folder of this training's checkpoints; every training has its own."""
         return self.out / ("checkpoints" if self.fits == 1 else f"checkpoints-{self.fits}")
 
-    def _events(self) -> Path:
-        """The folder of this training's event files: the run's, or one below it."""
-        return self.out if self.fits == 1 else self.out / f"training-{self.fits}"
+    def _events(self) -> TensorBoard | None:
+        """This training's event files, if any: in the run's folder or one below it."""
+        if self.options.log != "tensorboard" or not self.leads:
+            return None
+        return TensorBoard(self.out if self.fits == 1 else self.out / f"training-{self.fits}")
 
-    def _log(self, write: Callable[[Any], None] | None, what: Any) -> None:
-        """Write to an event file; if that fails, the training goes on without."""
-        if write is None:
-            return
-        try:
-            write(what)
-        except OSError as e:
-            self.say(f"warning: no event file: {e.filename or self.out}: {e.strerror or e}; the training goes on")
+    def _checkpoint(self, examples: int) -> TensorFile | None:
+        """The checkpoint that a resumed run goes on from.
+
+        A new run removes the checkpoints and event files of an older one in its folder.
+        """
+        if self.options.resume is not None:
+            return checkpoint_to_go_on_from(self.options.resume / self._folder().name, examples, may_lack=self.fits > 1)
+        if self.fits == 1 and self.leads:
+            remove_older(self.out)
+        return None
+
+    def _compiling(self) -> None:
+        self.say("compiling (once): this takes up to a minute, and later programs find what was made")
 
     def _identity(self, examples: int) -> dict[str, Any]:
         """What a run that goes on must have in common with its beginning."""
@@ -320,43 +265,6 @@ class Run:
             "examples": examples,
             "options": as_json(self.options),
         }
-
-    def _need_same_data(self) -> None:
-        """Raise CheckpointError early if a resumed run had other data."""
-        if self.options.resume is None:
-            return
-        with newest_checkpoint(self.options.resume / "checkpoints") as file:
-            run = training_of(file).get("run")
-        recorded: dict[str, Any] = run if isinstance(run, dict) else {}
-        if recorded.get("dataset") != self.dataset:
-            raise file.error(f"was trained on other data: {recorded.get('dataset')} then, {self.dataset} now")
-        other = changed(recorded.get("data"), self.data)
-        if other:
-            raise file.error(
-                f"was trained on other data (changed since then: {', '.join(other)}): "
-                "give back the data of that run, or start a new one without --resume"
-            )
-
-    def _checkpoint(self, examples: int) -> TensorFile | None:
-        """The checkpoint that a resumed run goes on from.
-
-        A new run removes the checkpoints and event files of an older one in its folder.
-        """
-        if self.options.resume is None:
-            if self.fits == 1 and self.leads:
-                for pattern in ("checkpoints*/*.safetensors", EVENTS, f"training-*/{EVENTS}"):
-                    for path in self.out.glob(pattern):
-                        path.unlink(missing_ok=True)
-            return None
-        folder = self.options.resume / self._folder().name
-        if self.fits > 1 and not checkpoints_in(folder):
-            return None  # the run had not reached this network
-        file = newest_checkpoint(folder)
-        recorded = training_of(file).get("run")
-        then = recorded.get("examples") if isinstance(recorded, dict) else None
-        if then != examples:
-            raise file.error(f"was trained on other data: examples {then} then, {examples} now")
-        return file
 
     def finish(self, net: Sequential) -> None:
         """Write metrics, history and model, and print the results."""
@@ -371,26 +279,9 @@ class Run:
         atomic_write(self.out / "config.toml", to_toml(self.study, self.options))
         atomic_write(self.out / "metrics.json", (json.dumps(self.metrics, indent=2) + "\n").encode())
         self.kept = None  # the model is safe
-        self.console.print(self._table())
+        self.console.print(table(f"{self.study}, preset {self.options.preset}", self.metrics))
         names = ["metrics.json", "history.csv", "config.toml", MODEL, *(p.name for p in self.pictures)]
         self.say(f"written to {self.out}/: {', '.join(names)}")
-        self._explain_losses()
-
-    def _table(self) -> Table:
-        table = Table("result", "", title=f"{self.study}, preset {self.options.preset}", title_justify="left")
-        table.columns[1].justify = "right"
-        for name, value in self.metrics.items():
-            if isinstance(value, (int, float)) and name not in ("seed", "epochs", "threads"):
-                share = name.endswith("_accuracy") or name == "cv_std"
-                table.add_row(name.replace("_", " "), f"{value:.2%}" if share else number(value))
-        return table
-
-
-def history_csv(history: History) -> str:
-    """One line per epoch, beginning with epoch 0, the network before it was trained."""
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in [*history.epochs, history.start] for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history.rows)
-    return text.getvalue()
+        why = about_dropout(self.metrics, self.history.last) if self.dropout else None
+        if why is not None:
+            self.say(why)

@@ -15,6 +15,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.pictures import turned
 from scratchnet.runs import checkpoints as resume
+from scratchnet.runs.checkpoint_file import training_of
 from scratchnet.studies import mnist, mnist_images
 
 
@@ -187,7 +188,7 @@ def test_augment_rotate_turns_the_training_images_only(folder, tmp_path, few):
     assert run(folder, "--preset", "two-hidden", "--epochs", "1", "--out", "plain") == 0
     for name, examples in (("rotated", 3 * 320), ("plain", 320)):
         with resume.newest_checkpoint(tmp_path / name / "checkpoints") as file:
-            assert resume.training_of(file)["run"]["examples"] == examples
+            assert training_of(file)["run"]["examples"] == examples
     images = few.train_images[:20]
     left, right = turned(images, 10), turned(images, -10)
     assert left.dtype == np.uint8 and left.shape == images.shape and not np.array_equal(left, right)

@@ -27,15 +27,8 @@ from scratchnet.engine.layers.base import Layer
 from scratchnet.errors import Interrupted
 from scratchnet.files import atomic as files
 from scratchnet.files.atomic import SUFFIX
-from scratchnet.runs.checkpoints import (
-    BEST,
-    Checkpoints,
-    checkpoints_in,
-    differences,
-    environment,
-    newest_checkpoint,
-    read_checkpoint,
-)
+from scratchnet.runs.checkpoint_file import differences, environment, read_checkpoint
+from scratchnet.runs.checkpoints import BEST, Checkpoints, checkpoints_in, newest_checkpoint
 from scratchnet.runs.stop import Stop, stop_on_signal
 from tests.places import PATIENCE
 from tests.profiles import quick_first

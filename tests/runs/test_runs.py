@@ -24,7 +24,8 @@ from scratchnet.errors import Interrupted, NotWrittenError
 from scratchnet.files import atomic, tensorfile
 from scratchnet.plots import style
 from scratchnet.runs import checkpoints, run
-from scratchnet.runs.checkpoints import Checkpoints, checkpoints_in, newest_checkpoint, training_of
+from scratchnet.runs.checkpoint_file import training_of
+from scratchnet.runs.checkpoints import Checkpoints, checkpoints_in, newest_checkpoint
 from scratchnet.runs.identity import changed, digests
 from scratchnet.runs.options import check_effect
 from scratchnet.runs.stop import stop_on_signal

@@ -140,8 +140,9 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
 # -------------------------------------------------------------------- the report
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    line = "| --- |" + " ---: |" * (len(head) - 1)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> list[str]:
+    """A table of Markdown whose first columns are words, and the others numbers."""
+    line = "|" + " --- |" * words + " ---: |" * (len(head) - words)
     return ["| " + " | ".join(head) + " |", line, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
@@ -222,7 +223,7 @@ def report(outcomes: Sequence[Outcome], parts: dict[str, Part], out: Path) -> No
     lines = [
         f"# A day with {of_steps or device or 'a GPU'}", "",
         f"`python -m benchmarks.gpu_day`, {time.strftime('%Y-%m-%d')}; processor {timing.cpu_name()}.", "",
-        *table(["part", "shows", "how it ended", "time"], rows),
+        *table(["part", "shows", "how it ended", "time"], rows, words=3),
         *(f"* {o.part}: `{o.last_line[:200]}`" for o in outcomes if o.last_line), "", *sweep, *steps,
     ]  # fmt: skip
     for o in outcomes:

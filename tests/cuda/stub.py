@@ -115,6 +115,12 @@ def is_installed() -> bool:
 
 def install() -> None:
     """Put the stub in place; before CuPy is imported."""
+    replace_driver()
+    prepare()
+
+
+def replace_driver() -> None:
+    """What comes before CuPy is imported."""
     why = problem()
     assert why is None, why
     assert "cupy" not in sys.modules, "CuPy has been imported already"
@@ -129,9 +135,13 @@ def install() -> None:
     _libraries.extend([driver, ctypes.CDLL(str(_cublas(path)), mode=ctypes.RTLD_GLOBAL)])
     backends = _folder("cupy_backends")
     _replace_runtime(driver, next(backends.glob("cuda/api/runtime.*.so")))
-    _compile_with_gpp()
+
+
+def prepare() -> None:
+    """What comes after it."""
     import cupy
 
+    _compile_with_gpp()
     cupy.cuda.set_allocator(None)  # every array has its own memory, with a guard
     cupy.cuda.thrust.sort = _sort
 

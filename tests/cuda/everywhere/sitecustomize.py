@@ -11,14 +11,17 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 
-class Loaded(Loader):
-    """Gives the CuPy that the stub has imported."""
+class Prepared(Loader):
+    """Loads CuPy, and hands it to the stub."""
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return sys.modules["cupy"]
+    def __init__(self, real: Loader) -> None:
+        self.real = real
 
     def exec_module(self, module: ModuleType) -> None:
-        pass
+        from tests.cuda import stub
+
+        self.real.exec_module(module)
+        stub.prepare()
 
 
 class Finder(MetaPathFinder):
@@ -30,8 +33,12 @@ class Finder(MetaPathFinder):
         sys.meta_path.remove(self)
         from tests.cuda import stub
 
-        stub.install()
-        return importlib.util.spec_from_loader("cupy", Loaded())
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None or stub.problem() is not None:
+            return spec
+        stub.replace_driver()
+        spec.loader = Prepared(spec.loader)
+        return spec
 
 
 sys.meta_path.insert(0, Finder())

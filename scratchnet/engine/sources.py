@@ -25,6 +25,10 @@ class Source:
 
     shape: tuple[int, ...]
 
+    #: Whether all examples may be read at once, for steps that go through them in
+    #: memory
+    fits: bool = False
+
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The examples with these numbers (N,), as an array (N, ...)."""
         raise NotImplementedError

@@ -126,7 +126,7 @@ class Run:
 
     def fit(
         self, net: Sequential, loss: Loss, train: tuple[Any, Any], valid: tuple[Any, Any] | None = None, *,
-        shuffle: bool = True, batch_size: int | None = None, steps: type[Steps] = Steps,
+        shuffle: bool = True, batch_size: int | None = None, steps: type[Steps] | None = None,
         judge: Callable[[], dict[str, float]] | None = None,
     ) -> History:  # fmt: skip
         """Train as the options say, with a progress bar or, elsewhere, lines.
@@ -141,7 +141,7 @@ class Run:
         history = read_checkpoint(checkpoint, net, optimiser) if checkpoint else History()
         training = Training(
             net, loss, optimiser, *train, epochs=o.epochs, batch_size=batch_size or o.batch_size,
-            threads=self._threads(checkpoint), steps=shared(self.ranks, steps) if self.ranks else steps,
+            threads=self._threads(checkpoint), steps=shared(self.ranks, steps or Steps) if self.ranks else steps,
         )  # fmt: skip
         place = environment(training.threads, net.device, self.ranks.size if self.ranks else 1, training.how)
         self._announce(training, checkpoint, place)

@@ -4,7 +4,7 @@ Letters: N images of 28 x 28 pixels.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
 from scratchnet.data.mnist import Images, load_mnist
 from scratchnet.data.pictures import DEGREES, turned
+from scratchnet.engine.sources import Source
 from scratchnet.errors import DataError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.ranks import all_ranks
@@ -49,16 +50,37 @@ OFFLINE = """\
 
 def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
     """Pixels (N, 28, 28) from 0 to 255 to inputs, and labels (N,) to targets."""
+    return inputs(images, recipe, dtype), targets(labels, recipe, dtype)
+
+
+def inputs(images: Array, recipe: Recipe, dtype: str) -> Array:
     scale, shift = recipe.pixels
     x = images.reshape(-1, *recipe.shape).astype(dtype)
     x *= scale / 255
     x += shift
+    return x
+
+
+def targets(labels: Array, recipe: Recipe, dtype: str) -> Array:
     if recipe.targets is None:
-        return x, labels.astype(np.int64)
+        return labels.astype(np.int64)
     wrong, right = recipe.targets
     t = np.full((len(labels), 10), wrong, dtype)
     t[np.arange(len(labels)), labels] = right
-    return x, t
+    return t
+
+
+class Prepared(Source):
+    """Images that stay bytes, a quarter of the memory, until they are read."""
+
+    fits = True
+
+    def __init__(self, images: Array, recipe: Recipe, dtype: str) -> None:
+        self.images, self.recipe, self.dtype = images, recipe, dtype
+        self.shape = (len(images), *recipe.shape)
+
+    def read(self, rows: Array) -> Array:
+        return inputs(self.images[rows], self.recipe, self.dtype)
 
 
 class Parts(NamedTuple):
@@ -66,7 +88,7 @@ class Parts(NamedTuple):
 
     dataset: str
     read: dict[str, str]  # digests of what was read from files
-    train: tuple[Array, Array]  # prepared: (x, target)
+    train: tuple[Any, Array]  # prepared: (x, target); x is read batch by batch
     valid: tuple[Array, Array] | None
     test_images: Array
     test_labels: Array
@@ -90,11 +112,15 @@ def load_parts(study: str, options: "Options", say: Callable[[str], None] = prin
         if options.augment == "rotate":
             images = np.concatenate([images, *(turned(images[valid:], by) for by in (DEGREES, -DEGREES))])
             labels = np.concatenate([labels, labels[valid:], labels[valid:]])
-        train = prepare(images, labels, recipe, options.dtype)
-        return (dataset, read), (*train, data.test_images, data.test_labels, np.array([valid]))
+        return (dataset, read), (images, labels, data.test_images, data.test_labels, np.array([valid]))
 
-    about, (x, t, images, labels, split) = all_ranks().once_per_host(load) if options.distributed else load()
+    about, (images, labels, test_images, test_labels, split) = (
+        all_ranks().once_per_host(load) if options.distributed else load()
+    )
     valid = int(split[0])
     dataset, read = about
-    held_out = (x[:valid], t[:valid]) if valid else None
-    return Parts(dataset, read, (x[valid:], t[valid:]), held_out, images, labels)
+    held_out = prepare(images[:valid], labels[:valid], recipe, options.dtype) if valid else None
+    x: Any = Prepared(images[valid:], recipe, options.dtype)
+    if options.distributed or options.device != "cpu":
+        x = x[:]  # these keep all of them in memory, a GPU in its own
+    return Parts(dataset, read, (x, targets(labels[valid:], recipe, options.dtype)), held_out, test_images, test_labels)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import train
+from scratchnet import SGD, CrossEntropyLoss, Linear, ReLU, Sequential, train
 from scratchnet.data.digits import load_digits
 from scratchnet.engine.training import order_of
 from scratchnet.errors import SettingError
@@ -56,7 +56,7 @@ def pixels(images):
 def test_all_images_in_the_order_of_the_file(folder, few):
     found = parts(folder, valid=0, order="file")
     assert found.valid is None
-    np.testing.assert_allclose(found.train[0], pixels(few.train_images))
+    np.testing.assert_allclose(found.train[0][:], pixels(few.train_images))
     np.testing.assert_array_equal(found.train[1], few.train_labels)
 
 
@@ -69,7 +69,7 @@ def test_in_the_order_of_the_file_the_last_images_are_those_of_validation(folder
 
 def test_shuffled_every_image_is_in_one_part(folder, few):
     found = parts(folder, valid=30)
-    x = np.concatenate([found.train[0], found.valid[0]])
+    x = np.concatenate([found.train[0][:], found.valid[0]])
     np.testing.assert_allclose(np.sort(x.sum(1)), np.sort(pixels(few.train_images).sum(1)), rtol=1e-5)
     assert len(found.valid[0]) == 30 and (found.train[1] != few.train_labels[:-30]).any()
     assert len(parts(folder, valid=5_000).valid[1]) == 40, "of few images a fifth"
@@ -139,3 +139,31 @@ def test_a_search_is_judged_by_validation_images(folder, capsys):
 def test_mistakes_are_one_line(args, words, folder):
     with pytest.raises(SettingError, match=words):
         train.train(["mnist", "--data-dir", str(folder), *args])
+
+
+def test_the_images_stay_bytes_until_a_batch_is_read(folder, few):
+    """60,000 images as numbers would be 188 MB; a network on a GPU has them there."""
+    found = parts(folder, valid=0, order="file").train[0]
+    assert found.images.dtype == np.uint8 and found.shape == (len(few.train_images), 784)
+    np.testing.assert_allclose(found.read(np.array([5, 2])), pixels(few.train_images)[[5, 2]])
+    on_a_gpu = parts(folder, valid=0, order="file", device="cuda").train[0]
+    np.testing.assert_array_equal(on_a_gpu, found[:])
+
+
+def test_compiled_steps_have_the_images_in_memory(folder, monkeypatch):
+    """That x is read batch by batch is no reason not to compile a training."""
+    pytest.importorskip("numba")
+    from scratchnet.engine.kernels import CompiledBatches, choosing
+    from scratchnet.engine.reading import ReadingSteps
+    from scratchnet.engine.training import Training
+
+    monkeypatch.setattr(choosing, "worth_compiling", lambda kind, plain, steps: False)
+    x, t = parts(folder, valid=0).train
+    kinds = []
+    for worth in (False, True):
+        monkeypatch.setattr(choosing, "worth_compiling", lambda kind, plain, steps, worth=worth: worth)
+        net = Sequential(Linear(784, 4), ReLU(), Linear(4, 10))
+        training = Training(net, CrossEntropyLoss(), SGD(net, 0.1), x, t, batch_size=8, threads=1)
+        kinds.append(type(training.steps))
+        assert training.steps.x.shape == x.shape
+    assert kinds == [ReadingSteps, CompiledBatches]

@@ -17,6 +17,7 @@ from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
 from scratchnet.engine.kernels.steps import supported, supported_in_batches
+from scratchnet.engine.sources import Source
 from scratchnet.engine.steps import Steps
 
 
@@ -42,7 +43,7 @@ PRICES = {
 
 def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
     """The class that makes these steps fastest: `Steps`, or one of the kernels'."""
-    if type(plain) is not Steps or is_sparse(plain.x):
+    if not (type(plain) is Steps or (isinstance(plain.x, Source) and plain.x.fits)) or is_sparse(plain.x):
         return Steps
     if plain.net.device == "cuda":
         return kind_on_a_gpu(plain)
@@ -86,4 +87,5 @@ def fastest(plain: Steps, steps: int, threads: int) -> Steps:
     if kind is Steps:
         compile_parts(plain.optimiser, steps)
         return plain
-    return kind(plain.net, plain.loss, plain.optimiser, plain.x, plain.target, plain.batch_size)
+    x = plain.x[:] if isinstance(plain.x, Source) else plain.x
+    return kind(plain.net, plain.loss, plain.optimiser, x, plain.target, plain.batch_size)

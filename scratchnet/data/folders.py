@@ -234,13 +234,15 @@ def looks(files: Sequence[Path]) -> tuple[int, bool]:
     """
     chosen = files[:: -(-len(files) // SAMPLE)]
     sides, greys = [], []
-    for path in chosen:
-        try:
-            width, height, grey = header(read_bytes(path))
-        except Exception:  # reading the pixels will say what is wrong
-            continue
-        sides.append(min(width, height))
-        greys.append(grey)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in chosen:
+            try:
+                width, height, grey = header(read_bytes(path))
+            except Exception:  # reading the pixels will say what is wrong
+                continue
+            sides.append(min(width, height))
+            greys.append(grey)
     if not sides:
         return LARGEST_SIDE, False
     return min(LARGEST_SIDE, max(1, int(np.median(sides)))), all(greys)

@@ -26,11 +26,10 @@ void __tsan_release(void *) __attribute__((weak));
 }
 
 extern "C" void *kernel; // beside the text
-extern "C" unsigned long shared_size;
 
 thread_local Index threadIdx, blockIdx;
 Index blockDim, gridDim;
-thread_local void *shared_memory;
+thread_local char *shared_memory;
 
 static const unsigned STACK = 1 << 17;
 static long long arguments[20];
@@ -144,8 +143,8 @@ static void run_block(unsigned b, unsigned long long seed)
         warp.resize(32);
     if (__tsan_get_current_fiber)
         mine.sanitizer = __tsan_get_current_fiber();
-    shared_memory = malloc(shared_size);
-    memset(shared_memory, 0xff, shared_size); // NaN
+    shared_memory = (char *)malloc(ROOMS * ROOM);
+    memset(shared_memory, 0xff, ROOMS * ROOM); // NaN
     for (unsigned t = 0; t < blockDim.x; t++)
         mine.ready.push_back(t);
     unsigned left = blockDim.x;
@@ -238,7 +237,9 @@ int main(int, char **argv)
         }
     }
     const long long pointer = number<long long>(in);
-    *(long long *)arguments[pointer] = arguments[number<long long>(in)];
+    const long long to = number<long long>(in);
+    if (pointer >= 0)
+        *(long long *)arguments[pointer] = arguments[to];
     std::vector<std::thread> threads;
     for (long long b = 0; b < running; b++)
         threads.emplace_back(run_block, b, seed);

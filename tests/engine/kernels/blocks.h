@@ -14,7 +14,8 @@ struct Index {
 };
 extern thread_local Index threadIdx, blockIdx;
 extern Index blockDim, gridDim;
-extern thread_local void *shared_memory; // of the block
+constexpr int ROOMS = 8, ROOM = 1 << 14; // declarations of shared memory, bytes for each
+extern thread_local char *shared_memory; // of the block
 
 void __syncthreads();
 int __syncthreads_or(int);

@@ -5,6 +5,7 @@ be stopped by ThreadSanitizer.
 """
 
 import functools
+import itertools
 import re
 import shutil
 import subprocess
@@ -16,7 +17,16 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-Werror", "-U_FORTIFY_SOURCE", "-pthread"]
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wno-unused-function",
+    "-Werror",
+    "-U_FORTIFY_SOURCE",
+    "-pthread",
+]
 SANITIZER = ["-fsanitize=thread", "-g"]
 
 
@@ -57,6 +67,15 @@ def surroundings() -> Path:
     return compiled
 
 
+def shared(number: int, kind: str, name: str, sizes: str) -> str:
+    """A declaration of shared memory, as a reference into the block's own."""
+    of = f"shared_{number}"
+    return (
+        f"typedef {kind} {of}{sizes}; static_assert({number} < ROOMS && sizeof({of}) <= ROOM);"
+        f"{of} &{name} = *({of} *)(shared_memory + {number} * ROOM);"
+    )
+
+
 class Blocks:
     """One kernel of a text, for arguments that are arrays and whole numbers."""
 
@@ -65,8 +84,11 @@ class Blocks:
         if sanitizer:
             need_sanitizer()
         # every block has shared memory of its own
-        text = re.sub(r"__shared__ (\w+) (\w+);", r"\1 &\2 = *(\1 *)shared_memory;", text)
-        text += f'\nextern "C" {{\nvoid *kernel = (void *){name};\nunsigned long shared_size = sizeof(Shared);\n}}\n'
+        count = itertools.count()
+        text = re.sub(
+            r"__shared__ (\w+) (\w+)((?:\[[^\]]+\])*);", lambda found: shared(next(count), *found.groups()), text
+        )
+        text += f'\nextern "C" {{\nvoid *kernel = (void *){name};\n}}\n'
         source, self.program = folder / "kernel.cpp", folder / "kernel"
         source.write_text('#include "blocks.h"\n#line 1\n' + text, encoding="utf-8")
         sanitizers = SANITIZER * sanitizer
@@ -75,13 +97,13 @@ class Blocks:
         build(*sanitizers, str(compiled), str(surroundings()), "-o", str(self.program))
 
     def __call__(
-        self, blocks: int, threads: int, args: list[Any], pointer: tuple[int, int], seed: int = 0,
+        self, blocks: int, threads: int, args: list[Any], pointer: tuple[int, int] = (-1, -1), seed: int = 0,
         running: int | None = None, seconds: float = 120,
     ) -> None:  # fmt: skip
         """Launch; the arrays among `args` are changed in place.
 
-        Argument number `pointer[0]` becomes the address of number `pointer[1]`. Only
-        the first `running` blocks run, by default all. Raises AssertionError for a
+        Argument number `pointer[0]`, if not −1, becomes the address of `pointer[1]`.
+        Only the first `running` blocks run, by default all. Raises AssertionError for a
         race, a hang, and threads that wait in different places.
         """
         given = [blocks if running is None else running, blocks, threads, seed, len(args)]

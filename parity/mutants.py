@@ -30,6 +30,7 @@ from scratchnet import GRU, LSTM, SGD, Adam
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse
 from scratchnet.engine.compiling import installed
+from scratchnet.engine.layers.base import Layer
 from scratchnet.engine.tuned import hand_in
 from scratchnet.errors import SettingError
 
@@ -41,7 +42,7 @@ MODULES = {  # module → names of the functions to plant faults in
     **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "embedding", "linear", "regularise")},
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),
-    "layers.pool": ("backward", "choose", "_first_taps"),
+    "layers.pool": ("backward", "choose", "give_back", "average", "spread", "_first_taps"),
     "layers.recurrent": ("backward", "run_back", "tell", "walk_back", "cell_back", "hold"),
     "layers.lstm": ("cell_back",), "layers.gru": ("cell_back", "tell"),
     "kernels.lstm": ("walk_back",), "kernels.gru": ("walk_back",),
@@ -205,14 +206,18 @@ def checks_of(module: str) -> list[Callable[[], None]]:
         checks.keeps_nothing,
         *([checks.treats_nan_as_torch] if home in ("layers.pool", "layers.activation") else []),
     )
+    padded = [partial(whatever_buffers_hold, layers.Conv2d(2, 3, 3, padding=p), (2, 5, 6)) for p in ((1, 0), (0, 1))]
+    gaps = [
+        partial(whatever_buffers_hold, pool(2, stride=3), (2, 7, 8)) for pool in (layers.MaxPool2d, layers.AvgPool2d)
+    ]
     if home == "layers.conv":
-        return [pads_rows_alone, *(partial(how, check, case) for check in wanted for case in cases
+        return [*padded, *(partial(how, check, case) for check in wanted for case in cases
                 for how in (at_once, in_parts))]  # fmt: skip
     first: list[Callable[[], None]] = []
     special: list[Callable[[], None]] = []
     if home == "layers.pool":
         special = [partial(test_pool.test_special_numbers_choose_and_get_what_they_do_in_pytorch, *c, "float64")
-                   for c in test_pool.CHOICES]  # fmt: skip
+                   for c in test_pool.CHOICES] + gaps  # fmt: skip
     if home in ("layers.recurrent", "layers.lstm", "layers.gru"):
         kinds = ("RNN", "LSTM", "GRU") if home == "layers.recurrent" else (home.removeprefix("layers.").upper(),)
         special = [partial(test_recurrent.test_nan_and_infinity_spread_as_in_packed_sequences_of_pytorch, *c, "float64")
@@ -237,6 +242,8 @@ def checks_of(module: str) -> list[Callable[[], None]]:
 
 def walk_as_the_layers_say() -> None:
     """Checks nothing, but switches off the tuned walks for the checks that follow."""
+    import scratchnet.engine.kernels  # noqa: F401 - it hands in its walks once, when it is imported
+
     for kind in (LSTM, GRU):
         hand_in(kind, kind)
 
@@ -257,23 +264,22 @@ def in_parts(check: Callable[[Any], None], case: Any) -> None:
         conv.LIMIT, conv.LIMIT_AT_INFERENCE = limits
 
 
-def pads_rows_alone() -> None:
-    """Padding above and below only, in a buffer that was used before, must be zeros."""
-    import torch
-
-    from scratchnet.engine.layers import Conv2d, Sequential
+def whatever_buffers_hold(layer: Layer, shape: tuple[int, ...]) -> None:
+    """A second step, whose buffers hold NaN at first, must give what the first gave."""
+    from scratchnet.engine.layers import Sequential
     from scratchnet.engine.learner import Learner
 
-    net, learn = Sequential(Conv2d(2, 3, 3, padding=(1, 0)), dtype="float64"), Learner()
-    x = np.random.default_rng(0).normal(size=(4, 2, 5, 6))
-    columns = np.ascontiguousarray(np.moveaxis(x, 0, -1))
-    net.forward(columns, learn)
-    for kept in learn._buffers.values():
-        kept.fill(np.nan)
-    y, _ = net.forward(columns, learn)
-    W, b = (torch.from_numpy(a) for a in net.state_dict().values())
-    expected = torch.nn.functional.conv2d(torch.from_numpy(x), W, b, padding=(1, 0)).numpy()
-    assert np.abs(np.moveaxis(y, -1, 0) - expected).max() < 1e-12
+    rng, learn, found = np.random.default_rng(0), Learner(), []
+    layer = Sequential(layer, dtype="float64").layers[0]
+    x = rng.normal(size=(*shape, 4))
+    delta = rng.normal(size=(*layer.output_shape(shape), 4))
+    for _ in range(2):
+        y, cache = layer.forward(x.copy(), learn)
+        found.append((y.copy(), layer.backward(delta.copy(), cache, learn, True).copy()))
+        for kept in learn._buffers.values():
+            kept.fill(np.nan)
+    for first, second in zip(*found, strict=True):
+        assert np.array_equal(first, second)
 
 
 def plant(f: FunctionType, tree: ast.Module | None, run: Sequence[Callable[[], None]]) -> int:

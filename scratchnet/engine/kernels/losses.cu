@@ -5,7 +5,7 @@
 
 // C = -mean of ln softmax(z)[label] and delta = (softmax(z) - onehot(label)) / N. One
 // block, with a thread for each example in turn.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy(const REAL *z, const long long *labels, long long K, long long N, REAL *delta, REAL *loss)
 {
     __shared__ REAL of_warp[32];

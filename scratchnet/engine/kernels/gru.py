@@ -6,8 +6,6 @@ the local derivatives of all times are computed before the walk back.
 Letters as in layers/gru.py.
 """
 
-from typing import NamedTuple
-
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.backend.products import dot
 from scratchnet.engine.kernels import recurrent_cuda
@@ -18,17 +16,12 @@ from scratchnet.engine.layers.recurrent import Arrays, hold
 from scratchnet.engine.learner import Learner
 
 
-class Kept(NamedTuple):
-    gates: Array  # (T, 4, H, N): r, z, q, n
-
-
 def walk(
     layer: GRU, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None
-) -> tuple[Arrays, Kept]:
-    """`GRU.walk`."""
+) -> tuple[Arrays, Arrays]:
+    """`GRU.walk`; it keeps the gates r, z, q, n, as (T, 4, H, N)."""
     if recurrent_cuda.takes(layer, a):
-        end, gates = recurrent_cuda.gru(layer, k, a, ended, learn)
-        return end, Kept(gates)
+        return recurrent_cuda.gru(layer, k, a, ended, learn)
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
     # r multiplies only one part of z_n, so x and h have a product each here
     h = a[:, :H]
@@ -56,14 +49,14 @@ def walk(
         h_t += n
         if ended is not None:
             hold(ended[t], (h[t],), (h_t,))
-    return (h[T].copy(),), Kept(gates)
+    return (h[T].copy(),), (gates,)
 
 
 def walk_back(
-    layer: GRU, k: int, above: Array | None, grads: Arrays, a: Array, cache: Kept, ended: Array | None, learn: Learner
+    layer: GRU, k: int, above: Array | None, grads: Arrays, a: Array, cache: Arrays, ended: Array | None, learn: Learner
 ) -> tuple[Array, Arrays]:
     """`GRU.walk_back`."""
-    gates = cache.gates
+    (gates,) = cache
     if recurrent_cuda.takes(layer, a):
         return recurrent_cuda.gru_back(layer, k, above, grads[0], a, gates, ended, learn)
     xp, (dh,), (T, _, H, N) = xp_of(a), grads, gates.shape

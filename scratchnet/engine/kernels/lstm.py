@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from itertools import repeat
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from scratchnet.backend.arrays import Array, xp_of
@@ -20,12 +20,6 @@ from scratchnet.engine.layers import LSTM
 from scratchnet.engine.layers.base import buffer
 from scratchnet.engine.layers.recurrent import Arrays, hold
 from scratchnet.engine.learner import Learner
-
-
-class Kept(NamedTuple):
-    cells: Array  # (T + 1, 5, H, N): c_{t−1}, i, f, g, o
-    tanh_c: Array  # (T, H, N)
-
 
 #: For each learner: (layer, use) → the buffer, and the views into it
 _views: WeakKeyDictionary[Learner, dict[tuple[int, str], tuple[Array, Any]]] = WeakKeyDictionary()
@@ -57,11 +51,14 @@ def scale_and_shift(H: int, N: int, dtype: str, xp: ModuleType) -> tuple[Array, 
 
 def walk(
     layer: LSTM, k: int, a: Array, state: Arrays, ended: Array | None, learn: Learner | None
-) -> tuple[Arrays, Kept]:
-    """`LSTM.walk`."""
+) -> tuple[Arrays, Arrays]:
+    """`LSTM.walk`.
+
+    It keeps the cells, c_{t−1}, i, f, g, o, as (T + 1, 5, H, N), and tanh(c) as (T, H,
+    N).
+    """
     if recurrent_cuda.takes(layer, a):
-        end, kept = recurrent_cuda.lstm(layer, k, a, state, ended, learn)
-        return end, Kept(*kept)
+        return recurrent_cuda.lstm(layer, k, a, state, ended, learn)
     xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
 
     def make() -> tuple[Any, ...]:
@@ -93,11 +90,18 @@ def walk(
         multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
         if ended is not None:
             hold(ended[t], (h[t], c[t]), (h_t, c_t))
-    return (h[T].copy(), c[T].copy()), Kept(cells, tanh_c)
+    return (h[T].copy(), c[T].copy()), (cells, tanh_c)
 
 
 def walk_back(
-    layer: LSTM, k: int, above: Array | None, grads: Arrays, a: Array, cache: Kept, ended: Array | None, learn: Learner
+    layer: LSTM,
+    k: int,
+    above: Array | None,
+    grads: Arrays,
+    a: Array,
+    cache: Arrays,
+    ended: Array | None,
+    learn: Learner,
 ) -> tuple[Array, Arrays]:
     """`LSTM.walk_back`."""
     if recurrent_cuda.takes(layer, a):

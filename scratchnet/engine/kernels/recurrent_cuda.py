@@ -61,14 +61,12 @@ def lstm_back(
     return delta, (dh, dc)
 
 
-def gru(
-    layer: Recurrent, k: int, a: Array, ended: Array | None, learn: Learner | None
-) -> tuple[Arrays, Array]:  # fmt: skip
-    """`GRU.walk`: the final state, and the gates as in gru.py."""
+def gru(layer: Recurrent, k: int, a: Array, ended: Array | None, learn: Learner | None) -> tuple[Arrays, Arrays]:
+    """`GRU.walk`: the final state, and (gates,) as in gru.py."""
     T, H, N = len(a) - 1, layer.hidden_size, a.shape[2]
     gates = buffer(layer, f"gates{k}", (T, 4, H, N), a, learn)
     forward(layer, k, "gru", a, (gates,), ended)
-    return (a[T, :H].copy(),), gates
+    return (a[T, :H].copy(),), (gates,)
 
 
 def gru_back(

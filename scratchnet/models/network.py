@@ -79,7 +79,7 @@ def model_file(path: str | os.PathLike[str]) -> Path:
     if not path.is_dir():
         return path
     if not (path / MODEL).exists():
-        raise CheckpointError(f"{path}: this folder holds no {MODEL}, as that of a finished run does")
+        raise CheckpointError(f"{path}: this is not a file but a folder, and not that of a finished run: no {MODEL}")
     return path / MODEL
 
 

@@ -41,7 +41,7 @@ def load_bytes(folder, content):
 
 
 def test_the_folder_of_a_run_stands_for_its_model(tmp_path):
-    with pytest.raises(CheckpointError, match=r"this folder holds no model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"not that of a finished run: no model\.safetensors"):
         scratchnet.load(tmp_path)
     net = scratchnet.Sequential(scratchnet.Linear(3, 2), seed=1)
     net.save(tmp_path / "model.safetensors")

@@ -4,9 +4,9 @@ import { keep } from "./address.js";
 import { Curve } from "./curve.js";
 import { attempt, counted, h, short, svg } from "./dom.js";
 import { Picture } from "./picture.js";
+import { trainUntilPaused } from "./slices.js";
 import { ask } from "./transport.js";
 
-const SLICE = 20; // milliseconds that the engine trains before it answers
 const FIELDS = ["data", "hidden", "activation", "init", "optimiser", "rate", "batch", "decay", "seed"];
 
 export class PlaneView {
@@ -26,7 +26,7 @@ export class PlaneView {
     this.find(".plane").append(this.map.element);
     this.find(".presets").addEventListener("change", (e) => this.#preset(e.target.value));
     this.form.addEventListener("submit", (e) => { e.preventDefault(); this.#start(); });
-    this.find('[data-do="train"]').addEventListener("click", () => (this.running ? this.stop() : this.#run()));
+    this.find('[data-do="train"]').addEventListener("click", () => (this.running ? this.stop() : trainUntilPaused(this, (picture) => this.show(picture))));
     this.find('[data-do="step"]').addEventListener("click", () => { this.stop(); attempt(async () => this.show(await this.ask("train", { steps: 1 }))); });
     this.ready = this.#begin(start);
   }
@@ -96,19 +96,6 @@ export class PlaneView {
     this.points = picture.points;
     this.show(picture);
     this.#keep();
-  }
-
-  async #run() {
-    this.running = true;
-    this.find('[data-do="train"]').textContent = "Pause";
-    while (this.running) {
-      const picture = await attempt(() => this.ask("train", { ms: SLICE }));
-      if (!picture) break;
-      this.show(picture);
-      await new Promise(requestAnimationFrame); // a hidden tab has no frames, and so does not train
-    }
-    this.running = false;
-    this.find('[data-do="train"]').textContent = "Train";
   }
 
   show(picture) {

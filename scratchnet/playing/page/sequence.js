@@ -4,10 +4,10 @@ import { keep } from "./address.js";
 import { attempt, counted, h, short } from "./dom.js";
 import { showFormula } from "./formula.js";
 import { Picture } from "./picture.js";
+import { trainUntilPaused } from "./slices.js";
 import { throughTime } from "./through_time.js";
 import { ask, latest } from "./transport.js";
 
-const SLICE = 20; // milliseconds that the engine trains before it answers
 const WIDTH = 208; // of a gate's picture, in pixels of the screen
 const GATES = {
   i: "i, how much of the new is written", f: "f, how much of the old is kept", o: "o, how much of it is shown",
@@ -28,7 +28,7 @@ export class SequenceView {
     }));
     this.find(".text").addEventListener("input", this.look);
     this.find(".label").addEventListener("change", this.look);
-    this.find('[data-do="train"]').addEventListener("click", () => (this.running ? this.stop() : this.#run()));
+    this.find('[data-do="train"]').addEventListener("click", () => (this.running ? this.stop() : trainUntilPaused(this, (picture) => this.show(picture))));
     this.find('[data-do="new"]').addEventListener("click", () => { this.stop(); attempt(async () => this.show(await this.ask("new", { seed: Math.floor(Math.random() * 1e6) }))); });
     this.ready = this.#begin(start);
   }
@@ -60,19 +60,6 @@ export class SequenceView {
       this.letters.push(letters);
       return h("figure", {}, h("figcaption", {}, about), this.gates[name].element, letters);
     }));
-  }
-
-  async #run() {
-    this.running = true;
-    this.find('[data-do="train"]').textContent = "Pause";
-    while (this.running) {
-      const picture = await attempt(() => this.ask("train", { ms: SLICE }));
-      if (!picture) break;
-      this.show(picture);
-      await new Promise(requestAnimationFrame); // a hidden tab has no frames, and so does not train
-    }
-    this.running = false;
-    this.find('[data-do="train"]').textContent = "Train";
   }
 
   show(picture) {

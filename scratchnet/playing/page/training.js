@@ -2,8 +2,7 @@
 
 import { Curve } from "./curve.js";
 import { attempt, counted, h, short } from "./dom.js";
-
-const SLICE = 20; // milliseconds that the engine trains before it answers
+import { trainUntilPaused } from "./slices.js";
 
 export class Training {
   /** ask(action, fields): the engine; changed(picture): its new numbers; settings(fields): for the address. */
@@ -12,8 +11,7 @@ export class Training {
     this.find = (selector) => place.querySelector(selector);
     this.curve = new Curve(this.find(".curve"));
     this.running = false;
-    this.button = this.find('[data-do="train"]');
-    this.button.addEventListener("click", () => (this.running ? this.stop() : this.#run()));
+    this.find('[data-do="train"]').addEventListener("click", () => (this.running ? this.stop() : this.#run()));
     this.find('[data-do="step"]').addEventListener("click", () => this.#act("step"));
     this.find('[data-do="undo"]').addEventListener("click", () => this.#act("undo"));
     this.find('[data-do="given"]').addEventListener("click", () => {
@@ -58,14 +56,10 @@ export class Training {
   }
 
   async #run() {
-    this.running = true;
-    this.button.textContent = "Pause";
     this.find(".step-result").replaceChildren();
     let first = true, made = 0;
     const begun = performance.now();
-    while (this.running) {
-      const picture = await attempt(() => this.ask("train", { ms: SLICE, first }));
-      if (!picture) break;
+    await trainUntilPaused(this, (picture) => {
       first = false;
       made += picture.trained;
       this.speed = (1000 * made) / (performance.now() - begun);
@@ -73,10 +67,7 @@ export class Training {
       this.changed(picture);
       this.frames = (this.frames ?? 0) + 1;
       document.body.dataset.frames = this.frames;
-      await new Promise(requestAnimationFrame); // a hidden tab has no frames, and so does not train
-    }
-    this.running = false;
-    this.button.textContent = "Train";
+    }, () => ({ first }));
   }
 
   async #act(action, fields) {

@@ -21,13 +21,15 @@ from scratchnet.errors import SettingError
 Slices = tuple[slice, slice, slice]
 
 
+@dataclass(eq=False)
 class Pool(Layer):
     """What all pools share: the window, and the walk over its taps."""
 
     kernel_size: Size2d
-    stride: Size2d | None
+    stride: Size2d | None = None
+    padding: Size2d = 0
 
-    def _make(self) -> None:
+    def __post_init__(self) -> None:
         self.window = windows(self)
         for w in self.window:
             if 2 * w.p > w.k:
@@ -172,17 +174,10 @@ class MaxPool2d(Extreme):
     than the window. Source: M. Ranzato et al., CVPR 2007.
     """
 
-    kernel_size: Size2d
-    stride: Size2d | None = None
-    padding: Size2d = 0
-
     which: ClassVar[str] = "maximum"
     better: ClassVar[str] = "greater"
     # never the largest: every window meets the image
     outside: ClassVar[float] = float("-inf")
-
-    def __post_init__(self) -> None:
-        self._make()
 
 
 @dataclass(eq=False)
@@ -192,16 +187,9 @@ class MinPool2d(Extreme):
     Options, shapes and errors are those of MaxPool2d; the padding is +∞.
     """
 
-    kernel_size: Size2d
-    stride: Size2d | None = None
-    padding: Size2d = 0
-
     which: ClassVar[str] = "minimum"
     better: ClassVar[str] = "less"
     outside: ClassVar[float] = float("inf")
-
-    def __post_init__(self) -> None:
-        self._make()
 
 
 @dataclass(eq=False)
@@ -212,12 +200,7 @@ class MedianPool2d(Choice):
     no padding. Removes salt-and-pepper noise from a picture.
     """
 
-    kernel_size: Size2d
-    stride: Size2d | None = None
-    padding: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        self._make()
+    padding: ClassVar[int] = 0  # type: ignore[misc]  # not an option of this one
 
     def choose(self, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
         xp = xp_of(y)
@@ -239,13 +222,6 @@ class AvgPool2d(Pool):
     Source: Y. LeCun et al., Backpropagation applied to handwritten zip code recognition
     (1989).
     """
-
-    kernel_size: Size2d
-    stride: Size2d | None = None
-    padding: Size2d = 0
-
-    def __post_init__(self) -> None:
-        self._make()
 
     def forward(self, x: Array, learn: Learner | None = None) -> tuple[Array, Shape]:
         y = buffer(self, "y", self._places(x.shape), x, learn)

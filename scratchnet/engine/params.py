@@ -38,31 +38,35 @@ def normal(deviation: float) -> Init:
     return lambda rng, shape: rng.normal(0.0, deviation, shape)
 
 
-#: For every name that `init=` takes, how weights are drawn; see `initial_values`
-_WEIGHTS: dict[str, Callable[[int, int], Init]] = {
-    "pytorch": lambda fan_in, fan_out: uniform(fan_in**-0.5),
-    "glorot": lambda fan_in, fan_out: uniform((6 / (fan_in + fan_out)) ** 0.5),
-    "he": lambda fan_in, fan_out: normal((2 / fan_in) ** 0.5),
+def glorot(fan_in: int, fan_out: int) -> Init:
+    """Variance 2/(fan_in + fan_out), for sigmoid and tanh.
+
+    Activations on the way forward and δ on the way back both keep their size.
+    """
+    return uniform((6 / (fan_in + fan_out)) ** 0.5)
+
+
+def he(fan_in: int, fan_out: int) -> Init:
+    """ReLU makes half of the activations 0, so the variance is twice as large."""
+    return normal((2 / fan_in) ** 0.5)
+
+
+#: How weights are drawn, by the name in the literature; see `initial_values`
+INITS: dict[str, Callable[[int, int], Init]] = {
+    "pytorch": lambda fan_in, fan_out: uniform(fan_in**-0.5),  # variance 1/(3 fan_in)
+    "glorot": glorot,
+    "xavier": glorot,
+    "he": he,
+    "kaiming": he,
+    # as in books that build a network from scratch
     "normal": lambda fan_in, fan_out: normal(fan_in**-0.5),
+    # shows why initial values must differ: all neurons of a layer then learn the same
     "zeros": lambda fan_in, fan_out: constant(0.0),
 }
-_WEIGHTS |= {"xavier": _WEIGHTS["glorot"], "kaiming": _WEIGHTS["he"]}
-INITS = ("pytorch", "glorot", "xavier", "he", "kaiming", "normal", "zeros")
 
 
 def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init, Init]:
-    """How to draw the weights and the biases, by the name in the literature:
-
-        pytorch           the default, as in PyTorch: weights and biases U(±1/√fan_in),
-                          variance 1/(3 fan_in)
-        glorot, xavier    U(±√(6/(fan_in + fan_out))), variance 2/(fan_in + fan_out).
-                          Activations on the way forward and δ on the way back both keep
-                          their size. For sigmoid and tanh
-        he, kaiming       N(0, 2/fan_in). ReLU makes half of the activations 0, so the
-                          variance is twice as large
-        normal            N(0, 1/fan_in), as in books that build a network from scratch
-        zeros             all 0. Shows why initial values must differ: all neurons of a
-                          hidden layer then learn the same
+    """How to draw the weights and the biases of a layer: `init` is a key of INITS.
 
     fan_in is the number of terms in the sum for one output, fan_out the number of sums
     that one input is part of. In Linear they are in_features and out_features, in
@@ -75,7 +79,7 @@ def initial_values(who: str, init: str, fan_in: int, fan_out: int) -> tuple[Init
     2, and M. Nielsen, Neural Networks and Deep Learning (2015), chapter 3, for
     "normal".
     """
-    weights = _WEIGHTS[checks.choice(who, "init", init, INITS)](fan_in, fan_out)
+    weights = INITS[checks.choice(who, "init", init, tuple(INITS))](fan_in, fan_out)
     return weights, weights if init == "pytorch" else constant(0.0)
 
 
@@ -116,8 +120,6 @@ class Store:
     def __init__(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
         if len({id(p) for p in params}) < len(params) or any(p.value is not None for p in params):
             raise SettingError("a layer can be packed into one network only, and once: make a new layer object")
-        trained = [p for p in params if p.trained]
-        fixed = [p for p in params if not p.trained]
         total = sum(p.size for p in params)
         too_large = SettingError(
             f"{total:,} parameters need {total * dtype.itemsize / 2**30:,.1f} GiB, more memory than there is"
@@ -125,20 +127,13 @@ class Store:
         if total > MOST:  # NumPy's message would be about dimensions
             raise too_large
         try:
-            self._fill(params, trained, fixed, rng, dtype, xp)
+            self._fill(params, rng, dtype, xp)
         except MemoryError:
             raise too_large from None
 
-    def _fill(
-        self,
-        params: list[Param],
-        trained: list[Param],
-        fixed: list[Param],
-        rng: np.random.Generator,
-        dtype: np.dtype,
-        xp: ModuleType,
-    ) -> None:
-        self.values, self.fixed = (aligned_zeros(self._place(group), dtype, xp) for group in (trained, fixed))
+    def _fill(self, params: list[Param], rng: np.random.Generator, dtype: np.dtype, xp: ModuleType) -> None:
+        self.values = aligned_zeros(self._place([p for p in params if p.trained]), dtype, xp)
+        self.fixed = aligned_zeros(self._place([p for p in params if not p.trained]), dtype, xp)
         # Zeros of this size take no memory until they are written. The last places are
         # for numbers that are sent along with the gradients.
         self.message = aligned_zeros(self.values.size + ALIGN, dtype, xp)
@@ -147,8 +142,7 @@ class Store:
             flat = self.values if p.trained else self.fixed
             p.value = p.view_of(flat)
             # drawn on the CPU, so that every device starts with the same values
-            drawn = p.init(rng, p.shape).astype(dtype, copy=False)
-            p.value[...] = xp.asarray(drawn)
+            p.value[...] = xp.asarray(p.init(rng, p.shape).astype(dtype, copy=False))
             if p.trained:
                 p.grad = p.view_of(self.grads)
 

@@ -39,8 +39,8 @@ class Linear(Layer):
 
     Input (N, in_features), output (N, out_features); W is (out_features, in_features)
     as in PyTorch. For sequences (N, T, in_features), every time is a column of its own.
-    `init` names the distribution of the initial weights, which `engine/params.py`
-    explains:
+    `init` names the distribution of the initial weights, and
+    `engine/params.py` says why there are several:
 
         "pytorch"               U(±1/√in_features), the default
         "glorot" or "xavier"    U(±√(6/(in_features + out_features)))

@@ -72,19 +72,17 @@ class Optimiser(Learner):
 
     def __repr__(self) -> str:
         """One line: lr, and the options that are not at their defaults."""
-        options = inspect.signature(type(self)).parameters.items()
-        words = [f"lr={self.lr:g}"]
-        words += [f"{name}={getattr(self, name)!r}" for name, option in options
-                  if name not in ("net", "lr") and getattr(self, name, option.default) != option.default]  # fmt: skip
-        return f"{type(self).__name__}({', '.join(words)})"
+        defaults = inspect.signature(type(self)).parameters
+        words = [f"{name}={v!r}" for name, v in self.options().items() if v != defaults[name].default]
+        return f"{type(self).__name__}({', '.join([f'lr={self.lr:g}', *words])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How `copy.deepcopy` and `pickle` rebuild an optimiser with its network."""
         return _rebuild, (type(self), self.net, self.options(), self.lr, self.steps, self.state(), self.hooks)
 
     def options(self) -> dict[str, Any]:
-        """The settings that the constructor takes, besides `lr`."""
-        names = ("weight_decay", "clip_norm", "momentum", "nesterov", "betas", "eps")
+        """The settings that the constructor takes, besides the network and `lr`."""
+        names = [name for name in inspect.signature(type(self)).parameters if name not in ("net", "lr")]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def must_belong_to(self, net: "Sequential") -> None:

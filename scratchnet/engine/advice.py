@@ -154,7 +154,7 @@ def stillness(losses: Sequence[float], lr: float) -> Advice | None:
 
 def advice_before(net: Sequential, loss: Loss, x: Array, target: Array) -> list[Advice]:
     """What the data of a training that has not begun give reason to say."""
-    K = net.shapes_from(tuple(x.shape[1:]))[-1][0 if getattr(loss, "classes", "") != "last" else -1]
+    K = loss.classes_in(net.shapes_from(tuple(x.shape[1:]))[-1]) if isinstance(loss, ClassLoss) else 0
     return _given([labels_from_one(loss, target, K), unscaled_pixels(net, x)])
 
 
@@ -170,9 +170,7 @@ def advice_after(net: Sequential, x: Array, losses: Sequence[float], lr: float) 
 
 
 @contextlib.contextmanager
-def advised(
-    training: "Training", calls: dict[str, Any], say: Callable[[str], None] | None
-) -> Iterator[dict[str, Any]]:  # fmt: skip
+def advised(training: "Training", calls: dict[str, Any], say: Callable[[str], None] | None) -> Iterator[dict[str, Any]]:
     """The callbacks of a training to which every advice is said once; None: none is."""
     if say is None:
         yield calls

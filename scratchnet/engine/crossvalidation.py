@@ -154,12 +154,9 @@ def crossval(
         t = target
         if with_labels and not loss.takes_labels:
             t = np.eye(int(target.max()) + 1, dtype=net.dtype)[target]
-        mean: Any = 0.0
-        std: Any = 1.0
-        if standardise_target and not with_labels:
-            mean, std = t[train].mean(axis=0), t[train].std(axis=0)
-            std = np.where(std > 0, std, 1.0)
-            t = (t - mean) / std
+        units = Standardiser(t[train]) if standardise_target and not with_labels else None
+        if units is not None:
+            t = units(t)
         history = fit(net, loss, optimiser, x_train, t[train], epochs=epochs, batch_size=batch_size, schedule=schedule,
                       seed=seed, threads=threads)  # fmt: skip
         valid_loss, y = evaluate(net, loss, x_valid, t[valid])
@@ -168,7 +165,7 @@ def crossval(
         if with_labels:
             row["accuracy"] = accuracy(y, target[valid])
         else:
-            y = y * std + mean
+            y = y if units is None else units.back(y)
             row["rmse"] = float(np.sqrt(np.mean((y - target[valid]) ** 2)))
         return row, y
 
@@ -242,8 +239,12 @@ class Standardiser:
     """
 
     def __init__(self, x: np.ndarray) -> None:
-        self.mean, self.std = x.mean(axis=0), x.std(axis=0)
-        self.std[self.std == 0] = 1
+        self.mean, std = x.mean(axis=0), x.std(axis=0)
+        self.std = np.where(std == 0, 1, std)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return (x - self.mean) / self.std
+
+    def back(self, x: np.ndarray) -> np.ndarray:
+        """The reverse: values in the units of the training examples."""
+        return x * self.std + self.mean

@@ -70,21 +70,6 @@ def one_after_the_other(who: str, on_epoch: Any, callbacks: Any) -> Any:
     return call
 
 
-def check_history(who: str, history: Any, kind: type, steps_per_epoch: int) -> None:
-    """Raise SettingError for a history whose epochs had another number of steps."""
-    if history is None:
-        return
-    checks.instance(who, "history", history, kind, "the one that an earlier fit returned")
-    begun = len(history.step_losses) - len(history.epochs) * steps_per_epoch
-    # equal to steps_per_epoch: stopped after the last step, before the epoch was
-    # recorded
-    if not 0 <= begun <= steps_per_epoch:
-        raise SettingError(
-            f"{who}: the history, {len(history.epochs)} epochs and {len(history.step_losses)} steps, is that of a "
-            f"training with another number of examples or batch_size: here an epoch has {steps_per_epoch} steps"
-        )
-
-
 def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
     """(x, target), such as `valid`, as arrays.
 
@@ -108,11 +93,6 @@ def check_valid(net: Sequential, loss: Loss, valid: Any) -> tuple[Array, Array]:
     x, target = pair("fit", "valid", valid)
     check_targets(net, loss, x, target)
     return x, target
-
-
-def classes_of(net: Sequential, loss: ClassLoss, shape: tuple[int, ...]) -> int:
-    """How many classes the outputs tell apart, for examples of this shape."""
-    return net.shapes_from(shape)[-1][0 if loss.classes == "first" else -1]
 
 
 def check_fitting(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
@@ -139,7 +119,7 @@ def check_fitting(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
 def check_targets(net: Sequential, loss: Loss, x: Array, target: Array) -> None:
     """Raise DataError for a label out of range."""
     if isinstance(loss, ClassLoss):
-        check_labels(target, classes_of(net, loss, tuple(x.shape[1:])))
+        check_labels(target, loss.classes_in(net.shapes_from(tuple(x.shape[1:]))[-1]))
 
 
 def check_labels(labels: Array, K: int) -> None:

@@ -4,9 +4,10 @@ Letters: C loss, w any parameter or the input, g = ∂C/∂w as backward compute
 of a difference, u a direction.
 """
 
+import contextlib
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -146,17 +147,9 @@ class _Check:
     # ---------------------------------------------------------------------- differences
 
     def at(self, name: str, u: np.ndarray | Index, h: float, read: Callable[[], Any]) -> Any:
-        """`read()` with w + h u in place of w; u is a direction or an index."""
-        w = self.values[name]
-        kept = w.copy()
-        if isinstance(u, tuple):
-            w[u] += h
-        else:
-            w += h * u
-        try:
+        """`read()` with w + h u in place of w."""
+        with moved(self.values[name], u, h):
             return read()
-        finally:
-            w[...] = kept
 
     def C(self) -> float:
         return float(self._forward()[0])
@@ -169,13 +162,8 @@ class _Check:
             return None
         x = self.x if self.x.dtype.kind == "i" else self.x.astype(complex)
         w = x if name == "input" else self.complex_net.params[name].value
-        kept = w.copy()
-        w[u if isinstance(u, tuple) else ...] += 1j * TINY * (1.0 if isinstance(u, tuple) else u)
-        try:
-            with np.errstate(all="ignore"):
-                return float(np.imag(self._forward(self.complex_net, x)[0]) / TINY)
-        finally:
-            w[...] = kept
+        with moved(w, u, 1j * TINY), np.errstate(all="ignore"):
+            return float(np.imag(self._forward(self.complex_net, x)[0]) / TINY)
 
     def _why_not_complex(self) -> str:
         """Why complex step cannot be used, or "" if it can.
@@ -263,6 +251,20 @@ class _Check:
         slopes = [(self.at(d.parameter, d.index, h, self.C) - middle) / h for h in (-H, H, -H / 100, H / 100)]
         slack = 1e-3 * max(map(abs, slopes)) + 1e-7 * self.size
         return min(slopes) - slack <= d.backward <= max(slopes) + slack
+
+
+@contextlib.contextmanager
+def moved(w: np.ndarray, u: np.ndarray | Index, h: complex) -> Iterator[None]:
+    """Within the block, w is w + h u; u is a direction, or the index of an element."""
+    kept = w.copy()
+    if isinstance(u, tuple):
+        w[u] += h
+    else:
+        w += h * u
+    try:
+        yield
+    finally:
+        w[...] = kept
 
 
 def float64_copy(net: Sequential, kind: type = float) -> Sequential:

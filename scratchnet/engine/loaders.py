@@ -132,10 +132,7 @@ class LoaderTraining(Training):
         self.threads = choose_threads(threads, self.steps.work())
         self.sizes: list[int] = []  # of the batches of the running epoch
 
-    def _check_history(self, history: History | None) -> None:
-        if history is None:
-            return
-        checks.instance("fit", "history", history, History, "the one that an earlier fit returned")
+    def _check_history(self, history: History) -> None:
         if any("steps" not in row for row in history.epochs) or self._before(history) > len(history.step_losses):
             raise SettingError("fit: the history is that of a training on arrays, and here is a loader")
         made = len(history.step_losses) - self._before(history)

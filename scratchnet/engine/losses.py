@@ -176,6 +176,10 @@ class ClassLoss(Loss):
     def axis(self, y: Array) -> int:
         return 0 if self.classes == "first" else y.ndim - 2
 
+    def classes_in(self, output: tuple[int, ...]) -> int:
+        """How many classes an output of this shape tells apart, without the batch."""
+        return output[0 if self.classes == "first" else -1]
+
     def own(self, y: Array, t: Array) -> tuple[Any, ...]:
         """The index into y (columns) of every true class."""
         xp, n = xp_of(y), t.ndim

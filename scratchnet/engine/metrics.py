@@ -8,6 +8,7 @@ from scratchnet.backend.arrays import Array, to_numpy
 from scratchnet.backend.sparse import length
 from scratchnet.backend.threads import threads_for
 from scratchnet.engine import checks
+from scratchnet.engine.columns import to_rows
 from scratchnet.engine.door import check_loss, check_network, pair
 from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import Loss
@@ -60,7 +61,7 @@ def evaluate(net: Sequential, loss: Loss, x: Any, target: Any) -> tuple[float, n
             value, _, y, _ = net.cost(piece, target[k : k + size], loss)
         n = y.shape[-1]
         total += float(value) * (n if loss.averages else 1)
-        parts.append(to_numpy(y).swapaxes(0, -1) if y.ndim == 2 else np.moveaxis(to_numpy(y), -1, 0))
+        parts.append(to_rows(to_numpy(y)))
     return total / length(x), np.concatenate(parts)
 
 

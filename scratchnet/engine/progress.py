@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from scratchnet.engine import checks
 from scratchnet.engine.bars import bar_for
 from scratchnet.engine.compiling import clock
-from scratchnet.engine.door import check_callbacks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +102,6 @@ def shown(
     a terminal or in a notebook, once the training has lasted a second, and nothing
     elsewhere.
     """
-    check_callbacks("fit", None, on_step, on_epoch)
     calls = {"on_step": on_step, "on_epoch": on_epoch, "steps_per_callback": steps_per_callback}
     if progress is not None:
         progress = checks.flag("fit", "progress", progress)

@@ -14,7 +14,7 @@ from scratchnet.backend.sparse import dense, is_sparse, length
 from scratchnet.backend.threads import blas_threads, choose_threads
 from scratchnet.engine import checks
 from scratchnet.engine.compiling import clock
-from scratchnet.engine.door import check_callbacks, check_fitting, check_history, check_parts, check_valid
+from scratchnet.engine.door import check_callbacks, check_fitting, check_parts, check_valid
 from scratchnet.engine.history import History, history_on_error
 from scratchnet.engine.layers.inputs import check_indices
 from scratchnet.engine.layers.sequential import Sequential
@@ -27,7 +27,7 @@ from scratchnet.engine.sources import Source, source_of
 from scratchnet.engine.steps import QUIET, Steps, describe_non_finite
 from scratchnet.engine.stopping import EarlyStopping
 from scratchnet.engine.tuned import best
-from scratchnet.errors import DataError, NonFiniteError
+from scratchnet.errors import DataError, NonFiniteError, SettingError
 
 #: Called as on_step(epoch, step within the epoch, steps per epoch, loss of that step)
 OnStep = Callable[[int, int, int, Any], None]
@@ -109,7 +109,9 @@ class Training:
         `valid` may also be a function that returns the scores.
         """
         check_callbacks("fit", schedule, on_step, on_epoch)
-        self._check_history(history)
+        if history is not None:
+            checks.instance("fit", "history", history, History, "the one that an earlier fit returned")
+            self._check_history(history)
         seed, shuffle = checks.whole("fit", "seed", seed), checks.flag("fit", "shuffle", shuffle)
         steps_per_callback = checks.whole("fit", "steps_per_callback", steps_per_callback, 1)
         if valid is not None and not callable(valid):
@@ -137,8 +139,15 @@ class Training:
             stopping.restore()
         return history
 
-    def _check_history(self, history: History | None) -> None:
-        check_history("fit", history, History, self.steps_per_epoch)
+    def _check_history(self, history: History) -> None:
+        """Raise SettingError for a history whose epochs had another number of steps."""
+        K, epochs, steps = self.steps_per_epoch, len(history.epochs), len(history.step_losses)
+        # K steps of the next one: stopped after the last, before the epoch was recorded
+        if not 0 <= steps - epochs * K <= K:
+            raise SettingError(
+                f"fit: the history, {epochs} epochs and {steps} steps, is that of a training with another number of "
+                f"examples or batch_size: here an epoch has {K} steps"
+            )
 
     def _set_rate(self, schedule: Schedule | None, epoch: int) -> None:
         if schedule is not None:

@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 RUNNER = "libon_cpu.so"
 #: -ffp-contract=off: the results do not depend on what g++ makes one operation of
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-ffp-contract=off"]
+STRICT = ["-Wall", "-Werror", "-Wno-unknown-pragmas"]
 NAMES = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)')
 BARRIERS = re.compile(r"__sync(threads|warp)|__shfl|__nanosleep")
 SHARED = re.compile(
@@ -67,7 +68,10 @@ def cache() -> Path:
 
 
 def build(name: str, *arguments: str | Path, text: str | None = None) -> Path:
-    """The library `name` of g++ with these arguments, and with `text` as its input."""
+    """What g++ makes with these arguments, and with `text` as its input; called `name`.
+
+    Raises ValueError if it refuses.
+    """
     key = repr(([str(a) for a in arguments], text)).encode()
     out = cache() / hashlib.sha256(key).hexdigest()[:24] / name
     if not out.exists():
@@ -76,7 +80,7 @@ def build(name: str, *arguments: str | Path, text: str | None = None) -> Path:
         command = ["g++", *FLAGS, *map(str, arguments), *(["-x", "c++", "-"] if text is not None else []), "-o", new]
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300)
         if done.returncode:
-            raise AssertionError(f"g++ does not compile {name}:\n{done.stderr[:4000]}")
+            raise ValueError(f"g++ does not compile {name}:\n{done.stderr[:4000]}")
         new.rename(out)  # whole, or not there at all
     return out
 

@@ -29,7 +29,7 @@ class Emulation:
         if why is not None:
             pytest.skip(why)
         self.runner = compiling.runner()
-        flags = ["-Wall", "-Werror", "-Wno-unknown-pragmas", "-fvisibility=hidden", "-shared"]
+        flags = [*compiling.STRICT, "-fvisibility=hidden", "-shared"]
         header = compiling.HERE / "on_cpu.h"
         path = compiling.build("kernels.so", *flags, *options, "-include", header, text=compiling.for_the_cpu(code))
         self.library = ctypes.CDLL(str(path))

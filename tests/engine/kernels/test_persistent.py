@@ -31,7 +31,7 @@ from scratchnet.engine.kernels import persistent
 from scratchnet.engine.kernels.nvrtc import options_of, text_of
 from scratchnet.engine.kernels.persistent_steps import MOST_INPUTS, MOST_ROWS, REGISTERS, WARPS, registers, rows_for
 from scratchnet.engine.kernels.steps import ACTIVATIONS, scale_of
-from tests.engine.kernels.blocks import Blocks
+from tests.cuda.together import Together
 from tests.profiles import quick_first
 
 TEXT = text_of("persistent")
@@ -109,7 +109,7 @@ class Kernel:
     def __init__(self, case, folder, sanitizer=False, text=TEXT):
         constants = {"INPUTS": case.I, "OUTPUTS": case.K, "ROWS": case.rows, "WARPS": case.warps}
         options = options_of(case.dtype, **constants, HIDDEN=case.hidden, OUTPUT=case.output)
-        self.run = Blocks(text, "persistent", options, folder, sanitizer)
+        self.run = Together(text, "persistent", options, folder, sanitizer)
 
     def train(self, case, launches=2, seed=0, patience=PATIENCE, **options):
         """(weights, losses, late, at) after the steps of a case, in some launches."""

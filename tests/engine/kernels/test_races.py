@@ -1,15 +1,15 @@
 """No two threads of a kernel meet in memory without a barrier between them.
 
 The kernels run with all blocks at the same time and their threads in random orders,
-under ThreadSanitizer (blocks.cpp). What they compute is tested elsewhere. Letters as in
-the kernels' files.
+under ThreadSanitizer (tests/cuda/together.py). What they compute is tested elsewhere.
+Letters as in the kernels' files.
 """
 
 import numpy as np
 import pytest
 
 from scratchnet.engine.kernels.nvrtc import options_of, text_of
-from tests.engine.kernels.blocks import Blocks
+from tests.cuda.together import Together
 
 pytestmark = pytest.mark.slow
 RNG = np.random.default_rng(0)
@@ -62,7 +62,7 @@ LAUNCHES = {
 
 
 def run(file, name, folder, text=None, seeds=2):
-    kernel = Blocks(text or text_of(file), name, options_of("float64"), folder, sanitizer=True)
+    kernel = Together(text or text_of(file), name, options_of("float64"), folder, sanitizer=True)
     blocks, threads, args, pointer = LAUNCHES[file, name]
     results = []
     for seed in range(seeds):

@@ -2,13 +2,15 @@
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 #: What keeps each library from AVX-512. NumPy also needs the names that it was built
 #: for.
 AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",  # the kernels of NumPy's and SciPy's products
-    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",  # the loops of JAX; for its products see ynnpack.py
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # the products of PyTorch
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # the convolutions of PyTorch
     "ATEN_CPU_CAPABILITY": "avx2",  # the loops of PyTorch
@@ -24,7 +26,9 @@ def environment(isa: str) -> dict[str, str]:
     from numpy._core._multiarray_umath import __cpu_dispatch__
 
     wide = " ".join(name for name in __cpu_dispatch__ if name.startswith("AVX512") or name == "X86_V4")
-    return os.environ | AVX2 | {"NPY_DISABLE_CPU_FEATURES": wide}
+    # PyTorch would run code from its cache that it compiled for other instructions
+    own = {"TORCHINDUCTOR_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"torchinductor-{isa}-{os.getuid()}")}
+    return os.environ | AVX2 | own | {"NPY_DISABLE_CPU_FEATURES": wide}
 
 
 def reports() -> dict[str, str]:
@@ -50,4 +54,7 @@ def reports() -> dict[str, str]:
         )
     if "jax" in modules:
         found["XLA_FLAGS of JAX"] = os.environ.get("XLA_FLAGS") or "not held"
+        from benchmarks import ynnpack
+
+        found["JAX's products"] = ynnpack.report()
     return found

@@ -121,7 +121,7 @@ def measure(
     cores = map(str, timing.idle_cores(threads))
     words = workload, str(threads), *cores
     processes = {name: timing.Process("benchmarks.peers", "--engine", name, *words, env=env) for name in engines}
-    ready = {name: json.loads(process.answer()) for name, process in processes.items()}
+    ready = {name: first_words(process) for name, process in processes.items()}
     missing = {name: answer["missing"] for name, answer in ready.items() if "missing" in answer}
     runs = {name: process for name, process in processes.items() if name not in missing}
     steps = timing.interleave(runs, threads=threads, enough=12.0)
@@ -134,6 +134,17 @@ def measure(
     }
     reports = {library: words for name in runs for library, words in ready[name]["reports"].items()}
     return Row(workload, threads, steps, used, missing, ready[next(iter(runs))]["taken"]), reports
+
+
+def first_words(process: timing.Process) -> dict[str, Any]:
+    """What an engine's process runs on, or why it does not take part."""
+    try:
+        ready: dict[str, Any] = json.loads(process.answer())
+        if "missing" not in ready:
+            process(2)
+        return ready
+    except (ChildProcessError, BrokenPipeError):
+        return {"missing": f"its process ended with exit code {process.child.wait()}"}
 
 
 # ------------------------------------------------------------------------- reporting

@@ -14,7 +14,10 @@ import numpy as np
 import scratchnet as sn
 from benchmarks.engines import Missing, Trainer
 from benchmarks.workloads import Workload
+from benchmarks.ynnpack import hold_jax
 from scratchnet.engine.layers import Flatten, Layer
+
+hold_jax()
 
 
 def apply(layer: Layer, p: dict[str, Any], x: Any) -> Any:

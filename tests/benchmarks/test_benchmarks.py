@@ -6,6 +6,7 @@ No time is tested.
 import dataclasses
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,26 @@ def test_every_library_is_held_to_avx2_and_says_so(monkeypatch: pytest.MonkeyPat
     assert "X86_V4" not in ready["reports"]["NumPy's loops"]
     kernels = [words for library, words in ready["reports"].items() if library.startswith("openblas")]
     assert set(kernels) <= {"Haswell"}
+
+
+@pytest.mark.slow
+def test_the_products_of_jax_are_held_too() -> None:
+    pytest.importorskip("jax")
+    words = "benchmarks.peers", "--engine", "JAX jit", "predict 1 image", "1"
+    process = timing.Process(*words, env=isa.environment("avx2"))
+    ready = json.loads(process.answer())
+    process.end()
+    assert ready["reports"]["JAX's products"] in ("AVX2 at most", "not YNNPACK's")
+
+
+@pytest.mark.parametrize(
+    "program", ["print('{}', flush=True); input(); import os; os.abort()", "import os; os.abort()"]
+)
+def test_an_engine_whose_process_ends_is_left_out(program: str, tmp_path: Path) -> None:
+    (tmp_path / "gone.py").write_text(program)
+    process = timing.Process("gone", env=dict(os.environ) | {"PYTHONPATH": str(tmp_path)})
+    assert "exit code -6" in peers.first_words(process)["missing"]
+    process.end()
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ Letters as in convolution.py; z (O, n, Q, N) are n rows of the convolution's out
 
 import numpy as np
 
-from scratchnet.engine.kernels.blas import gemm
 from scratchnet.engine.kernels.convolution import fold, unroll
 from scratchnet.engine.kernels.pooling import give, take
+from scratchnet.engine.kernels.products import multiply_in_parts
 from scratchnet.engine.kernels.step import compiled
 
 
@@ -66,7 +66,7 @@ def forward(image, W, b, places, rows, cols, pool_rows, pool_cols, work, room, b
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], room[: O * n * Q * N]
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
-        gemm(blas, 1.0, W.reshape(O, K), a.reshape(K, -1), 0.0, z.reshape(O, -1))  # type: ignore[call-arg]
+        multiply_in_parts(W.reshape(O, K), a.reshape(K, -1), blas, 0.0, z.reshape(O, -1))
         for o in range(O):
             z_o = z.reshape(O, n, Q, N)[o]
             rectify(z_o.reshape(-1), b[o])
@@ -98,7 +98,7 @@ def backward(  # type: ignore[no-untyped-def]
             for r in range(n):
                 pool_row_back(delta[o], code[o], p + r, pool_rows, pool_cols, z.reshape(O, n, Q, N)[o, r])
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
-        gemm(blas, 1.0, z.reshape(O, -1), a.reshape(K, -1).T, min(p, 1), g.reshape(O, K))  # type: ignore[call-arg]
+        multiply_in_parts(z.reshape(O, -1), a.reshape(K, -1).T, blas, min(p, 1), g.reshape(O, K))
         if dx.size:
-            gemm(blas, 1.0, W.reshape(O, K).T, z.reshape(O, -1), 0.0, a.reshape(K, -1))
+            multiply_in_parts(W.reshape(O, K).T, z.reshape(O, -1), blas, 0.0, a.reshape(K, -1))
             fold(a.reshape(C, kh, kw, n, Q, N), rows, cols, p, dx)

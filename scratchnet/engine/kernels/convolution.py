@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels.blas import address_of_gemm, gemm
+from scratchnet.backend.products import small_products
+from scratchnet.engine.kernels.blas import address_of_gemm
+from scratchnet.engine.kernels.products import multiply_in_parts
 from scratchnet.engine.kernels.step import compiled
 from scratchnet.engine.layers.base import Shape, buffer
 from scratchnet.engine.layers.conv import Convolution
@@ -112,7 +114,7 @@ def grid_of(image, W, b, rows, cols, work, blas, grid):  # type: ignore[no-untyp
         a = work[: K * n * Q * N]
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
         z = grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
-        gemm(blas, 1.0, W.reshape(O, K), a.reshape(K, -1), 0.0, z)  # type: ignore[call-arg]
+        multiply_in_parts(W.reshape(O, K), a.reshape(K, -1), blas, 0.0, z)
         for o in range(b.size):
             shift(grid[o, p : p + n].reshape(-1), b[o])
 
@@ -126,7 +128,7 @@ def image_of(grid, W, rows, cols, work, blas, image):  # type: ignore[no-untyped
     for p in range(0, P, at_once):
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
-        gemm(blas, 1.0, W.reshape(O, K).T, z, 0.0, a.reshape(K, -1))  # type: ignore[call-arg]
+        multiply_in_parts(W.reshape(O, K).T, z, blas, 0.0, a.reshape(K, -1))
         fold(a.reshape(C, kh, kw, n, Q, N), rows, cols, p, image)
 
 
@@ -139,17 +141,18 @@ def gradient_of(image, grid, rows, cols, work, blas, g):  # type: ignore[no-unty
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
-        gemm(blas, 1.0, z, a.reshape(K, -1).T, min(p, 1), g.reshape(O, K))  # type: ignore[call-arg]
+        multiply_in_parts(z, a.reshape(K, -1).T, blas, min(p, 1), g.reshape(O, K))
 
 
 # --------------------------------------------------- in place of Convolution's methods
 
 
 def settings(layer: Convolution, places: Shape, x: Array, learn: Learner) -> tuple[Any, ...]:
-    """The windows, room to work in, and the address of BLAS's product."""
+    """The windows, room to work in, and `blas` of products.py."""
     row = layer.W.value[0].size * places[1] * x.shape[-1]
     work = buffer(layer, "rows", (max(ROOM, row),), x, learn)
-    return (*((w.k, w.s, w.p, w.d) for w in layer.window), work, address_of_gemm(x.dtype.char))
+    blas = address_of_gemm(x.dtype.char), small_products()
+    return (*((w.k, w.s, w.p, w.d) for w in layer.window), work, blas)
 
 
 def correlate(

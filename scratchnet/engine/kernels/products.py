@@ -17,17 +17,17 @@ import numpy as np
 from scratchnet.engine.kernels.blas import gemm
 from scratchnet.engine.kernels.step import compiled
 
-MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS = 1_200, 16, 512, 32
+MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS = 1_200, 16, 384, 32
 
 
 @compiled
 def rows_at_a_time(A, B, blas):  # type: ignore[no-untyped-def]
     """How many rows of A are best multiplied by B at a time."""
     (O, I), N, small = A.shape, B.shape[1], blas[1]
-    along = not B.flags.c_contiguous
+    along = B.strides[0] < B.strides[1]
     if I % VECTOR == 0 and I >= LONG_SUM if along else N % VECTOR == 0:
-        for rows in (8, 4):
-            if rows < O and rows * I * N <= small and not (along and rows * N > MOST_SUMS):
+        for rows in (O, 8, 4):
+            if rows <= O and rows * I * N <= small and not (along and rows * N > MOST_SUMS):
                 return rows
     return O
 
@@ -36,6 +36,14 @@ def rows_at_a_time(A, B, blas):  # type: ignore[no-untyped-def]
 def multiply(A, B, blas, C):  # type: ignore[no-untyped-def]
     """C = A B."""
     gemm(blas[0], 1.0, A, B, 0.0, C)  # type: ignore[call-arg]
+
+
+@compiled
+def multiply_in_parts(A, B, blas, beta, C):  # type: ignore[no-untyped-def]
+    """C ← A B + β C, by as many rows of A at a time as are fastest."""
+    rows = rows_at_a_time(A, B, blas)
+    for o in range(0, len(A), rows):
+        gemm(blas[0], 1.0, A[o : o + rows], B, beta, C[o : o + rows])  # type: ignore[call-arg]
 
 
 @compiled

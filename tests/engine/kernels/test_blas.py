@@ -10,7 +10,7 @@ numba = pytest.importorskip("numba", reason="numba, of the extra `fast`, is not 
 from numba.extending import get_cython_function_address  # noqa: E402
 
 from scratchnet.engine.kernels.blas import address_of_gemm, gemm  # noqa: E402
-from scratchnet.engine.kernels.products import turn  # noqa: E402
+from scratchnet.engine.kernels.products import multiply_in_parts, rows_at_a_time, turn  # noqa: E402
 
 
 @numba.njit
@@ -55,3 +55,17 @@ def test_rows_are_turned_into_columns(shape: tuple[int, int]) -> None:
     columns = np.full(shape[::-1], np.nan, "float32")
     turn(rows, columns)
     assert np.array_equal(columns, rows.T)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("small", "rows"), [(0, 21), (20 * 400 * 16, 8), (5 * 400 * 16, 4), (10**6, 21)])
+def test_a_product_in_parts_is_the_product(small: int, rows: int, turned: bool) -> None:
+    """21 rows, in parts of 8 or 4 or as a whole; sums along the rows of B or not."""
+    rng = np.random.default_rng(0)
+    A, B, C = (rng.random(shape) for shape in ((21, 400), (400, 16), (21, 16)))
+    B = np.asfortranarray(B) if turned else B
+    blas = address_of_gemm("float64"), small
+    assert rows_at_a_time(A, B, blas) == rows
+    expected = A @ B + 2 * C
+    multiply_in_parts(A, B, blas, 2.0, C)
+    np.testing.assert_allclose(C, expected, rtol=1e-12)

@@ -235,7 +235,7 @@ def checks_of(module: str) -> list[Callable[[], None]]:
     if module == "kernels.lstm" and installed():
         from tests.engine.kernels import test_compiled_parts
 
-        special.append(partial(test_compiled_parts.test_the_walk_back_of_an_lstm, "last", 5, 7, 2, "float64", 1e-13))
+        special.append(partial(test_compiled_parts.test_the_walks_of_an_lstm, "last", 5, 7, 2, "float64", 1e-13))
     book = [partial(test_equations.test_each_equation_element_by_element, 3)] if module == "equations" else []
     return [*first, *book, *(partial(check, case) for check in wanted for case in cases), *special]
 

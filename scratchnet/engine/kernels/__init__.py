@@ -8,7 +8,8 @@ such loops, and `compiled_steps.py` runs both; for the GPU `batch.cu` has the ke
 such a step, and `batch_graph_steps.py` runs them. `fused.py` joins neighbouring layers
 of images (`block.py`, `norm.py`), and `convolution.py` and `pooling.py` are single
 layers in loops. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than
-the layers do, on a GPU by `recurrent_cuda.py` and the kernels of `recurrent.cu`;
+the layers do, an LSTM in long trainings by the loops of `lstm_loops.py`, and on a GPU
+by `recurrent_cuda.py` and the kernels of `recurrent.cu`;
 `pool_cuda.py` and `losses_cuda.py` are a pool and a loss in one kernel. Which of them a
 training takes is decided in `choosing.py`.
 """

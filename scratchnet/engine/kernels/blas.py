@@ -16,6 +16,8 @@ from numba.core import cgutils, types
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import ThreadpoolController
 
+from scratchnet.backend.products import small_products
+
 
 @functools.cache
 def address_of_gemm(dtype: str) -> int:
@@ -31,6 +33,12 @@ def address_of_gemm(dtype: str) -> int:
                     function = getattr(ctypes.CDLL(library.filepath), f"{before}{name}_{after}")
                     return ctypes.cast(function, ctypes.c_void_p).value or 0
     return get_cython_function_address("scipy.linalg.cython_blas", name)
+
+
+@functools.cache
+def blas_of(dtype: str) -> tuple[int, int]:
+    """What the products of products.py are told of NumPy's BLAS."""
+    return address_of_gemm(dtype), small_products()
 
 
 @intrinsic

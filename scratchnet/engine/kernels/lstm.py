@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine.kernels import recurrent_cuda
 from scratchnet.engine.layers import LSTM
@@ -36,6 +38,14 @@ def views(layer: LSTM, use: str, of: Array, learn: Learner | None, make: Callabl
     if key not in mine or mine[key][0] is not of:
         mine[key] = of, make()
     return mine[key][1]
+
+
+def takes_loops(ended: Array | None, learn: Learner | None) -> bool:
+    """Whether a walk is made in loops that Numba compiles.
+
+    Sequences of different lengths are left to NumPy.
+    """
+    return learn is not None and learn.compiled and ended is None
 
 
 @functools.lru_cache(maxsize=8)
@@ -71,6 +81,12 @@ def walk(
 
     cells, tanh_c, h, c, times = views(layer, f"walk{k}", a, learn, make)
     c[0] = state[1]
+    if a.dtype == np.float32 and takes_loops(ended, learn):
+        from scratchnet.engine.kernels import lstm_loops
+        from scratchnet.engine.kernels.blas import blas_of
+
+        lstm_loops.walk(layer.joined(k, learn), a, blas_of(a.dtype.char), cells, tanh_c)
+        return (h[T].copy(), c[T].copy()), (cells, tanh_c)
     # One tanh serves all gates: σ(z) = ½ tanh(½ z) + ½, so every gate is s tanh(s z) +
     # (1 − s).
     s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
@@ -108,12 +124,13 @@ def walk_back(
         return recurrent_cuda.lstm_back(layer, k, above, grads, cache, ended, learn)
     cells, tanh_c = cache
     xp, (dh, dc), (T, H, N) = xp_of(a), grads, tanh_c.shape
-    if learn.compiled and ended is None:
-        from scratchnet.engine.kernels import lstm_back
+    if takes_loops(ended, learn):
+        from scratchnet.engine.kernels import lstm_loops
+        from scratchnet.engine.kernels.blas import blas_of
 
         delta = buffer(layer, "delta", (T, 4 * H, N), a, learn)
-        nothing = a[:0, :H] if above is None else above
-        lstm_back.walk_back(nothing, layer.weights[k][1].value, cells, tanh_c, dh, dc, delta)
+        nothing, W_hh = a[:0, :H] if above is None else above, layer.weights[k][1].value
+        lstm_loops.walk_back(nothing, W_hh, blas_of(a.dtype.char), cells, tanh_c, dh, dc, delta)
         return delta, (dh, dc)
 
     def make() -> tuple[Any, ...]:

@@ -53,6 +53,21 @@ def add_product(C, alpha, A, B, blas, beta):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def multiply_at_one_time(A, B, blas, C):  # type: ignore[no-untyped-def]
+    """C = A B for one time of a sequence, in parts if that is faster.
+
+    With a single column it is BLAS's product of a matrix and a vector: with AVX2, the
+    other one takes four times as long.
+    """
+    if B.shape[1] == 1:
+        np.dot(A, B.reshape(len(B)), C.reshape(len(C)))
+    else:
+        rows = rows_at_a_time(A, B, blas)
+        for o in range(0, len(A), rows):
+            multiply(A[o : o + rows], B, blas, C[o : o + rows])
+
+
+@compiled
 def is_faster_turned(A, B, blas):  # type: ignore[no-untyped-def]
     """Whether (Bᵀ Aᵀ)ᵀ is faster than A B.
 

@@ -1,4 +1,4 @@
-"""The parts of Python steps that Numba compiles: Adam, the LSTM's walk back."""
+"""The parts of Python steps that Numba compiles: Adam, the LSTM's walks."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_a_training_by_adam_has_the_same_bits(kind):
 @pytest.mark.parametrize("output", ["last", "sequence"])
 @pytest.mark.parametrize(("N", "T", "layers"), [(1, 12, 1), (1, 1, 1), (5, 7, 2), (32, 3, 1)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 3e-6)])
-def test_the_walk_back_of_an_lstm(output, N, T, layers, dtype, tolerance):
+def test_the_walks_of_an_lstm(output, N, T, layers, dtype, tolerance):
     rng = np.random.default_rng(N)
     x = rng.normal(size=(N, T, 3)).astype(dtype)
     net = Sequential(LSTM(3, 8, num_layers=layers, output=output), Linear(8, 2), seed=4, dtype=dtype)
@@ -75,6 +75,39 @@ def test_the_walk_back_of_an_lstm(output, N, T, layers, dtype, tolerance):
     assert np.all(found[0][0][0] != 0)
     for a, b in zip(found[0][0], found[1][0], strict=True):
         np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("N", [1, 16, 32])
+def test_an_lstm_walks_in_loops(N, monkeypatch):
+    from scratchnet.engine.kernels import lstm_loops
+
+    x = np.random.default_rng(0).normal(size=(6, 3, N)).astype("float32")
+    walked, walk = [], lstm_loops.walk
+    monkeypatch.setattr(lstm_loops, "walk", lambda *args: walked.append(walk(*args)))
+    for dtype, compiled in (("float32", False), ("float32", True), ("float64", True)):
+        (layer,) = Sequential(LSTM(3, 20), seed=1, dtype=dtype).layers
+        learn = Learner()
+        learn.compiled = compiled
+        y, ((h, c),), _ = layer.run(x.astype(dtype), learn)
+        if not compiled:
+            expected = y.copy(), h, c
+        for a, b in zip((y, h, c), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-7)
+        assert len(walked) == (dtype == "float32" and compiled) + (dtype == "float64")  # in float64, NumPy is faster
+
+
+def test_squash_is_tanh_and_sigma():
+    from scratchnet.engine.kernels.gates import squash
+
+    x = np.concatenate([np.linspace(-40, 40, 200_001), np.geomspace(1e-30, 1, 1000), [0.0, np.inf, -np.inf, 3e38]])
+    x = np.concatenate([x, [np.nan]]).astype("float32")
+    with np.errstate(over="ignore"):
+        expected = np.tanh(x.astype("float64")), 1 / (1 + np.exp(-x.astype("float64")))
+    for s, y in zip((1, 0.5), expected, strict=True):
+        z = x.copy()
+        squash(z, np.float32(s))
+        np.testing.assert_allclose(z, y, rtol=6e-7 if s == 1 else 0, atol=1e-40 if s == 1 else 1.5e-7)
+        assert np.isnan(z[-1]) and np.all(np.abs(z[:-1]) <= 1 + 2**-23)
 
 
 def test_a_mask_is_kept_to():

@@ -38,7 +38,7 @@ SWAPS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq}
 MODULES = {  # module → names of the functions to plant faults in
     "equations": (), "losses": ("forward",), "learner": ("weight", "bias", "rows"),
-    "optim": ("weight", "bias", "rows", "update", "count", "_clip", "_descend", "_learn", "_adam"),
+    "optim": ("weight", "bias", "rows", "update", "count", "clip_gradient", "decay_weights", "_descend", "_adam"),
     **{f"layers.{name}": ("backward",) for name in ("activation", "augment", "embedding", "linear", "regularise")},
     "layers.norm": ("backward", "row_dot"),
     "layers.conv": ("backward", "correlate", "spread", "overlap"), "layers.window": ("unroll", "fold"),

@@ -8,17 +8,10 @@ PyTorch's shapes, batch first.
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
-from scratchnet.errors import DataError, ShapeError
-
-#: The precisions that the engine computes in
-FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-#: The unsigned type of the same size for each type of label, in native byte order
-UNSIGNED = {np.dtype(f"{sign}{size}"): np.dtype(f"u{size}") for sign in "iu" for size in (1, 2, 4, 8)}
+from scratchnet.engine.targets import as_labels, as_output, as_values
 
 
 class Loss:
@@ -36,71 +29,23 @@ class Loss:
 
         Raises ShapeError or DataError if the output or the target cannot be right.
         """
-        y = to_columns(self._as_output(output))
+        y = to_columns(as_output(self, output))
         value, delta = self.forward(y, to_columns(self.as_target(target, y)))
         return value, to_rows(delta)
 
     def forward(self, y: Array, t: Array) -> tuple[Array, Array]:
         raise NotImplementedError
 
-    def _as_output(self, output: Any) -> Array:
-        """The output as float32, or as float64 where float32 cannot hold it."""
-        if type(output) is np.ndarray and output.dtype in FLOATS:
-            return output
-        y = checks.array(type(self).__name__, "the output", output)
-        return y if y.dtype in FLOATS else y.astype("f4" if np.can_cast(y.dtype, "f4") else "f8")
+    def axis(self, y: Array) -> int:
+        """The axis of y (columns) that holds one value for each class."""
+        return 0
 
     def as_target(self, target: Any, y: Array) -> Array:
         """The target as an array to compare with y (columns).
 
         Raises ShapeError or DataError if it does not fit y.
         """
-        xp = xp_of(y)
-        if y.ndim == 0 or y.size == 0:
-            raise ShapeError(f"{type(self).__name__}: a batch needs at least one example and one output")
-        if self.takes_labels:
-            return self._as_labels(target, y, xp)
-        t = target
-        if type(t) is not xp.ndarray or t.dtype != y.dtype:
-            t = checks.examples(type(self).__name__, "the target", target, y.real.dtype, xp)
-        expected = (y.shape[-1], *y.shape[:-1])
-        if t.shape != expected:
-            raise ShapeError(f"{type(self).__name__}: the target has shape {t.shape}, the output {expected}")
-        return t
-
-    def axis(self, y: Array) -> int:
-        """The axis of y (columns) that holds one value for each class."""
-        return 0
-
-    def _as_labels(self, target: Any, y: Array, xp: Any) -> Array:
-        t = target
-        if type(t) is not xp.ndarray or t.dtype not in UNSIGNED:
-            t = checks.array(type(self).__name__, "the labels", target, xp)
-            t = t.astype(np.uint8) if t.dtype.kind == "b" else t
-        if y.ndim < 2:
-            raise ShapeError(f"{type(self).__name__} takes an output (N, K) with K classes, but is given {y.shape}")
-        axis = self.axis(y)
-        if t.dtype.kind not in "iu" or t.shape != (y.shape[-1], *y.shape[:axis], *y.shape[axis + 1 : -1]):
-            raise self._unfit(t, y)
-        # read as unsigned, a negative label is a huge one: one comparison instead of
-        # two
-        if xp is np and t.view(UNSIGNED[t.dtype]).max() >= y.shape[axis]:
-            wrong = t[(t < 0) | (t >= y.shape[axis])].flat[0]
-            raise DataError(f"label {wrong} is out of range: the network has {y.shape[axis]} outputs")
-        return t
-
-    def _unfit(self, t: Array, y: Array) -> ShapeError:
-        """The error for labels that do not fit y, in shape or in type."""
-        name, shape = type(self).__name__, (y.shape[-1], *y.shape[:-1])
-        axis = 1 + self.axis(y)
-        expected = shape[:axis] + shape[axis + 1 :]
-        text = (
-            f"{name} takes whole-number labels of shape {expected} for an output of {shape}, "
-            f"but is given {t.dtype} of shape {t.shape}"
-        )
-        if axis == 1 and y.ndim > 2 and t.shape == shape[:-1]:
-            text += f'; for sequences (N, T, K), with the classes last, take {name}(classes="last")'
-        return ShapeError(text)
+        return as_labels(self, target, y) if self.takes_labels else as_values(self, target, y)
 
 
 def _square(delta: Array) -> Array:

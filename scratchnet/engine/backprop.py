@@ -3,10 +3,10 @@
 Read this file first. The rest of the engine computes the same for many examples at once
 and for more kinds of layers; a comment beside a line says which file does so.
 
-The network turns the example x = a⁰, a column, into its output aᴸ. Layer l computes
+The network turns the example x = a⁰, a column, into its output aᴸ. Layer l has weights
+W, biases b and an activation σ, and computes
 
-    zˡ = Wˡ aˡ⁻¹ + bˡ           weighted inputs, from its weights W and biases b
-    aˡ = σ(zˡ)                  activations
+    zˡ = Wˡ aˡ⁻¹ + bˡ    and    aˡ = σ(zˡ)
 
 The cost C says how far the output is from the target t. To learn, every weight and bias
 moves a little against its slope, ∂C/∂W or ∂C/∂b. All slopes follow from the errors
@@ -37,9 +37,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-Arrays = list[np.ndarray]
-Pair = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]  # a function and its slope
-Network = tuple[Arrays, Arrays, list[str]]  # W, b and the name of σ of each layer
+Arrays = list[np.ndarray]  # one for each layer
+Network = tuple[Arrays, Arrays, list[str]]  # W, b and the name of σ
+Function = Callable[..., np.ndarray]
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -51,14 +51,15 @@ def log_softmax(a: np.ndarray) -> np.ndarray:
     return a - a.max() - np.log(np.sum(np.exp(a - a.max())))
 
 
-ACTIVATIONS: dict[str, Pair] = {  # σ and σ′ (layers/activation.py)
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {  # σ and σ′ (layers/activation.py)
     "identity": (lambda z: z, np.ones_like),
     "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": (lambda z: np.where(z < 0, 0, z), lambda z: np.where(z > 0, 1, 0)),
 }
-COSTS: dict[str, Pair] = {  # C and ∇ₐC (losses.py); the t of a class is 1 in its own place and 0 elsewhere
+COSTS: dict[str, tuple[Function, Function]] = {  # C and ∇ₐC (losses.py)
     "quadratic": (lambda a, t: np.sum((a - t) ** 2) / 2, lambda a, t: a - t),
+    # of classes: t is 1 in the place of the right one and 0 elsewhere
     "cross entropy": (lambda a, t: -np.sum(t * log_softmax(a)), lambda a, t: np.exp(log_softmax(a)) - t),
 }
 
@@ -74,14 +75,16 @@ def forward(network: Network, x: np.ndarray) -> tuple[Arrays, Arrays]:
 
 def backprop(network: Network, x: np.ndarray, t: np.ndarray, cost: str) -> tuple[float, Arrays, Arrays]:
     """C for one example, and ∂C/∂W and ∂C/∂b for every layer."""
-    (weights, biases, names), (C, nabla_a) = network, COSTS[cost]
+    weights, _, names = network
+    C, nabla_a = COSTS[cost]
     zs, activated = forward(network, x)
     sigma_prime = [ACTIVATIONS[name][1](z) for name, z in zip(names, zs)]
-    nabla_W, nabla_b = [*weights], [*biases]  # to be replaced one by one
     delta = nabla_a(activated[-1], t) * sigma_prime[-1]  # BP1; all four: equations.py
+    nabla_W: Arrays = []
+    nabla_b: Arrays = []
     for layer in reversed(range(len(weights))):
-        nabla_W[layer] = delta @ activated[layer].T  # BP4; activated[0] is a⁰
-        nabla_b[layer] = delta  # BP3
+        nabla_W.insert(0, delta @ activated[layer].T)  # BP4; activated[0] is a⁰, so this is the layer's input
+        nabla_b.insert(0, delta)  # BP3
         if layer > 0:
             delta = (weights[layer].T @ delta) * sigma_prime[layer - 1]  # BP2
     return float(C(activated[-1], t)), nabla_W, nabla_b
@@ -89,7 +92,8 @@ def backprop(network: Network, x: np.ndarray, t: np.ndarray, cost: str) -> tuple
 
 def step(network: Network, x: np.ndarray, t: np.ndarray, cost: str, eta: float) -> float:
     """w ← w − eta ∂C/∂w for all weights and biases, in place; returns C before it."""
-    (weights, biases, _), (C, nabla_W, nabla_b) = network, backprop(network, x, t, cost)
+    weights, biases, _ = network
+    C, nabla_W, nabla_b = backprop(network, x, t, cost)
     for w, nabla_w in zip(weights + biases, nabla_W + nabla_b):
         w[:] = w - eta * nabla_w  # optim.py; training.py has the loop
     return C

@@ -51,10 +51,11 @@ def bp4_weight(delta: Array, a: Array, out: Array | None = None) -> Array:
 
 
 def bp4_rows(index: Array, rows: Array, out: Array) -> None:
-    """BP4 where every example is one index, that is a column of zeros with a single 1.
+    """BP4 where every example is one index, as in an Embedding.
 
-    ∂C/∂W of row k is then the sum of δ over the examples whose index is k, and 0 where
-    there is none: index (N,), rows δᵀ (N, D), out (V, D).
+    An index stands for a column of zeros with a single 1. ∂C/∂W of row k is then the
+    sum of δ over the examples whose index is k, and 0 where there is none: index (N,),
+    rows δᵀ (N, D), out (V, D).
     """
     out[...] = 0
     add_rows(out, index, rows)

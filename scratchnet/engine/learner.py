@@ -30,7 +30,8 @@ class Learner:
         self.steps = 0  # training steps done so far
         # whether loops compiled by Numba replace NumPy's passes where such loops exist
         self.compiled = False
-        self.first_example = 0  # of this batch in the global batch
+        # where this batch begins in the global one, which several machines may share
+        self.first_example = 0
         self._draws = 0
         self._buffers: dict[object, Array] = {}
 

@@ -23,26 +23,8 @@ if TYPE_CHECKING:
 
 # elements: long vectors are worked on in pieces that stay in the processor's cache
 PIECE = 65_536
-
-
 #: Changes the gradient vector of an optimiser, before the weights change
 Hook = Callable[["Optimiser"], None]
-
-
-def clip_gradient(o: "Optimiser") -> None:
-    """g ← g · min(1, limit / (‖g‖ + 10⁻⁶)), with ‖g‖ over all parameters together.
-
-    The same as torch's clip_grad_norm_.
-    """
-    xp = xp_of(o.g)
-    norm = xp.sqrt(xp.dot(o.g, o.g))
-    o.g *= xp.minimum((o.clip_norm or 0.0) / (norm + 1e-6), 1.0)
-
-
-def decay_weights(o: "Optimiser") -> None:
-    """g ← g + weight_decay · w, the gradient of weight_decay/2 · ‖w‖²."""
-    for k in o.pieces:
-        o.g[k] += o.weight_decay * o.w[k]
 
 
 class Optimiser(Learner):
@@ -70,6 +52,47 @@ class Optimiser(Learner):
         #: x ↦ Σ x over all processes that share the batch, where there are several
         self.sum_of_all: Callable[[Array], Array] | None = None
 
+    def total(self, x: Array) -> Array:
+        return x if self.sum_of_all is None else self.sum_of_all(x)
+
+    def state(self) -> dict[str, Array]:
+        """The flat vectors that the next step needs, besides weights, lr and steps."""
+        return {}
+
+    def running(self, p: Param, value: Array) -> None:
+        p.value[...] = value
+
+    def update(self) -> None:
+        """Finish a step: change the weights by what backward reported."""
+        for hook in self.hooks:
+            hook(self)
+        self._descend()
+        self.count(1)
+
+    def _descend(self) -> None:
+        """Change the weights by the gradient, as the hooks have left it."""
+        raise NotImplementedError
+
+    def count(self, n: int) -> None:
+        """Count n steps that were made; they must not pass a multiple of a hundred."""
+        self.steps += n
+        if self.steps % 100 == 0 and type(self.w) is np.ndarray:
+            self._forget_the_tiny()
+
+    def _forget_the_tiny(self) -> None:
+        """Set entries of the state that have decayed almost to nothing to exactly 0.
+
+        They belong to gradients that ended long ago. Without this they would become
+        denormal numbers, on which a processor is many times slower (Adam over 80,000
+        parameters: 1270 µs instead of 110). What is dropped is below a million times
+        the smallest normal number, and changes no weight.
+        """
+        least = 1e6 * np.finfo(self.w.dtype).tiny
+        for sums in self.state().values():
+            sums[np.abs(sums) < least] = 0
+
+    # ---------------------------------------------- what else users do with one
+
     def __repr__(self) -> str:
         """One line: lr, and the options that are not at their defaults."""
         defaults = inspect.signature(type(self)).parameters
@@ -93,44 +116,6 @@ class Optimiser(Learner):
         if self.w is not net.store.values:
             raise SettingError(f"this {type(self).__name__} was made for another network: make one for this network")
 
-    def total(self, x: Array) -> Array:
-        return x if self.sum_of_all is None else self.sum_of_all(x)
-
-    def state(self) -> dict[str, Array]:
-        """The flat vectors that the next step needs, besides weights, lr and steps."""
-        return {}
-
-    def running(self, p: Param, value: Array) -> None:
-        p.value[...] = value
-
-    def update(self) -> None:
-        """Finish a step: change the weights by what backward reported."""
-        for hook in self.hooks:
-            hook(self)
-        self._descend()
-        self.count(1)
-
-    def count(self, n: int) -> None:
-        """Count n steps that were made; they must not pass a multiple of a hundred."""
-        self.steps += n
-        if self.steps % 100 == 0 and type(self.w) is np.ndarray:
-            self._forget_the_tiny()
-
-    def _forget_the_tiny(self) -> None:
-        """Set entries of the state that have decayed almost to nothing to exactly 0.
-
-        They belong to gradients that ended long ago. Without this they would become
-        denormal numbers, on which a processor is many times slower (Adam over 80,000
-        parameters: 1270 µs instead of 110). What is dropped is below a million times
-        the smallest normal number, and changes no weight.
-        """
-        least = 1e6 * np.finfo(self.w.dtype).tiny
-        for sums in self.state().values():
-            sums[np.abs(sums) < least] = 0
-
-    def _descend(self) -> None:
-        raise NotImplementedError
-
 
 def _rebuild(
     kind: type[Optimiser], net: "Sequential", options: dict[str, Any], lr: float, steps: int, state: dict[str, Array],
@@ -141,6 +126,22 @@ def _rebuild(
     for name, vector in optimiser.state().items():
         vector[...] = state[name]
     return optimiser
+
+
+def clip_gradient(o: Optimiser) -> None:
+    """g ← g · min(1, limit / (‖g‖ + 10⁻⁶)), with ‖g‖ over all parameters together.
+
+    The same as torch's clip_grad_norm_.
+    """
+    xp = xp_of(o.g)
+    norm = xp.sqrt(xp.dot(o.g, o.g))
+    o.g *= xp.minimum((o.clip_norm or 0.0) / (norm + 1e-6), 1.0)
+
+
+def decay_weights(o: Optimiser) -> None:
+    """g ← g + weight_decay · w, the gradient of weight_decay/2 · ‖w‖²."""
+    for k in o.pieces:
+        o.g[k] += o.weight_decay * o.w[k]
 
 
 class SGD(Optimiser):

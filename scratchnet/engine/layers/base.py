@@ -1,7 +1,7 @@
 """The contract of a layer.
 
 Letters: N examples in the batch, always the last axis; x input, y output, delta =
-∂C/∂y, dx = ∂C/∂x.
+∂C/∂y, dx = ∂C/∂x; for sequences, T times and F features at each.
 """
 
 import dataclasses
@@ -17,16 +17,18 @@ Shape = tuple[int, ...]
 
 
 class Layer:
-    """A function y = f(x), whose parameters become arrays when `Sequential` packs it.
+    """A function y = f(x), one step of a network.
+
+    Its parameters become arrays when a network, a `Sequential`, is made of it.
 
     * `forward` returns the output and a cache, the value that backward needs. It keeps
       nothing on `self`, so two forward passes may be followed by two backward passes,
       and threads may share a network.
-    * `backward` is given ∂C/∂y and returns ∂C/∂x (or None if nobody needs it); it tells
-      the learner the factors of its own gradients. It may overwrite the `delta` that it
-      is given, but never the cache.
-    * At inference `forward` gets no learner. A learner keeps the caches and, while its
-      `training` is true, makes a layer act as it does in training.
+    * `backward` is given ∂C/∂y and returns ∂C/∂x (or None if nobody needs it). It may
+      overwrite the `delta` that it is given, but never the cache.
+    * `learn`, the learner, is whoever receives the gradients, such as an optimiser:
+      backward tells it the two factors of each (see learner.py). At inference there is
+      none. While its `training` is true, layers act as they do in training.
 
     A subclass is a dataclass: its fields are its options, which `options` writes to a
     model file. To find a layer of your own again when a file is loaded, put
@@ -125,7 +127,10 @@ def buffer(layer: Layer, use: str, shape: Shape, like: Array, learn: Learner | N
 
 
 def acts_as_in_training(learn: Learner | None) -> TypeGuard[Learner]:
-    """Whether dropout drops neurons and batches normalise themselves."""
+    """Whether dropout drops neurons and batches normalise themselves.
+
+    (A TypeGuard is a bool; where it is true, type checkers know that `learn` is one.)
+    """
     return learn is not None and learn.training
 
 

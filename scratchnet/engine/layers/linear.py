@@ -16,23 +16,6 @@ from scratchnet.engine.learner import Learner
 from scratchnet.engine.params import Param, initial_values
 
 
-def abreast(x: Array, out: Array | None = None) -> Array:
-    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N).
-
-    Written to `out` if given.
-    """
-    T, F, N = x.shape
-    if out is None:
-        return x.swapaxes(0, 1).reshape(F, T * N)
-    out.reshape(F, T, N)[...] = x.swapaxes(0, 1)
-    return out
-
-
-def in_time(x: Array, T: int) -> Array:
-    """The reverse of `abreast`: (F, T·N) → (T, F, N), a view."""
-    return x.reshape(x.shape[0], T, -1).swapaxes(0, 1)
-
-
 @dataclass(eq=False)
 class Linear(Layer):
     """z = W a + b.
@@ -94,6 +77,23 @@ class Linear(Layer):
 
     def operations(self, shape: Shape) -> int:
         return 2 * prod(shape) * self.out_features
+
+
+def abreast(x: Array, out: Array | None = None) -> Array:
+    """All times of a sequence side by side, as columns: (T, F, N) → (F, T·N).
+
+    Written to `out` if given.
+    """
+    T, F, N = x.shape
+    if out is None:
+        return x.swapaxes(0, 1).reshape(F, T * N)
+    out.reshape(F, T, N)[...] = x.swapaxes(0, 1)
+    return out
+
+
+def in_time(x: Array, T: int) -> Array:
+    """The reverse of `abreast`: (F, T·N) → (T, F, N), a view."""
+    return x.reshape(x.shape[0], T, -1).swapaxes(0, 1)
 
 
 @dataclass(eq=False)

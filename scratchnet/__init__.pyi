@@ -51,6 +51,7 @@ from scratchnet.engine.schedules import Constant as Constant
 from scratchnet.engine.schedules import Cosine as Cosine
 from scratchnet.engine.schedules import Decay as Decay
 from scratchnet.engine.schedules import Exponential as Exponential
+from scratchnet.engine.schedules import OneCycle as OneCycle
 from scratchnet.engine.schedules import PerEpoch as PerEpoch
 from scratchnet.engine.sequences import run_with_state as run_with_state
 from scratchnet.engine.sequences import step_with_state as step_with_state

@@ -170,6 +170,7 @@ class LoaderTraining(Training):
                 losses = self.net.xp.concatenate([losses, self.net.xp.full_like(losses, math.nan)])
                 history.running = losses
             check_targets(self.net, self.loss, x, target)
+            self._set_rate(epoch, k)
             losses[k] = step(self.net, self.loss, self.optimiser, x, target)
             if on_step is not None and self.optimiser.steps % steps_per_callback == 0:
                 on_step(epoch, k, max(self.steps_per_epoch, k + 1), losses[k])

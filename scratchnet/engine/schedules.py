@@ -1,6 +1,7 @@
 """Learning-rate schedules: the rate of each epoch, as a function of its number.
 
-The first epoch has the number 0.
+The first epoch has the number 0. A schedule with a method `of_step` has a rate for each
+step besides.
 """
 
 import math
@@ -105,11 +106,52 @@ class Cosine:
         return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
 
 
+@dataclass(frozen=True)
+class OneCycle:
+    """Up to lr and down again, both linear, in every step: as torch's OneCycleLR.
+
+    The rate rises from lr/25 to lr in the first part of the training, `warm_up` of all
+    steps, and falls to lr/250,000 in the rest. Torch's arguments for this are
+    max_lr=lr, pct_start=warm_up, anneal_strategy="linear" and cycle_momentum=False. In
+    batches whose number is not known it changes from epoch to epoch only.
+    Source: L. Smith and N. Topin, Super-convergence: very fast training of neural
+    networks using large learning rates (2017).
+    """
+
+    lr: float
+    epochs: int
+    warm_up: float = 0.3
+
+    def __post_init__(self) -> None:
+        checks.number("OneCycle", "lr", self.lr)
+        checks.whole("OneCycle", "epochs", self.epochs, 1)
+        checks.number("OneCycle", "warm_up", self.warm_up, most=1.0)
+
+    def of_step(self, number: int, steps_per_epoch: int) -> float:
+        """The rate of a step; the first of the whole training has the number 0."""
+        return self._at(number, self.warm_up * self.epochs * steps_per_epoch - 1, self.epochs * steps_per_epoch - 1)
+
+    def __call__(self, epoch: int) -> float:
+        return self._at(epoch, self.warm_up * self.epochs, self.epochs)
+
+    def _at(self, place: float, top: float, end: float) -> float:
+        """The rate where the largest is at `top`, and the last at `end`."""
+        if place <= top:
+            return self.lr / 25 + (self.lr - self.lr / 25) * (place / top if top > 0 else 1)
+        return self.lr - (self.lr - self.lr / 25e4) * min(1, (place - top) / (end - top))
+
+
+def rate_of(schedule: Schedule, epoch: int, k: int = 0, steps: int = 0) -> float:
+    """The rate of step k of the `steps` of an epoch, if their number is known."""
+    of_step = getattr(schedule, "of_step", None)
+    return schedule(epoch) if of_step is None or not steps else of_step(epoch * steps + k, steps)
+
+
 def parse_schedule(text: str, lr: float, epochs: int) -> Schedule:
     """A schedule from the text of a command-line option.
 
-    The text is constant, cosine, exponential:0.9, decay:0.01, or a list such as "0.5
-    for 5, then 0.1 for 5". Raises SettingError.
+    The text is constant, cosine, one-cycle, exponential:0.9, decay:0.01, or a list such
+    as "0.5 for 5, then 0.1 for 5". Raises SettingError.
     """
     schedule = _parsed(text, lr, epochs)
     try:
@@ -128,6 +170,8 @@ def _parsed(text: str, lr: float, epochs: int) -> Schedule:
             return Constant(lr)
         if name == "cosine" and not value:
             return Cosine(lr, max(1, epochs))
+        if name == "one-cycle":
+            return OneCycle(lr, max(1, epochs), float(value)) if value else OneCycle(lr, max(1, epochs))
         if name == "exponential":
             return Exponential(lr, float(value))
         if name == "decay":
@@ -138,6 +182,6 @@ def _parsed(text: str, lr: float, epochs: int) -> Schedule:
         raise SettingError(f"schedule '{text}': {e}") from None
     except (ValueError, TypeError):
         raise SettingError(
-            f"schedule '{text}' is not known: choose constant, cosine, exponential:GAMMA, decay:D "
-            "or a list such as '0.5 for 5, then 0.1 for 5'"
+            f"schedule '{text}' is not known: choose constant, cosine, one-cycle, exponential:GAMMA, "
+            "decay:D or a list such as '0.5 for 5, then 0.1 for 5'"
         ) from None

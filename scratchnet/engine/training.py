@@ -22,7 +22,7 @@ from scratchnet.engine.losses import Loss
 from scratchnet.engine.metrics import evaluate, score
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.reading import ReadingSteps
-from scratchnet.engine.schedules import Schedule
+from scratchnet.engine.schedules import Schedule, rate_of
 from scratchnet.engine.sources import Source, source_of
 from scratchnet.engine.steps import QUIET, Steps, describe_non_finite
 from scratchnet.engine.stopping import EarlyStopping
@@ -121,12 +121,13 @@ class Training:
         rates = [schedule(epoch) for epoch in range(min(self.epochs, 100))] if schedule else self.optimiser.lr
         settings = {"epochs": self.epochs, "batch size": self.batch_size, "learning rate": rates}
         self.steps.agree(settings | {"seed": seed, "shuffle": shuffle})
+        self.schedule = schedule
         with blas_threads(self.threads), np.errstate(**QUIET), history_on_error(history):
             if valid is not None and history.is_new:
                 history.start = self.before(valid)
             try:
                 for epoch in range(len(history.epochs), self.epochs):
-                    self._set_rate(schedule, epoch)
+                    self._set_rate(epoch, self.steps_per_epoch - 1)  # which the row of the epoch names
                     self._epoch(epoch, seed if shuffle else None, history, on_step, steps_per_callback)
                     row = self._row(epoch, history, valid)
                     history.epochs.append(row)
@@ -149,9 +150,20 @@ class Training:
                 f"examples or batch_size: here an epoch has {K} steps"
             )
 
-    def _set_rate(self, schedule: Schedule | None, epoch: int) -> None:
-        if schedule is not None:
-            self.optimiser.lr = checks.number("fit", f"the schedule's rate of epoch {epoch}", schedule(epoch))
+    def _set_rate(self, epoch: int, k: int) -> None:
+        """Set the rate of step k of an epoch."""
+        if self.schedule is not None:
+            rate = rate_of(self.schedule, epoch, k, self.steps_per_epoch)
+            self.optimiser.lr = checks.number("fit", f"the schedule's rate of epoch {epoch}", rate)
+
+    def _some_steps(self, epoch: int, k: int, n: int) -> int:
+        """Make up to n steps of an epoch, from step k on; returns how many."""
+        if not hasattr(self.schedule, "of_step"):
+            return self.steps.run(n)
+        for step in range(k, k + n):
+            self._set_rate(epoch, step)
+            self.steps.run(1)
+        return n
 
     def _epoch(
         self, epoch: int, seed: int | None, history: History, on_step: OnStep | None, steps_per_callback: int
@@ -167,7 +179,7 @@ class Training:
         self.steps.begin(self.net.xp.asarray(order), history.running, k)
         self.steps.restore(history.carried)
         while k < K:
-            k += self.steps.run(min(stride - self.optimiser.steps % stride, K - k))
+            k += self._some_steps(epoch, k, min(stride - self.optimiser.steps % stride, K - k))
             if on_step is not None:
                 history.carried = self.steps.state()
                 on_step(epoch, k - 1, K, self.steps.losses[k - 1])

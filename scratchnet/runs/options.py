@@ -22,7 +22,8 @@ class CommonOptions:
     lr: float
     """Learning rate."""
     schedule: str = "constant"
-    """constant, cosine, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1 for 5"."""
+    """constant, cosine, one-cycle, exponential:GAMMA, decay:D or "0.5 for 5, then 0.1
+    for 5"."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """The rule that changes the weights."""
     momentum: float = 0.0

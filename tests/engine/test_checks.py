@@ -45,6 +45,7 @@ REFUSED = {
     "a layer as a network": (lambda: SGD(Linear(4, 3), 0.1), "SGD: net must be a Sequential such as"),
     "nesterov in words": (lambda: SGD(net(), 0.1, 0.9, nesterov="yes"), "nesterov must be True or False"),
     "a rate from NaN": (lambda: sn.Exponential(0.1, float("nan")), "Exponential: gamma must be a number from 0"),
+    "a warm-up longer than the training": (lambda: sn.OneCycle(0.1, 3, 1.5), "OneCycle: warm_up must be .* to 1, not"),
     "a cosine of no epochs": (lambda: sn.Cosine(0.1, 0), "Cosine: epochs must be a whole number from 1"),
     "a list of rates": (lambda: sn.PerEpoch([0.1, 0.2]), r"PerEpoch: parts must be such as \[\(0.5, 5\)"),
     "an infinite layer": (lambda: Sequential(Linear(2**40, 2**40)), "parameters need .* GiB, more memory than there"),

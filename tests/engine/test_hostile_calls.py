@@ -85,7 +85,8 @@ CALLS: dict[str, Make] = dict([
     layers("CropFlip", padding=4, flip=0.5), layers("Dropout", p=0.5),
     *(layers(name, input_size=4, hidden_size=3, num_layers=1, output="last") for name in ("RNN", "LSTM", "GRU")),
     layers("MSELoss", reduction="mean"), layers("Constant", lr=0.1), layers("Cosine", lr=0.1, epochs=3),
-    layers("Decay", lr=0.1, decay=0.1), layers("Exponential", lr=0.1, gamma=0.9), layers("PerEpoch", parts=[(0.1, 3)]),
+    layers("OneCycle", lr=0.1, epochs=3, warm_up=0.3), layers("Decay", lr=0.1, decay=0.1),
+    layers("Exponential", lr=0.1, gamma=0.9), layers("PerEpoch", parts=[(0.1, 3)]),
 ])  # fmt: skip
 CALLS |= {
     "Sequential": lambda c: (

@@ -13,6 +13,7 @@ from scratchnet import (
     Linear,
     MSELoss,
     NonFiniteError,
+    OneCycle,
     ReLU,
     Sequential,  # fmt: skip
     SettingError,
@@ -23,6 +24,7 @@ from scratchnet import (
     fit,
     step,
 )
+from scratchnet.engine.schedules import Schedule, rate_of
 from scratchnet.engine.training import order_of
 
 
@@ -41,30 +43,43 @@ def test_a_step_returns_the_loss_before_it() -> None:
     assert not np.array_equal(net.store.values, other.store.values)
 
 
-def test_fit_is_step_over_the_order_of_the_seed() -> None:
+@pytest.mark.parametrize("schedule", [Exponential(0.1, 0.5), OneCycle(0.1, 3)])
+def test_fit_is_step_over_the_order_of_the_seed(schedule: Schedule) -> None:
     """Every example once per epoch, in the order given by seed and epoch.
 
-    The last batch is smaller, and the schedule sets the rate.
+    The last batch is smaller, and the schedule sets the rate of an epoch or of a step.
     """
     net, other, (x, t) = network(), network(), examples(50)
-    schedule = Exponential(0.1, 0.5)
     history = fit(net, CrossEntropyLoss(), SGD(net, 1.0), x, t, epochs=3, batch_size=16, schedule=schedule, seed=7)
     optimiser, losses = SGD(other, 1.0), []
     for epoch in range(3):
-        optimiser.lr = schedule(epoch)
         order = order_of(7, epoch, 50)
         assert sorted(order) == list(range(50))
-        for k in range(0, 50, 16):
-            batch = order[k : k + 16]
+        for k in range(4):
+            optimiser.lr = rate_of(schedule, epoch, k, 4)
+            batch = order[16 * k : 16 * (k + 1)]
             losses.append(step(other, CrossEntropyLoss(), optimiser, x[batch], t[batch]))
     assert np.array_equal(net.store.values, other.store.values)
     assert history.step_losses == losses and len(losses) == 12
     assert [row["epoch"] for row in history.epochs] == [1, 2, 3]
-    assert [row["lr"] for row in history.epochs] == [0.1, 0.05, 0.025]
+    assert [row["lr"] for row in history.epochs] == [rate_of(schedule, epoch, 3, 4) for epoch in range(3)]
     weights = [16, 16, 16, 2]
     for k, row in enumerate(history.epochs):
         assert row["train_loss"] == pytest.approx(np.average(losses[4 * k : 4 * k + 4], weights=weights), rel=1e-14)
     assert history.last is history.epochs[-1]
+
+
+def test_a_rate_for_each_step_in_batches_of_somebody_else() -> None:
+    """A list of batches has a length; a function that returns a generator has none."""
+    x, t = examples(48)
+    batches = [(x[k : k + 16], t[k : k + 16]) for k in range(0, 48, 16)]
+    net, schedule, rates = network(), OneCycle(0.1, 2), []
+    optimiser = SGD(net, 1.0)
+    for loader in (batches, lambda: iter(batches)):
+        fit(net, CrossEntropyLoss(), optimiser, loader, epochs=2, schedule=schedule,
+            on_step=lambda *_: rates.append(optimiser.lr))  # fmt: skip
+    assert rates[:6] == [schedule.of_step(number, 3) for number in range(6)]
+    assert rates[6:9] == [schedule(0)] * 3
 
 
 def test_epoch_0_is_the_network_before_it_is_trained() -> None:

@@ -52,6 +52,7 @@ SCHEDULES = {
     "exponential": sn.Exponential(0.1, 0.9),
     "decay": sn.Decay(0.1, 0.1),
     "cosine": sn.Cosine(0.1, 4),
+    "one cycle": sn.OneCycle(0.1, 4),
 }
 LAYERS = {
     "plain": lambda: [sn.Linear(6, 8), sn.Tanh(), sn.Linear(8, 3)],

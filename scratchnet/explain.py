@@ -14,7 +14,7 @@ import tyro
 
 from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import read_digit
-from scratchnet.engine.gradients import float64_copy
+from scratchnet.engine.differences import float64_copy
 from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss, QuadraticCost
 from scratchnet.errors import SettingError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.engine.gradients import H, float64_copy
+from scratchnet.engine.differences import H, float64_copy
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.trace import Trace

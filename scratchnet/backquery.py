@@ -15,12 +15,12 @@ from scratchnet.backend.arrays import to_numpy
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import SIZE
+from scratchnet.data.model_inputs import classes_of, image_input
 from scratchnet.engine.layers import Dropout, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.layers.activation import softmax
 from scratchnet.engine.learner import Learner
 from scratchnet.errors import CheckpointError
 from scratchnet.models.network import check_work, load, model_file
-from scratchnet.predict import classes_of, image_input
 
 MOST_LABELS = 100
 STEPS, RATE, FADE = 200, 0.1, 0.15  # of the ascent; rate and fade in shares of a pixel's range

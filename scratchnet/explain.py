@@ -14,6 +14,7 @@ import tyro
 
 from scratchnet.cli import guard, parse, printable
 from scratchnet.data.handwriting import read_digit
+from scratchnet.data.model_inputs import as_inputs, classes_of, image_input, probabilities
 from scratchnet.engine.differences import float64_copy
 from scratchnet.engine.layers import LogSoftmax, Sequential, Sigmoid, Softmax
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, NLLLoss, QuadraticCost
@@ -21,7 +22,6 @@ from scratchnet.errors import SettingError
 from scratchnet.explaining import cell, digit, gate, pencil, screen
 from scratchnet.explaining.lesson import Lesson
 from scratchnet.models.network import load
-from scratchnet.predict import as_inputs, classes_of, image_input, probabilities
 
 PROG = "python -m scratchnet.explain"
 LOOKED_AT = 500  # test images among which the first that is read wrongly is taken

@@ -80,9 +80,9 @@ def main(args: Sequence[str]) -> int:
 
 def opened(path: Path) -> "Model":
     """The network in a model file. Raises CheckpointError if it takes no digits."""
+    from scratchnet.data.model_inputs import classes_of, image_input
     from scratchnet.models.network import load
     from scratchnet.playing.taught import Model
-    from scratchnet.predict import classes_of, image_input
 
     net = load(path)
     shape, scale, shift = image_input(net)

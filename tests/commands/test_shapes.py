@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is what the layers are comp
 
 from scratchnet import Conv2d, ConvTranspose2d, Sequential  # noqa: E402
 from scratchnet.errors import ScratchnetError  # noqa: E402
-from scratchnet.shapes import Options, case_of, main, spread_out  # noqa: E402
+from scratchnet.explaining.sliding import spread_out  # noqa: E402
+from scratchnet.shapes import Options, case_of, main  # noqa: E402
 from tests.profiles import quick_first  # noqa: E402
 
 CONV, TRANSPOSED = "conv", "conv-transpose"

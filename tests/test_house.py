@@ -26,6 +26,7 @@ FLOORS = (
     "runs",
     "studies",
     "playing",
+    "examining",
     "commands",
 )
 GROUND = ("__init__", "errors", "cli")  # what every room may use

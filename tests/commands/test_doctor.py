@@ -10,8 +10,10 @@ import pytest
 
 import scratchnet
 from scratchnet import doctor
-from scratchnet.doctor import BAD, GOOD, NOTE, Line, examine
+from scratchnet.doctor import examine
 from scratchnet.errors import install_command
+from scratchnet.examining import datasets, gpu, processor, versions
+from scratchnet.examining.findings import BAD, GOOD, NOTE, Line
 from tests.places import ROOT
 from tests.profiles import quick_first
 
@@ -95,9 +97,9 @@ def test_a_probe_that_fails_is_a_line():
 
 def test_versions(monkeypatch):
     installed = {"numpy": "2.3.0", "rich": None, "torch": None}
-    real = doctor.version_of
-    monkeypatch.setattr(doctor, "version_of", lambda name: installed[name] if name in installed else real(name))
-    lines = by_name(examine(doctor.versions))
+    real = versions.version_of
+    monkeypatch.setattr(versions, "version_of", lambda name: installed[name] if name in installed else real(name))
+    lines = by_name(examine(versions.versions))
     assert lines["numpy"].mark == BAD and "!=2.3.0" in lines["numpy"].mend
     assert lines["rich"] == Line(BAD, "rich", "missing (progress bars and tables)", "pip install rich")
     assert lines["torch"].mark == NOTE and lines["torch"].mend == install_command("test")
@@ -109,11 +111,11 @@ def test_requirements_are_those_of_the_project():
     tomllib = pytest.importorskip("tomllib")
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     names = {line.split(">")[0].split("!")[0].split(";")[0].strip() for line in wanted}
-    assert set(doctor.REQUIRED) == names
+    assert set(versions.REQUIRED) == names
 
 
 def test_processor():
-    lines = by_name(examine(doctor.processor))
+    lines = by_name(examine(processor.processor))
     assert lines["CPU"].finding and int(lines["cores"].finding.split()[0]) >= 1
 
 
@@ -121,57 +123,57 @@ def test_processor():
 @pytest.mark.parametrize("load, mark", [(0.0, GOOD), (1e4, NOTE)])
 def test_a_busy_machine_is_said(load, mark, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
-    line = by_name(examine(doctor.processor))["load average"]
+    line = by_name(examine(processor.processor))["load average"]
     assert line.mark == mark and ("unsteady" in line.mend) == (mark == NOTE)
 
 
 def test_blas(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    lines = examine(doctor.blas)
+    lines = examine(processor.blas)
     assert any("threads" in line.finding for line in lines[:-1])
     assert "OMP_NUM_THREADS=3" in lines[-1].finding and all(line.mark != BAD for line in lines)
 
 
 def test_no_gpu(monkeypatch):
-    monkeypatch.setattr(doctor, "nvidia_smi", list)
-    monkeypatch.setattr(doctor, "version_of", lambda name: None)
-    assert examine(doctor.gpu) == [Line(NOTE, "GPU", "no NVIDIA GPU found; everything runs on the CPU (--device cpu)")]
+    monkeypatch.setattr(gpu, "nvidia_smi", list)
+    monkeypatch.setattr(gpu, "version_of", lambda name: None)
+    assert examine(gpu.gpu) == [Line(NOTE, "GPU", "no NVIDIA GPU found; everything runs on the CPU (--device cpu)")]
 
 
 def test_a_gpu_without_cupy(monkeypatch):
-    monkeypatch.setattr(doctor, "nvidia_smi", lambda: ["Some GPU, 80 GiB, 570"])
-    monkeypatch.setattr(doctor, "version_of", lambda name: None)
+    monkeypatch.setattr(gpu, "nvidia_smi", lambda: ["Some GPU, 80 GiB, 570"])
+    monkeypatch.setattr(gpu, "version_of", lambda name: None)
     monkeypatch.setattr("scratchnet.backend.devices.cuda_problem", lambda: "CuPy is not installed (no): pip install x")
-    lines = by_name(examine(doctor.gpu))
+    lines = by_name(examine(gpu.gpu))
     assert lines["GPU"].mark == GOOD
     assert lines["--device cuda"] == Line(BAD, "--device cuda", "CuPy is not installed (no)", "pip install x")
 
 
 def test_two_cupys(monkeypatch):
-    monkeypatch.setattr(doctor, "nvidia_smi", list)
-    monkeypatch.setattr(doctor, "version_of", lambda name: "14.2" if name.startswith("cupy-cuda1") else None)
-    line = by_name(examine(doctor.gpu))["CuPy"]
+    monkeypatch.setattr(gpu, "nvidia_smi", list)
+    monkeypatch.setattr(gpu, "version_of", lambda name: "14.2" if name.startswith("cupy-cuda1") else None)
+    line = by_name(examine(gpu.gpu))["CuPy"]
     assert line.mark == BAD and "cupy-cuda12x 14.2 and cupy-cuda13x 14.2" in line.finding
 
 
 def test_data_that_is_not_here(home):
-    lines = by_name(examine(doctor.data))
+    lines = by_name(examine(datasets.data))
     assert lines["data folder"].mark == NOTE and lines["cache folder"].mark == GOOD
     assert lines["mnist"].mark == NOTE and str(home / "cache" / "mnist") in lines["mnist"].mend
 
 
 def test_data_in_the_folder_and_in_the_cache(home, monkeypatch):
     monkeypatch.setenv("SCRATCHNET_DATA", str(home / "data"))
-    assert by_name(examine(doctor.data))["data folder"].mark == BAD  # it does not exist yet
+    assert by_name(examine(datasets.data))["data folder"].mark == BAD  # it does not exist yet
     for folder, files in {
-        home / "data" / "mnist": [f"{name}.gz" for name in doctor.IDX],
-        home / "cache" / "fashion-mnist": [*doctor.IDX[:3], f"{doctor.IDX[3]}.gz"],
+        home / "data" / "mnist": [f"{name}.gz" for name in datasets.IDX],
+        home / "cache" / "fashion-mnist": [*datasets.IDX[:3], f"{datasets.IDX[3]}.gz"],
         home / "data" / "cifar-10": ["data_batch_1.bin"],
     }.items():
         folder.mkdir(parents=True)
         for name in files:
             (folder / name).touch()
-    lines = by_name(examine(doctor.data))
+    lines = by_name(examine(datasets.data))
     assert lines["data folder"].mark == GOOD
     assert lines["mnist"] == Line(GOOD, "mnist", str(home / "data" / "mnist"))
     assert lines["fashion-mnist"] == Line(GOOD, "fashion-mnist", str(home / "cache" / "fashion-mnist"))
@@ -181,7 +183,7 @@ def test_data_in_the_folder_and_in_the_cache(home, monkeypatch):
 def test_a_cache_that_cannot_be_written(home, monkeypatch):
     (home / "file").touch()
     monkeypatch.setenv("SCRATCHNET_CACHE", str(home / "file" / "cache"))
-    line = by_name(examine(doctor.data))["cache folder"]
+    line = by_name(examine(datasets.data))["cache folder"]
     assert line.mark == BAD and "SCRATCHNET_CACHE" in line.mend
 
 
@@ -189,20 +191,20 @@ def test_the_data_sets_that_are_downloaded_are_those_of_the_loaders():
     from scratchnet.data import cifar, mnist, wheat
 
     for name, files in mnist.FILES.items():
-        assert {f"{n}.gz" for n in doctor.DATASETS[name][0]} == {file[0] for file in files}
-    assert doctor.whole(Path("/nowhere"), [])
-    assert [f"{n}.gz" for n in doctor.DATASETS["cifar-10"][0]] == [cifar.ARCHIVE.name]
-    assert doctor.DATASETS["cifar-10"][2][0].startswith(f"{cifar.FOLDER}/")
-    assert doctor.DATASETS["wheat-seeds"] == [[wheat.FILE.name]]
+        assert {f"{n}.gz" for n in datasets.DATASETS[name][0]} == {file[0] for file in files}
+    assert datasets.whole(Path("/nowhere"), [])
+    assert [f"{n}.gz" for n in datasets.DATASETS["cifar-10"][0]] == [cifar.ARCHIVE.name]
+    assert datasets.DATASETS["cifar-10"][2][0].startswith(f"{cifar.FOLDER}/")
+    assert datasets.DATASETS["wheat-seeds"] == [[wheat.FILE.name]]
 
 
 @pytest.mark.slow
 def test_lesser_kernels_of_openblas_are_named_with_their_cost():
-    if doctor.speed_of_products({"OPENBLAS_CORETYPE": None}) is None:
+    if processor.speed_of_products({"OPENBLAS_CORETYPE": None}) is None:
         pytest.skip("this BLAS does not say which kernels it has")
-    lines = by_name(doctor.kernels())["BLAS kernels"]
+    lines = by_name(processor.kernels())["BLAS kernels"]
     assert "GFLOP/s" in lines.finding
-    if doctor.speed_of_products({"OPENBLAS_CORETYPE": "Nehalem"})[0] != "Nehalem":
+    if processor.speed_of_products({"OPENBLAS_CORETYPE": "Nehalem"})[0] != "Nehalem":
         pytest.skip("this OpenBLAS has the kernels of one processor")
     code, out, _ = run_doctor(OPENBLAS_CORETYPE="Nehalem")
     text = " ".join(out.split())
@@ -222,4 +224,4 @@ def test_lesser_kernels_of_openblas_are_named_with_their_cost():
     ],
 )
 def test_what_the_processor_has_and_the_kernels_do_not_use(architecture, flags, wanted):
-    assert doctor.unused(architecture, flags) == wanted
+    assert processor.unused(architecture, flags) == wanted

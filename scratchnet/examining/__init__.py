@@ -1,0 +1,1 @@
+"""What `scratchnet.doctor` looks at: one file for each section of its report."""

@@ -6,6 +6,7 @@ import pytest
 from scratchnet.errors import SettingError
 from scratchnet.pictures import NAMES, main
 from scratchnet.plots import story
+from scratchnet.plots.lstm_cell import lstm_step
 from tests.plots.figures import laid_out, outside, texts
 
 
@@ -20,7 +21,7 @@ def test_the_three_ways_down() -> None:
 
 
 def test_the_numbers_of_the_lstm_fit_together() -> None:
-    n = story.lstm_step()
+    n = lstm_step()
     sigma = {name: 1 / (1 + np.exp(-n[f"z_{name}"])) for name in "ifo"}
     for name, value in sigma.items():
         assert n[name] == pytest.approx(value, rel=1e-12)
@@ -35,7 +36,7 @@ def test_nothing_reaches_out_of_the_page(name: str) -> None:
     assert outside(fig) == []
     if name == "lstm":
         written = " ".join(text for text, _ in texts(fig))
-        n = story.lstm_step()
+        n = lstm_step()
         for key in "figo":
             assert f"{key} = {n[key]:.3f}" in written
 

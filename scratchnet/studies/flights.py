@@ -27,9 +27,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from scratchnet.data.series import Scaling, check_series, fit_scaling, windows
 from scratchnet.engine.layers import LSTM, Linear, Sequential
 from scratchnet.engine.losses import Loss, MSELoss
-from scratchnet.errors import DataError, NonFiniteError, SettingError
+from scratchnet.errors import NonFiniteError
 from scratchnet.runs.identity import digests
 from scratchnet.runs.options import CommonOptions, need
 from scratchnet.runs.run import Run, optimiser_of
@@ -67,76 +68,6 @@ PRESETS = {
         preset="tutorial", epochs=150, batch_size=1, lr=0.001, optimizer="adam", hidden=100, scaling="minmax"
     ),
 }
-
-
-class Scaling(NamedTuple):
-    """What the network sees, (v − shift) / scale, and the way back.
-
-    v = x_t passengers, or v = log(x_t / x_{t−1}).
-    """
-
-    kind: str
-    shift: float
-    scale: float
-
-    def values(self, series: np.ndarray) -> np.ndarray:
-        """(n,) passengers → (n,) values, or (n − 1,) differences."""
-        raw = series if self.kind == "minmax" else np.diff(np.log(series))
-        return (raw - self.shift) / self.scale
-
-    def passengers(self, values: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Forecast values → passengers, given those of each preceding month."""
-        raw = values * self.scale + self.shift
-        return raw if self.kind == "minmax" else before * np.exp(raw)
-
-
-def fit_scaling(kind: str, series: np.ndarray) -> Scaling:
-    """The scaling of a series.
-
-    Either −1..1 between its extremes, or log-differences with mean 0 and deviation 1.
-    Raises DataError.
-    """
-    if kind == "minmax":
-        low, high = float(series.min()), float(series.max())
-        scaling = Scaling(kind, (high + low) / 2, (high - low) / 2)
-    else:
-        if series.min() <= 0:
-            raise DataError(f"the series has a value of {series.min():g}: --scaling log-differences needs all above 0")
-        differences = np.diff(np.log(series))
-        scaling = Scaling(kind, float(differences.mean()), float(differences.std()))
-    if scaling.scale < 1e-12:
-        raise DataError("the series is constant or grows constantly: there is nothing to learn from it")
-    return scaling
-
-
-def check_series(series: np.ndarray, window: int) -> np.ndarray:
-    """The series as float64 (n,).
-
-    Raises DataError if windows cannot be cut from it.
-    """
-    series = np.asarray(series, np.float64)
-    if series.ndim != 1:
-        raise DataError(f"a series has one axis, not shape {series.shape}: pass one number per month")
-    if len(series) == 0:
-        raise DataError("the series is empty")
-    if not np.isfinite(series).all():
-        k = int(np.flatnonzero(~np.isfinite(series))[0])
-        raise DataError(f"the series has {series[k]} at position {k}: fill the gap or cut it off")
-    if window < 1:
-        raise SettingError(f"a window must have a month at least, not {window}")
-    if len(series) < window + 2:
-        raise SettingError(
-            f"a window of {window} months is too long for {len(series)} months: at most {len(series) - 2}"
-        )
-    return series
-
-
-def windows(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """All windows (M, T, 1) of a series, and the values that follow them (M, 1)."""
-    if len(values) <= window:
-        raise SettingError(f"a window of {window} is too long for a series of {len(values)} values")
-    pieces = np.lib.stride_tricks.sliding_window_view(values, window + 1)
-    return pieces[:, :window, None], pieces[:, window:]
 
 
 class Forecast(NamedTuple):
@@ -225,42 +156,19 @@ def run(study: str, o: Options) -> int:
 
 def draw(result: Run, o: Options, series: np.ndarray, start: int, f: Forecast) -> None:
     """Draw the plots of a run."""
-    from scratchnet.data.flights import FIRST_YEAR
-    from scratchnet.plots.style import BLUE, GREY, INK, ORANGE, RULE, legend, new_figure, style
+    from scratchnet.plots.forecast import forecast_of_a_year
 
     result.draw_training()
     m = result.metrics
-    year = o.year
-    t = FIRST_YEAR + np.arange(len(series)) / YEAR
-    last, naive = t[start : start + YEAR], series[start - YEAR : start]
-    fig = new_figure(
-        f"Airline passengers: {year} forecast from the months before it",
+    about = (
         f"Preset {o.preset}, seed {o.seed}. Root mean squared error, in thousand passengers: own forecasts "
         f"{m['rmse_recursive']:.1f}, known months {m['rmse_known']:.1f}, last year's months "
-        f"{m['rmse_seasonal_naive']:.1f}",
-        12, 5.4,
-    )  # fmt: skip
-    whole, near = fig.subplots(1, 2, width_ratios=[1.5, 1])
-    for ax in (whole, near):
-        at = t if ax is whole else np.arange(YEAR)
-        part = slice(None) if ax is whole else slice(start, start + YEAR)
-        x = last if ax is whole else at
-        marker = {} if ax is whole else {"marker": "o", "markersize": 4}
-        ax.plot(at, series[part], color=INK, linewidth=1.4, label="passengers", **marker)
-        ax.plot(x, naive, color=GREY, linewidth=1.2, linestyle=":", label="last year's months", **marker)
-        ax.plot(x, f.known, color=BLUE, linewidth=1.6, label="from the known months", **marker)
-        ax.plot(x, f.recursive, color=ORANGE, linewidth=1.6, label="from its own forecasts", **marker)
-    style(whole, "The whole series", "year", "passengers per month (thousands)")
-    whole.axvspan(year, year + 1, color=RULE, alpha=0.6, linewidth=0)
-    whole.set_xticks(range(FIRST_YEAR, FIRST_YEAR + len(series) // YEAR + 1, 2))
-    style(near, f"{year}", "month", "passengers per month (thousands)")
-    near.set_xticks(range(YEAR), list("JFMAMJJASOND"))
-    legend(whole, loc="upper left")
-    result.picture("forecast", fig)
+        f"{m['rmse_seasonal_naive']:.1f}"
+    )
+    result.picture("forecast", forecast_of_a_year(series, o.year, start, f.known, f.recursive, about))
 
 
-# ----------------------------------------------------------------- the choice of
-# settings
+# ------------------------------------------------------------ the choice of settings
 
 SEEDS, FINAL_SEEDS = range(100, 108), range(200, 224)  # no seed that results are reported for
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from scratchnet.data import sentences
+from scratchnet.data.series import Scaling
 from scratchnet.engine.layers import Embedding, Sequential
 from scratchnet.engine.layers.recurrent import Recurrent
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.engine.prediction import outputs
 from scratchnet.errors import CheckpointError, DataError
-from scratchnet.studies.flights import Scaling
 
 MOST = 200  # characters or numbers: a screen shows one time of them
 

@@ -15,38 +15,27 @@ from different random streams.
 """
 
 import itertools
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from rich.table import Table
 
-from scratchnet.data.waveforms import (
-    HEIGHTS,
-    Echoes,
-    G,
-    as_input,
-    fit_model,
-    land_echoes,
-    passes,
-    sea_echoes,
-)
+from scratchnet.data.waveforms import HEIGHTS, Echoes, G, as_input, land_echoes, passes, sea_echoes
 from scratchnet.engine.layers import LSTM, Linear, ReLU, Sequential
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss
 from scratchnet.engine.metrics import accuracy
 from scratchnet.engine.prediction import outputs
 from scratchnet.runs.options import CommonOptions, need, sizes
 from scratchnet.runs.run import Run
+from scratchnet.studies.least_squares import Judged, judge, rmse, tell_heights
 from scratchnet.studies.per_class import say_confusion
 
 CLASSES = ("land", "water")
 MIDDLE, SPREAD = sum(HEIGHTS) / 2, (HEIGHTS[1] - HEIGHTS[0]) / 12**0.5  # mean and deviation of uniform heights
 STEPS = 100  # echoes of a pass
 ECHOES_PLOTTED = 300  # echoes of the pass that is plotted
-ROUNDS = 9  # of timing, in each of which all methods have a turn
 RUNNING_MEANS = (1, 2, 3, 5, 8, 12)  # lengths of the running mean that are tried against the tracker
 
 
@@ -119,8 +108,7 @@ def to_metres(y: np.ndarray) -> np.ndarray:
     return y[..., 0] * SPREAD + MIDDLE
 
 
-# -------------------------------------------------------------------- the three
-# networks
+# ------------------------------------------------------------- the three networks
 
 
 def mixed(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,84 +176,6 @@ def track(net: Sequential, heights: np.ndarray) -> np.ndarray:
 # -------------------------------------------------- compared with the classical way
 
 
-class Judged(NamedTuple):
-    """The result of one method: its estimates (N,) in m, and seconds per echo."""
-
-    name: str
-    swh: np.ndarray
-    seconds: float
-
-
-def judge(o: Options, net: Sequential, echoes: Echoes) -> list[Judged]:
-    """The network and least squares, plain and weighted, on the same echoes.
-
-    The times are medians of ROUNDS. All methods take turns in every round, so a busy
-    moment of the machine affects all of them and not only one.
-    """
-    n = len(echoes.swh)
-    fits = {False: np.empty(n), True: np.empty(n)}
-
-    def batch(part: np.ndarray) -> int:
-        heights_of(net, echoes.power)
-        return n
-
-    def single(part: np.ndarray) -> int:
-        for i in part:
-            heights_of(net, echoes.power[i : i + 1])
-        return len(part)
-
-    def least_squares(weighted: bool, part: np.ndarray) -> int:
-        for i in part:
-            fits[weighted][i] = fit_model(echoes.power[i], weighted)[0]
-        return len(part)
-
-    ways: list[Callable[[np.ndarray], int]] = [
-        batch,
-        single,
-        partial(least_squares, False),
-        partial(least_squares, True),
-    ]
-    seconds = np.array([[timed(way, part) for way in ways] for part in np.array_split(np.arange(n), min(ROUNDS, n))])
-    swh = heights_of(net, echoes.power)
-    names = "network", "network, singly", "least squares", "least squares, weighted"
-    found = (swh, swh, fits[False], fits[True])
-    return [Judged(*row) for row in zip(names, found, np.median(seconds, axis=0).tolist(), strict=True)]
-
-
-def timed(way: Callable[[np.ndarray], int], part: np.ndarray) -> float:
-    """Seconds per echo of a method, which returns how many echoes it judged."""
-    start = time.perf_counter()
-    n = way(part)
-    return (time.perf_counter() - start) / n
-
-
-def rmse(estimate: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean squared error; fits that failed (NaN) are left out."""
-    return float(np.sqrt(np.nanmean((estimate - truth) ** 2)))
-
-
-def tell_heights(run: Run, ways: list[Judged], truth: np.ndarray) -> None:
-    """Print the comparison and put its figures into metrics.json."""
-    title = f"wave height of {len(truth):,} echoes of the test, {HEIGHTS[0]} to {HEIGHTS[1]} m"
-    table = Table("", "bias (m)", "RMSE (m)", "failed", "µs per echo", "speed", title=title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    run.metrics["wave_height"] = {}  # by method
-    network, singly, fit = ways[:3]
-    run.metrics |= {"rmse_m": rmse(network.swh, truth), "least_squares_rmse_m": rmse(fit.swh, truth)}
-    run.metrics["times_as_fast_as_least_squares"] = fit.seconds / network.seconds
-    run.metrics["times_as_fast_for_a_single_echo"] = fit.seconds / singly.seconds
-    for way in ways:
-        failed = int(np.isnan(way.swh).sum())
-        bias, error = float(np.nanmean(way.swh - truth)), rmse(way.swh, truth)
-        table.add_row(way.name, f"{bias:+.3f}", f"{error:.3f}", str(failed), f"{way.seconds * 1e6:,.1f}",
-                      f"{fit.seconds / way.seconds:,.1f} x")  # fmt: skip
-        run.metrics["wave_height"][way.name] = {
-            "bias_m": bias, "rmse_m": error, "failed": failed, "us_per_echo": way.seconds * 1e6,
-        }  # fmt: skip
-    run.console.print(table)
-
-
 def tell_passes(run: Run, o: Options, height: Sequential, net: Sequential) -> None:
     """Compare the tracker with single echoes and their best running mean."""
     tried, test = passes(stream(o, 7), 100, STEPS), passes(stream(o, 8), 200, STEPS)
@@ -305,7 +215,7 @@ def run(study: str, o: Options) -> int:
             {k: result.metrics[k] for k in ("train_seconds", "train_loss", "examples_per_second")},
         )
         test = sea(stream(o, 5), o.judged)
-        ways = judge(o, height, test)
+        ways = judge(partial(heights_of, height), test)
         tell_heights(result, ways, test.swh)
         along = train_tracker(result, o, height)
         tell_passes(result, o, height, along)

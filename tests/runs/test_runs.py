@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ from scratchnet.runs.checkpoints import Checkpoints, checkpoints_in, newest_chec
 from scratchnet.runs.identity import changed, digests
 from scratchnet.runs.options import check_effect
 from scratchnet.runs.stop import stop_on_signal
-from scratchnet.studies import cifar10, waveforms
+from scratchnet.studies import cifar10, least_squares, waveforms
 from tests.commands.test_train import write_idx
 from tests.places import PATIENCE, ROOT
 from tests.profiles import quick_first
@@ -553,9 +554,9 @@ def test_the_times_of_the_ways_to_tell_wave_heights_are_medians_of_rounds_in_tur
         round, k = divmod(len(turns) - 1, 4)
         return (k + 1.0) * (1000 if round % 2 and k == 2 else 1)
 
-    monkeypatch.setattr(waveforms, "timed", timed)
-    ways = waveforms.judge(o, waveforms.height_network(o), echoes)
+    monkeypatch.setattr(least_squares, "timed", timed)
+    ways = least_squares.judge(partial(waveforms.heights_of, waveforms.height_network(o)), echoes)
     assert [way.seconds for way in ways] == [1, 2, 3, 4] and len(turns) == 36 and turns[:4] * 9 == turns
     assert all(way.swh.shape == (18,) for way in ways) and np.isfinite(ways[0].swh).all()
-    fitted = [waveforms.fit_model(power, False)[0] for power in echoes.power]
+    fitted = [least_squares.fit_model(power, False)[0] for power in echoes.power]
     assert np.array_equal(ways[2].swh, fitted, equal_nan=True)

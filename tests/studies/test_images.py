@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 import scratchnet as sn
 from scratchnet import predict, train
 from scratchnet.data import folders
+from scratchnet.data.pictures import turned
 from scratchnet.engine.layers import Conv2d, CropFlip
 from scratchnet.errors import Interrupted
 from scratchnet.studies import images
@@ -164,8 +165,8 @@ def test_turned_pictures_are_as_many_more() -> None:
     assert x.shape == (3 * n, 3, 24, 24) and np.array_equal(labels, np.tile(parts.labels[parts.train], 3))
     plain = parts.inputs(parts.train)[0]
     assert np.array_equal(x[:n], plain[:])
-    turned = images.turned(parts.pixels.read(parts.train), -10.0)
-    assert np.abs(x[2 * n :] * x.std + x.mean - turned / 255).max() < 1e-5
+    round_left = turned(parts.pixels.read(parts.train), -10.0)
+    assert np.abs(x[2 * n :] * x.std + x.mean - round_left / 255).max() < 1e-5
 
 
 @pytest.mark.parametrize(

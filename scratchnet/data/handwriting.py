@@ -9,6 +9,7 @@ whatever their colours are. Source: Y. LeCun, C. Cortes and C. Burges, The MNIST
 database of handwritten digits (1998).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -76,17 +77,20 @@ def look(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"ink": mass / images[0].size, "edge": edges / mass, "grey": grey / pen}
 
 
-def usual(images: np.ndarray) -> dict[str, list[float]]:
-    """The range of each number of `look` over training images (N, 28, 28) from 0 to 1.
+def usual(pieces: Iterable[np.ndarray]) -> dict[str, list[float]]:
+    """The range of each number of `look` over training images from 0 to 1.
 
-    It is widened by MARGIN at both ends. Measured with the first 10,000 of MNIST: of
-    its 10,000 test images one lies outside, and of 14 kinds of pictures of digits none
-    does; of pictures of noise 6 to 8 in ten lie outside, of solid shapes 6, of
-    chessboards 3. Smooth clouds and scribbles cannot be told from digits this way.
+    They come in pieces (N, 28, 28). The range is widened by MARGIN at both ends.
+    Measured with the first 10,000 of MNIST: of its 10,000 test images one lies outside,
+    and of 14 kinds of pictures of digits none does; of pictures of noise 6 to 8 in ten
+    lie outside, of solid shapes 6, of chessboards 3. Smooth clouds and scribbles cannot
+    be told from digits this way.
     """
     ranges = {}
-    for name, values in look(images).items():
-        low, high = float(values.min()), float(values.max())
+    looks = [look(images) for images in pieces]
+    for name in looks[0]:
+        low = min(float(one[name].min()) for one in looks)
+        high = max(float(one[name].max()) for one in looks)
         ranges[name] = [low - MARGIN * (high - low), high + MARGIN * (high - low)]
     return ranges
 

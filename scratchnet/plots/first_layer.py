@@ -74,7 +74,8 @@ def weights_as_images(
     if len(shape) == 3:
         ax.imshow(_mosaic(np.clip(0.5 + np.moveaxis(images, 1, -1) / (2 * limit), 0, 1), columns, 1.0))
     else:
-        drawn = ax.imshow(_mosaic(images, columns, np.nan), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        mosaic = _mosaic(images, columns, np.nan).astype(np.float32)  # enlarged with half of the memory
+        drawn = ax.imshow(mosaic, cmap="RdBu_r", vmin=-limit, vmax=limit)
         bar = figure_of(ax).colorbar(drawn, ax=ax, aspect=30, shrink=0.9, extend="both", pad=0.02)
         bar.set_label("weight (red: for, blue: against)", size=10, color=INK)
         bar.ax.tick_params(colors=GREY, labelsize=9)

@@ -52,8 +52,11 @@ def confusion(table: np.ndarray, class_names: Sequence[str], ax: "Axes | None" =
     ax = axes_for("confusion", ax, "What was taken for what", subtitle, max(side + names + 1.3, 5.6),
                   side + HEADER + (names if turned else 0.6) + 0.5, x="taken for", y="is")  # fmt: skip
     ax.grid(visible=False)
-    ax.imshow(_confusion_colours(share), aspect="equal")
-    for edge in np.arange(K + 1) - 0.5:
+    edges = np.arange(K + 1) - 0.5
+    # cells, not a picture of K x K pixels: Matplotlib would need 100 MB to enlarge it
+    ax.pcolormesh(edges, edges, _confusion_colours(share))
+    ax.set(aspect="equal", ylim=(K - 0.5, -0.5))
+    for edge in edges:
         ax.axhline(edge, color="white", linewidth=1.5)
         ax.axvline(edge, color="white", linewidth=1.5)
     ax.spines[:].set_visible(False)
@@ -183,7 +186,8 @@ def image_grid(
         if k >= len(pictures):
             ax.set_axis_off()
             continue
-        ax.imshow((pictures[k] - low) / ((high - low) or 1.0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        levels = ((pictures[k] - low) / ((high - low) or 1.0)).astype(np.float32)
+        ax.imshow(levels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         ax.set_xlabel(texts[k], size=size, color=INK, labelpad=4, parse_math=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from scratchnet.backend.arrays import Array
-from scratchnet.data.handwriting import SIZE, usual
+from scratchnet.data.handwriting import usual
 from scratchnet.data.mnist import CLASSES
 from scratchnet.engine.fit import fit
 from scratchnet.engine.layers import Sequential
@@ -20,7 +20,7 @@ from scratchnet.errors import SettingError
 from scratchnet.runs.options import need, sizes
 from scratchnet.runs.run import Run, optimiser_of
 from scratchnet.runs.search import Judged, SearchOptions, run_search
-from scratchnet.studies.mnist_images import load_images, load_parts, prepare
+from scratchnet.studies.mnist_images import Prepared, first_pixels, inputs, load_images, load_parts, targets
 from scratchnet.studies.mnist_networks import RECIPES, Recipe
 
 
@@ -110,9 +110,6 @@ class Options(SearchOptions):
         return found
 
 
-IMAGES_REMEMBERED = 10_000  # number of training images whose average look `predict` compares with
-
-
 #: Test images in which the filters of a convolution look for their like
 PLACES_IN = 500
 
@@ -177,12 +174,13 @@ def run(study: str, options: Options) -> int:
             "classes": list(CLASSES[dataset]),
             "input": {"shape": list(recipe.shape), "scale": recipe.pixels[0] / 255, "shift": recipe.pixels[1]},
         }
-        pixels = (train[0][:IMAGES_REMEMBERED].reshape(-1, SIZE, SIZE) - recipe.pixels[1]) / recipe.pixels[0]
-        net.info["input"]["usual"] = usual(pixels)
+        net.info["input"]["usual"] = usual(first_pixels(train[0], recipe))
         net.summary(recipe.shape)
         loss = recipe.loss()
         result.fit(net, loss, train, valid, shuffle=options.order == "shuffled")
-        test_loss, y = evaluate(net, loss, *prepare(test_images, test_labels, recipe, options.dtype))
+        del train, valid  # they need most of the memory, and the pictures need some too
+        test = Prepared(test_images, recipe, options.dtype)
+        test_loss, y = evaluate(net, loss, test, targets(test_labels, recipe, options.dtype))
         table = confusion(y.argmax(1), test_labels, 10)
         result.metrics |= {
             "test_loss": test_loss,
@@ -218,5 +216,4 @@ def draw(
     result.picture("confusion", plots.confusion(table, names))
     result.picture("mistakes", plots.worst_mistakes(images, labels, y.argmax(1), p, names))
     few = images[:PLACES_IN]
-    x = prepare(few, labels[: len(few)], recipe, str(net.dtype))[0]
-    result.picture("weights", first_layer(net, x, few))
+    result.picture("weights", first_layer(net, inputs(few, recipe, str(net.dtype)), few))

@@ -3,13 +3,14 @@
 Letters: N images of 28 x 28 pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array
 from scratchnet.data.fetch import NotAvailable
+from scratchnet.data.handwriting import SIZE
 from scratchnet.data.mnist import Images, load_mnist
 from scratchnet.data.pictures import DEGREES, turned
 from scratchnet.engine.sources import Source
@@ -41,6 +42,8 @@ def load_images(study: str, options: "Options", say: Callable[[str], None] = pri
     return "digits", load_digits(options.seed)
 
 
+IMAGES_REMEMBERED = 10_000  # number of training images whose average look `predict` compares with
+
 OFFLINE = """\
 ┌────────────────────────────────────────────────────────────────────────────┐
 │  This is NOT MNIST: the files cannot be reached, so the network is trained │
@@ -48,12 +51,8 @@ OFFLINE = """\
 └────────────────────────────────────────────────────────────────────────────┘"""
 
 
-def prepare(images: Array, labels: Array, recipe: Recipe, dtype: str) -> tuple[Array, Array]:
-    """Pixels (N, 28, 28) from 0 to 255 to inputs, and labels (N,) to targets."""
-    return inputs(images, recipe, dtype), targets(labels, recipe, dtype)
-
-
 def inputs(images: Array, recipe: Recipe, dtype: str) -> Array:
+    """What the network takes, from pixels (N, 28, 28) from 0 to 255."""
     scale, shift = recipe.pixels
     x = images.reshape(-1, *recipe.shape).astype(dtype)
     x *= scale / 255
@@ -62,6 +61,7 @@ def inputs(images: Array, recipe: Recipe, dtype: str) -> Array:
 
 
 def targets(labels: Array, recipe: Recipe, dtype: str) -> Array:
+    """What the loss takes, from labels (N,)."""
     if recipe.targets is None:
         return labels.astype(np.int64)
     wrong, right = recipe.targets
@@ -81,6 +81,16 @@ class Prepared(Source):
 
     def read(self, rows: Array) -> Array:
         return inputs(self.images[rows], self.recipe, self.dtype)
+
+
+def first_pixels(x: Array | Source, recipe: Recipe) -> Iterator[Array]:
+    """The first images that a network is trained on, as pixels from 0 to 1.
+
+    They come a thousand at a time, each (N, 28, 28).
+    """
+    scale, shift = recipe.pixels
+    for k in range(0, min(len(x), IMAGES_REMEMBERED), 1_000):
+        yield (x[k : min(k + 1_000, IMAGES_REMEMBERED)].reshape(-1, SIZE, SIZE) - shift) / scale
 
 
 class Parts(NamedTuple):
@@ -119,8 +129,9 @@ def load_parts(study: str, options: "Options", say: Callable[[str], None] = prin
     )
     valid = int(split[0])
     dataset, read = about
-    held_out = prepare(images[:valid], labels[:valid], recipe, options.dtype) if valid else None
     x: Any = Prepared(images[valid:], recipe, options.dtype)
     if options.distributed or options.device != "cpu":
         x = x[:]  # these keep all of them in memory, a GPU in its own
-    return Parts(dataset, read, (x, targets(labels[valid:], recipe, options.dtype)), held_out, test_images, test_labels)
+    held_out = inputs(images[:valid], recipe, options.dtype)
+    t = targets(labels, recipe, options.dtype)
+    return Parts(dataset, read, (x, t[valid:]), (held_out, t[:valid]) if valid else None, test_images, test_labels)

@@ -32,7 +32,7 @@ def net(drawn):
     """A small network that knows drawn digits."""
     net = sn.Sequential(sn.Linear(784, 64), sn.ReLU(), sn.Linear(64, 10), sn.LogSoftmax(), seed=0)
     net.info |= {"classes": list("0123456789"), "input": {"shape": [784], "scale": SCALE, "shift": SHIFT}}
-    net.info["input"]["usual"] = handwriting.usual(drawn.train_images / np.float32(255))
+    net.info["input"]["usual"] = handwriting.usual([drawn.train_images / np.float32(255)])
     x = (drawn.train_images * np.float32(SCALE) + np.float32(SHIFT)).reshape(-1, 784)
     sn.fit(net, sn.NLLLoss(), sn.Adam(net, 0.002), x, drawn.train_labels, epochs=8, batch_size=50, threads=1)
     return net

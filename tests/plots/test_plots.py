@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -103,6 +104,24 @@ def test_confusion_of_any_number_of_classes(K, tmp_path):
     names = [f"class {k}, $dollar$ and_more" if K == 3 else str(k) for k in range(K)]
     save(plots.confusion(np.random.default_rng(0).integers(0, 9, (K, K)), names), tmp_path / "a.png")
     assert max(shows_something(tmp_path / "a.png").shape) < 3500
+
+
+def test_the_pictures_of_a_run_need_little_memory(tmp_path):
+    """At most half of what a picture in double precision takes while it is enlarged."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 28, 28), np.uint8)
+    figures = [
+        plots.confusion(rng.integers(1, 9, (10, 10)), NAMES),
+        plots.image_grid(images, NAMES[:1] * 24, "Images", ""),
+        first_layer.weights_as_images(rng.normal(size=(30, 784))),
+    ]
+    save(figures[0], tmp_path / "a.png")  # what is imported and cached once does not count
+    for figure in figures:
+        tracemalloc.start()
+        save(figure, tmp_path / "a.png")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 40e6
 
 
 def test_confusion_of_nothing(tmp_path):

@@ -6,6 +6,8 @@ And how their settings are searched.
 import csv
 import gzip
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,3 +169,29 @@ def test_compiled_steps_have_the_images_in_memory(folder, monkeypatch):
         kinds.append(type(training.steps))
         assert training.steps.x.shape == x.shape
     assert kinds == [ReadingSteps, CompiledBatches]
+
+
+TRAIN = """
+import sys
+from benchmarks.timing import peak_memory
+from scratchnet.train import main
+
+assert main(sys.argv[1:]) == 0
+print(peak_memory()[0])
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_by_the_bytes_of_the_images(tmp_path):
+    """By less than three times the images; as float32 they alone would take four."""
+    rng, peaks, sizes = np.random.default_rng(0), [], (2_000, 42_000)
+    for n in sizes:
+        data = tmp_path / f"{n}" / "mnist"
+        data.mkdir(parents=True)
+        for part, count in (("train", n), ("t10k", 100)):
+            write_idx(data / f"{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (count, 28, 28), np.uint8))
+            write_idx(data / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, count, np.uint8))
+        options = "mnist", "--preset", "zero-to-gans", "--epochs", "1", "--valid", "100", "--data-dir", data.parent
+        command = [sys.executable, "-c", TRAIN, *map(str, options), "--out", str(tmp_path / "run")]
+        peaks.append(float(subprocess.run(command, capture_output=True, check=True).stdout.split()[-1]) * 2**20)
+    assert peaks[1] - peaks[0] < 3 * (sizes[1] - sizes[0]) * 28 * 28

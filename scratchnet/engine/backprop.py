@@ -39,28 +39,27 @@ import numpy as np
 
 Arrays = list[np.ndarray]  # one for each layer
 Network = tuple[Arrays, Arrays, list[str]]  # W, b and the name of σ
-Function = Callable[..., np.ndarray]
+Functions = dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]  # with their slopes
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-def log_softmax(a: np.ndarray) -> np.ndarray:
-    """ln (eᵃ / Σ eᵃ), logarithms of probabilities; shifted, so that eᵃ is finite."""
-    return a - a.max() - np.log(np.sum(np.exp(a - a.max())))
+def softmax(a: np.ndarray) -> np.ndarray:
+    return np.exp(a) / np.sum(np.exp(a))
 
 
-ACTIVATIONS: dict[str, tuple[Function, Function]] = {  # σ and σ′ (layers/activation.py)
+ACTIVATIONS: Functions = {  # σ and σ′ (layers/activation.py)
     "identity": (lambda z: z, np.ones_like),
     "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": (lambda z: np.where(z < 0, 0, z), lambda z: np.where(z > 0, 1, 0)),
 }
-COSTS: dict[str, tuple[Function, Function]] = {  # C and ∇ₐC (losses.py)
+COSTS: Functions = {  # C and ∇ₐC (losses.py)
     "quadratic": (lambda a, t: np.sum((a - t) ** 2) / 2, lambda a, t: a - t),
-    # of classes: t is 1 in the place of the right one and 0 elsewhere
-    "cross entropy": (lambda a, t: -np.sum(t * log_softmax(a)), lambda a, t: np.exp(log_softmax(a)) - t),
+    # −ln p of the right class, whose t is 1 (others: 0), where p = softmax(a)
+    "cross entropy": (lambda a, t: -np.sum(t * np.log(softmax(a))), lambda a, t: softmax(a) - t),
 }
 
 
@@ -79,15 +78,11 @@ def backprop(network: Network, x: np.ndarray, t: np.ndarray, cost: str) -> tuple
     C, nabla_a = COSTS[cost]
     zs, activated = forward(network, x)
     sigma_prime = [ACTIVATIONS[name][1](z) for name, z in zip(names, zs)]
-    delta = nabla_a(activated[-1], t) * sigma_prime[-1]  # BP1; all four: equations.py
-    nabla_W: Arrays = []
-    nabla_b: Arrays = []
-    for layer in reversed(range(len(weights))):
-        nabla_W.insert(0, delta @ activated[layer].T)  # BP4; activated[0] is a⁰, so this is the layer's input
-        nabla_b.insert(0, delta)  # BP3
-        if layer > 0:
-            delta = (weights[layer].T @ delta) * sigma_prime[layer - 1]  # BP2
-    return float(C(activated[-1], t)), nabla_W, nabla_b
+    deltas = [nabla_a(activated[-1], t) * sigma_prime[-1]]  # BP1; all four: equations.py
+    for layer in reversed(range(1, len(weights))):
+        deltas.insert(0, (weights[layer].T @ deltas[0]) * sigma_prime[layer - 1])  # BP2
+    nabla_W = [delta @ a.T for delta, a in zip(deltas, activated)]  # BP4; the first a is a⁰
+    return float(C(activated[-1], t)), nabla_W, deltas  # BP3: the errors are ∂C/∂b
 
 
 def step(network: Network, x: np.ndarray, t: np.ndarray, cost: str, eta: float) -> float:

@@ -3,6 +3,7 @@
 All of them are checked before anything is computed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from scratchnet.backend.arrays import Array
@@ -13,7 +14,8 @@ from scratchnet.engine.layers.sequential import Sequential
 from scratchnet.engine.losses import ClassLoss, Loss
 from scratchnet.engine.optim import Optimiser
 from scratchnet.engine.sources import Source
-from scratchnet.errors import DataError, SettingError, ShapeError
+from scratchnet.engine.targets import out_of_range
+from scratchnet.errors import SettingError, ShapeError
 
 
 def check_parts(who: str, net: Any, loss: Any, optimiser: Any) -> None:
@@ -58,16 +60,18 @@ def one_after_the_other(who: str, on_epoch: Any, callbacks: Any) -> Any:
     if not isinstance(callbacks, (list, tuple)):
         callbacks = [] if callbacks is None else [callbacks]
     what = "functions, each of the row of an epoch"
-    functions = [checks.function(who, "callbacks", function, 1, what) for function in callbacks]
-    functions = [on_epoch, *functions] if on_epoch is not None else functions
-    if not functions:
-        return None
+    return in_turn(on_epoch, *(checks.function(who, "callbacks", function, 1, what) for function in callbacks))
 
-    def call(row: dict[str, float]) -> None:
-        for function in functions:
-            function(row)
 
-    return call
+def in_turn(*functions: Callable[..., Any] | None) -> Callable[..., None] | None:
+    """One function that calls all of these that are not None; None if there is none."""
+    given = [function for function in functions if function is not None]
+
+    def call(*arguments: Any) -> None:
+        for function in given:
+            function(*arguments)
+
+    return call if given else None
 
 
 def pair(who: str, name: str, value: Any) -> tuple[Array, Array]:
@@ -131,18 +135,8 @@ def check_labels(labels: Array, K: int) -> None:
     """
     if labels.dtype.kind not in "iu" or not labels.size:
         return
-    wrong = (labels < 0) | (labels >= K)
-    if wrong.any():
-        raise DataError(
-            f"label {int(labels[wrong][0])} is out of range: the network has {K} outputs{_from_one(labels, K)}"
-        )
-
-
-def _from_one(labels: Array, K: int) -> str:
-    """What to say to labels 1, ..., K for K classes."""
-    if int(labels.min()) != 1 or int(labels.max()) != K:
-        return ""
-    return f"; the labels go from 1 to {K}, but the first class is 0: subtract 1"
+    if ((labels < 0) | (labels >= K)).any():
+        raise out_of_range(labels, K)
 
 
 def _gives_sequences(net: Sequential) -> bool:

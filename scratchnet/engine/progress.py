@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scratchnet.engine import checks
 from scratchnet.engine.bars import bar_for
 from scratchnet.engine.compiling import clock
+from scratchnet.engine.door import in_turn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,19 +115,8 @@ def shown(
     if progress is None and lines.bar is None:
         yield calls
         return
-
-    def step(epoch: int, k: int, steps: int, loss: Any) -> None:
-        lines.step(epoch, k, steps, loss)
-        if on_step is not None:
-            on_step(epoch, k, steps, loss)
-
-    def epoch(row: dict[str, float]) -> None:
-        lines.epoch(row)
-        if on_epoch is not None:
-            on_epoch(row)
-
     with lines:
         yield {
-            "on_step": step, "on_epoch": epoch,
+            "on_step": in_turn(lines.step, on_step), "on_epoch": in_turn(lines.epoch, on_epoch),
             "steps_per_callback": STEPS_PER_REFRESH if on_step is None else steps_per_callback,
         }  # fmt: skip

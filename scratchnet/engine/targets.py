@@ -53,9 +53,16 @@ def as_labels(loss: "Loss", target: Any, y: Array) -> Array:
         raise unfit(loss, t, y)
     # read as unsigned, a negative label is a huge one: one comparison instead of two
     if xp is np and t.view(UNSIGNED[t.dtype]).max() >= y.shape[axis]:
-        wrong = t[(t < 0) | (t >= y.shape[axis])].flat[0]
-        raise DataError(f"label {wrong} is out of range: the network has {y.shape[axis]} outputs")
+        raise out_of_range(t, y.shape[axis])
     return t
+
+
+def out_of_range(labels: Array, K: int) -> DataError:
+    """The error for labels of which one is below 0 or not below K, for K classes."""
+    wrong = labels[(labels < 0) | (labels >= K)].ravel()[0]
+    from_one = int(labels.min()) == 1 and int(labels.max()) == K
+    hint = f"; the labels go from 1 to {K}, but the first class is 0: subtract 1" if from_one else ""
+    return DataError(f"label {int(wrong)} is out of range: the network has {K} outputs{hint}")
 
 
 def need_numbers(loss: "Loss", y: Array) -> None:

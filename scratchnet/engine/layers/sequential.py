@@ -23,16 +23,16 @@ from scratchnet.engine.layers.inputs import input_of
 from scratchnet.engine.layers.norm import BatchNorm
 from scratchnet.engine.layers.summary import as_html, as_text
 from scratchnet.engine.learner import Learner
+from scratchnet.engine.losses import Loss
 from scratchnet.engine.params import Param, Store, set_values
+from scratchnet.engine.prediction import outputs, probabilities
 from scratchnet.engine.saving import save
+from scratchnet.engine.trace import Trace, trace
 from scratchnet.engine.tuned import in_kernels
 from scratchnet.errors import CheckpointError, SettingError, ShapeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from scratchnet.engine.losses import Loss
-    from scratchnet.engine.trace import Trace
 
 
 #: Calls layer i on x, as (i, layer, x, learn) → (output, cache): to carry a state from
@@ -99,8 +99,6 @@ class Sequential:
         The one output of a network that has no other comes back as it is, (N, 1). For
         the values of a regression with several outputs, call the network: net(x).
         """
-        from scratchnet.engine.prediction import outputs
-
         y = outputs(self, x)
         return y if y.shape[1] == 1 else y.argmax(axis=1)
 
@@ -110,18 +108,14 @@ class Sequential:
         Logits become probabilities by softmax; what a Softmax, LogSoftmax or Sigmoid
         layer at the end gives is read as what it is. Raises ShapeError without classes.
         """
-        from scratchnet.engine.prediction import outputs, probabilities
-
         return probabilities(self, outputs(self, x))
 
-    def gradients(self, x: Any, target: Any, loss: "Loss") -> tuple[float, dict[str, Array]]:
+    def gradients(self, x: Any, target: Any, loss: Loss) -> tuple[float, dict[str, Array]]:
         """(C, {name: ∂C/∂parameter}), as in a training step; changes nothing.
 
         Names and shapes are those of `state_dict`. Dropout and batch normalisation act
         as in training.
         """
-        from scratchnet.engine.losses import Loss
-
         checks.instance("gradients", "loss", loss, Loss, "CrossEntropyLoss()")
         learn = Learner(self.seed)
         x = self.as_input(x)
@@ -130,14 +124,12 @@ class Sequential:
             self.backward(delta, caches, learn)
         return float(value), {name: p.grad.copy() for name, p in self.params.items() if p.trained}
 
-    def trace(self, x: Any, target: Any, loss: "Loss", *, training: bool = True) -> "Trace":
+    def trace(self, x: Any, target: Any, loss: Loss, *, training: bool = True) -> Trace:
         """One pass forward and back with everything kept, layer by layer.
 
         Shapes are PyTorch's, and nothing is changed. With `training` false, dropout and
         batch normalisation act as at inference.
         """
-        from scratchnet.engine.trace import trace
-
         return trace(self, x, target, loss, training)
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -226,7 +218,7 @@ class Sequential:
         return passed[0], caches
 
     def cost(
-        self, x: Any, target: Any, loss: "Loss", learn: Learner | None = None, visit: Visit | None = None
+        self, x: Any, target: Any, loss: Loss, learn: Learner | None = None, visit: Visit | None = None
     ) -> tuple[Any, Array, Array, list[Any]]:
         """(C, δ = ∂C/∂y, y, caches) for a batch: all layers and then the loss.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from scratchnet.engine.kernels.convolution import fold, unroll
 from scratchnet.engine.kernels.pooling import give, take
-from scratchnet.engine.kernels.products import multiply_in_parts
+from scratchnet.engine.kernels.products import multiply_in_parts, sum_of_products
 from scratchnet.engine.kernels.step import compiled
 
 
@@ -76,9 +76,9 @@ def forward(image, W, b, places, rows, cols, pool_rows, pool_cols, work, room, b
 
 @compiled
 def backward(  # type: ignore[no-untyped-def]
-    image, delta, y, code, W, places, rows, cols, pool_rows, pool_cols, work, room, blas, g, dx
+    image, delta, y, code, W, places, rows, cols, pool_rows, pool_cols, work, room, blas, g, d_b, dx
 ):
-    """Writes ∂C/∂W to g and, if dx is not empty, ∂C/∂x to dx.
+    """Writes ∂C/∂W to g, ∂C/∂b to d_b and, if dx is not empty, ∂C/∂x to dx.
 
     delta, ∂C/∂y, becomes 0 where ReLU is off. Its sums are then ∂C/∂b, because the pool
     gives each of its numbers to one cell.
@@ -86,9 +86,12 @@ def backward(  # type: ignore[no-untyped-def]
     (O, C, kh, kw), (P, Q), N = W.shape, places, image.shape[3]
     K = C * kh * kw
     at_once, zero = work.size // (K * Q * N), y.dtype.type(0)
-    flat, active = delta.reshape(-1), y.reshape(-1)
-    for m in range(flat.size):
-        flat[m] = zero if active[m] == zero else flat[m]
+    for o in range(O):
+        delta_o, y_o, total = delta[o].reshape(-1), y[o].reshape(-1), zero
+        for m in range(delta_o.size):
+            delta_o[m] = zero if y_o[m] == zero else delta_o[m]
+            total += delta_o[m]
+        d_b[o] = total
     dx[:] = 0
     for p in range(0, P, at_once):
         n = min(at_once, P - p)
@@ -98,7 +101,7 @@ def backward(  # type: ignore[no-untyped-def]
             for r in range(n):
                 pool_row_back(delta[o], code[o], p + r, pool_rows, pool_cols, z.reshape(O, n, Q, N)[o, r])
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
-        multiply_in_parts(z.reshape(O, -1), a.reshape(K, -1).T, blas, min(p, 1), g.reshape(O, K))
+        sum_of_products(z.reshape(O, -1), a.reshape(K, -1), blas, min(p, 1), g.reshape(O, K))
         if dx.size:
             multiply_in_parts(W.reshape(O, K).T, z.reshape(O, -1), blas, 0.0, a.reshape(K, -1))
             fold(a.reshape(C, kh, kw, n, Q, N), rows, cols, p, dx)

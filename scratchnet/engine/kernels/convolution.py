@@ -15,7 +15,7 @@ import numpy as np
 from scratchnet.backend.arrays import Array
 from scratchnet.backend.products import small_products
 from scratchnet.engine.kernels.blas import address_of_gemm
-from scratchnet.engine.kernels.products import multiply_in_parts
+from scratchnet.engine.kernels.products import multiply_in_parts, sum_of_products
 from scratchnet.engine.kernels.step import compiled
 from scratchnet.engine.layers.base import Shape, buffer
 from scratchnet.engine.layers.conv import Convolution
@@ -141,7 +141,7 @@ def gradient_of(image, grid, rows, cols, work, blas, g):  # type: ignore[no-unty
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
         unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
-        multiply_in_parts(z, a.reshape(K, -1).T, blas, min(p, 1), g.reshape(O, K))
+        sum_of_products(z, a.reshape(K, -1), blas, min(p, 1), g.reshape(O, K))
 
 
 # --------------------------------------------------- in place of Convolution's methods

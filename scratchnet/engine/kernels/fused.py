@@ -67,9 +67,10 @@ class ConvolvedAndPooled(Joined):
         g = buffer(self, "g", conv.W.shape, x, learn)
         dx = buffer(self, "dx", x.shape if need_dx else (0, *x.shape[1:]), x, learn)
         windows, room = self._settings(conv, pool, places, x, learn)
-        backward(x, np.ascontiguousarray(delta), y, code, conv.W.value, places, *windows, *room, g, dx)
+        d_b = np.empty((len(g), 1), g.dtype)
+        backward(x, np.ascontiguousarray(delta), y, code, conv.W.value, places, *windows, *room, g, d_b[:, 0], dx)
         if conv.b is not None:
-            learn.bias(conv.b, as_matrix(delta))
+            learn.bias(conv.b, d_b)
         learn.weight(conv.matrix(), np.eye(len(g), dtype=g.dtype), g.reshape(len(g), -1).T)
         return dx if need_dx else None
 

@@ -17,7 +17,7 @@ import numpy as np
 from scratchnet.engine.kernels.blas import gemm
 from scratchnet.engine.kernels.step import compiled
 
-MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS = 1_200, 16, 384, 32
+MOST_SUMS, VECTOR, LONG_SUM, FEW_ROWS, LONG = 1_200, 16, 384, 32, 512
 
 
 @compiled
@@ -44,6 +44,49 @@ def multiply_in_parts(A, B, blas, beta, C):  # type: ignore[no-untyped-def]
     rows = rows_at_a_time(A, B, blas)
     for o in range(0, len(A), rows):
         gemm(blas[0], 1.0, A[o : o + rows], B, beta, C[o : o + rows])  # type: ignore[call-arg]
+
+
+@compiled
+def add_dots(A, B, C):  # type: ignore[no-untyped-def]
+    """C ← C + A Bᵀ, from four sums at a time, of LONG columns in the nearest cache."""
+    (O, M), I, zero = A.shape, len(B), C.dtype.type(0)
+    for m in range(0, M, LONG):
+        part = slice(m, min(M, m + LONG))
+        for o in range(0, O, 2):
+            p = min(o + 1, O - 1)  # the row after o, or o itself if it is the last
+            a, a_p = A[o, part], A[p, part]
+            for i in range(0, I, 2):
+                j = min(i + 1, I - 1)
+                b, b_j = B[i, part], B[j, part]
+                oi = oj = pi = pj = zero
+                for n in range(a.size):
+                    oi += a[n] * b[n]
+                    oj += a[n] * b_j[n]
+                    pi += a_p[n] * b[n]
+                    pj += a_p[n] * b_j[n]
+                C[o, i] += oi
+                if j > i:
+                    C[o, j] += oj
+                if p > o:
+                    C[p, i] += pi
+                if p > o and j > i:
+                    C[p, j] += pj
+
+
+@compiled
+def sum_of_products(A, B, blas, beta, C):  # type: ignore[no-untyped-def]
+    """C ← A Bᵀ + β C, where rows are long.
+
+    Repacking such operands takes BLAS longer than the few results.
+    """
+    if blas[1] == 0 and C.size <= MOST_SUMS:
+        if beta == 0:
+            C[:] = 0  # 0 times NaN would be NaN
+        else:
+            C *= C.dtype.type(beta)
+        add_dots(A, B, C)
+    else:
+        multiply_in_parts(A, B.T, blas, beta, C)
 
 
 @compiled

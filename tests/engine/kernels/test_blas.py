@@ -10,7 +10,7 @@ numba = pytest.importorskip("numba", reason="numba, of the extra `fast`, is not 
 from numba.extending import get_cython_function_address  # noqa: E402
 
 from scratchnet.engine.kernels.blas import address_of_gemm, gemm  # noqa: E402
-from scratchnet.engine.kernels.products import multiply_in_parts, rows_at_a_time, turn  # noqa: E402
+from scratchnet.engine.kernels.products import multiply_in_parts, rows_at_a_time, sum_of_products, turn  # noqa: E402
 
 
 @numba.njit
@@ -69,3 +69,19 @@ def test_a_product_in_parts_is_the_product(small: int, rows: int, turned: bool) 
     expected = A @ B + 2 * C
     multiply_in_parts(A, B, blas, 2.0, C)
     np.testing.assert_allclose(C, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("small", [0, 10**6])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 512), (3, 5, 700), (16, 25, 1100), (40, 40, 30)])
+def test_sums_of_products_of_rows(shape: tuple[int, int, int], small: int) -> None:
+    """C ← A Bᵀ + β C, by BLAS or not; rows are a part of longer ones, as in a grid."""
+    rng = np.random.default_rng(0)
+    O, I, M = shape
+    A, B, C = (rng.random(size) for size in ((O, 2 * M), (I, M), (O, I)))
+    A, expected = A[:, M:], A[:, M:] @ B.T
+    blas = address_of_gemm("float64"), small
+    C[...] = np.nan  # what was there does not matter
+    sum_of_products(A, B, blas, 0, C)
+    np.testing.assert_allclose(C, expected, rtol=1e-12)
+    sum_of_products(A, B, blas, 2, C)
+    np.testing.assert_allclose(C, 3 * expected, rtol=1e-12)

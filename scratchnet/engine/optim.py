@@ -46,7 +46,7 @@ class Optimiser(Learner):
         self.hooks: list[Hook] = []
         if clip_norm is not None:
             self.hooks.append(clip_gradient)
-        # On the CPU, long vectors are worked on in pieces that stay in the cache.
+        # on a GPU, one piece
         size = PIECE if xp_of(self.w) is np else max(1, self.w.size)
         self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
         #: x ↦ Σ x over all processes that share the batch, where there are several

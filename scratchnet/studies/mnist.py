@@ -22,6 +22,7 @@ from scratchnet.runs.run import Run, optimiser_of
 from scratchnet.runs.search import Judged, SearchOptions, run_search
 from scratchnet.studies.mnist_images import Prepared, first_pixels, inputs, load_images, load_parts, targets
 from scratchnet.studies.mnist_networks import RECIPES, Recipe
+from scratchnet.studies.per_class import shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +111,7 @@ class Options(SearchOptions):
         return found
 
 
-#: Test images in which the filters of a convolution look for their like
-PLACES_IN = 500
+PLACES_IN = 500  # test images in which the filters of a convolution look for their like
 
 PRESETS = {
     "default": Options(epochs=12, batch_size=256, lr=0.002, hidden="512,256", optimizer="adam", schedule="cosine",
@@ -161,12 +161,8 @@ def run(study: str, options: Options) -> int:
     """Load, train, test and write; returns the exit code."""
     recipe = RECIPES[options.preset]
     if options.search:
-        return run_search(
-            study,
-            options,
-            load_images(study, options)[0],
-            "judged by validation images, which it is not trained on",
-        )
+        dataset = load_images(study, options)[0]
+        return run_search(study, options, dataset, "judged by validation images, which it is not trained on")
     net = network(options)
     dataset, read, train, valid, test_images, test_labels = load_parts(study, options)
     with Run(study, options, dataset, read) as result:
@@ -185,9 +181,7 @@ def run(study: str, options: Options) -> int:
         result.metrics |= {
             "test_loss": test_loss,
             "test_accuracy": accuracy(y, test_labels),
-            "per_class_accuracy": {
-                name: float(table[k, k] / max(1, table[k].sum())) for k, name in enumerate(CLASSES[dataset])
-            },
+            "per_class_accuracy": shares(table, CLASSES[dataset]),
         }
         if options.plots:
             draw(result, net, recipe, test_images, test_labels, y, table, list(CLASSES[dataset]))

@@ -21,12 +21,14 @@ from scratchnet.engine.layers import (
 )
 from scratchnet.engine.losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss, QuadraticCost
 
+#: The layers, from the sizes of the hidden ones and the share of their neurons to drop
+Build = Callable[[Sequence[int], float], list[Layer]]
+
 
 class Recipe(NamedTuple):
     """What defines a published network beyond the options."""
 
-    #: from the sizes of the hidden layers, and the share of neurons to drop
-    network: Callable[[Sequence[int], float], list[Layer]]
+    network: Build
     loss: Callable[[], Loss]
     pixels: tuple[float, float] = (1.0, 0.0)  # scale and shift: the input is pixel/255 · scale + shift
     targets: tuple[float, float] | None = None  # values for a wrong and the right class; None for labels
@@ -44,7 +46,7 @@ def _hidden(
     return [*layers, Linear(n_in, 10, bias)]
 
 
-def _mlp(activation: type[Layer], last: type[Layer] | None = None, bias: bool = True):  # type: ignore[no-untyped-def]
+def _mlp(activation: type[Layer], last: type[Layer] | None = None, bias: bool = True) -> Build:
     """A builder of 784-hidden-...-10 networks."""
 
     def build(hidden: Sequence[int], dropout: float) -> list[Layer]:

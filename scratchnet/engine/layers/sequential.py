@@ -212,10 +212,10 @@ class Sequential:
     def forward(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> tuple[Array, list[Any]]:
         """The output for columns x and, with a learner, every layer's cache."""
         caches = []
-        for passed in self.walk(x, learn, visit):
+        for y, cache in self.walk(x, learn, visit):  # noqa: B007 (the last y is the output)
             if learn is not None:  # inference keeps no caches
-                caches.append(passed[1])
-        return passed[0], caches
+                caches.append(cache)
+        return y, caches
 
     def cost(
         self, x: Any, target: Any, loss: Loss, learn: Learner | None = None, visit: Visit | None = None

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, settings
 
 from scratchnet.backend.devices import cuda_problem
 from scratchnet.cli import guard
-from tests import fake_cupy
 from tests.cuda import stub
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
@@ -43,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
         stub.install()
         # what a kernel did wrong may be seen when the memory is freed
         config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
-    config.option.markexpr = config.option.markexpr or ("gpu" if config.getoption("stub_gpu") else TESTS[profile])
+    of_gpu = "gpu" if profile != "quick" else "gpu and not slow"
+    config.option.markexpr = config.option.markexpr or (of_gpu if config.getoption("stub_gpu") else TESTS[profile])
 
 
 def pytest_collection() -> None:
@@ -117,9 +117,3 @@ def stub_gpu(gpu: ModuleType) -> ModuleType:
     if not stub.is_installed():
         pytest.skip("only the stub GPU shows this: pytest --stub-gpu")
     return gpu
-
-
-@pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The CuPy-like module in CuPy's place, for one test."""
-    return fake_cupy.install(monkeypatch)

@@ -261,6 +261,11 @@ EXPORT int stub_cudaGraphLaunch(void *graph, Stream s)
     }
     return OK;
 }
+EXPORT int cuGraphGetNodes(void *graph, void *, size_t *n)
+{
+    *n = ((Graph *)graph)->size();
+    return OK;
+}
 EXPORT int stub_cudaGraphUpload(void *, Stream) { return OK; }
 EXPORT int stub_cudaGraphDestroy(void *graph)
 {

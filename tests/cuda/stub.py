@@ -40,11 +40,19 @@ class Seen:
     transfers: list[str] = field(default_factory=list)  # from the host, likewise
     allocations: int = 0
 
+    @property
+    def reads(self) -> list[str]:
+        """Those of the waits that copy to the host."""
+        return [line for line in self.waits if line.startswith("memcpy")]
+
 
 @contextlib.contextmanager
 def watch() -> Iterator[Seen]:
-    """See what is asked of the driver within a block."""
+    """See what is asked of the driver within a block; of a real one nothing is seen."""
     seen = Seen()
+    if not is_installed():
+        yield seen
+        return
 
     def event(kind: bytes, what: bytes) -> None:
         name = what.decode()
@@ -144,6 +152,20 @@ def prepare() -> None:
     _compile_with_gpp()
     cupy.cuda.set_allocator(None)  # every array has its own memory, with a guard
     cupy.cuda.thrust.sort = _sort
+    _refuse_functions_of_numpy(cupy.ndarray)
+
+
+def _refuse_functions_of_numpy(array: Any) -> None:
+    """CuPy answers NumPy's functions, such as `np.concatenate`, with its own arrays.
+
+    One that is meant for the host then goes on as one, unseen. So the stub is stricter.
+    (Ufuncs are answered: CuPy's own operators come the same way.)
+    """
+
+    def refuse(self: Any, function: Any, *_: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} is given an array of the device: use the function of its module")
+
+    array.__array_function__ = refuse
 
 
 def _symbols(path: Path, *options: str) -> list[tuple[int, str, str]]:

@@ -29,6 +29,19 @@ def test_what_cupy_computes(stub_gpu):
         np.testing.assert_allclose(there.get(), here, rtol=1e-12)
 
 
+def test_functions_of_numpy_are_refused(stub_gpu):
+    """CuPy would answer with an array of the device, where one of the host is meant."""
+    a, host = stub_gpu.asarray([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 2))
+    for mixed in (
+        lambda: a + host, lambda: host + a, lambda: stub_gpu.add(a, host), lambda: stub_gpu.dot(a, host),
+        lambda: np.asarray(a), lambda: np.sum(a), lambda: np.concatenate([a, a]), lambda: stub_gpu.exp([1.0]),
+        lambda: a.__iadd__(host), lambda: np.exp(a, out=host),
+    ):  # fmt: skip
+        with pytest.raises(TypeError):
+            mixed()
+    assert (np.float64(2) * a).get()[1, 1] == 8 and np.exp(a).get()[0, 0] == np.exp(1.0)
+
+
 def test_it_counts_waits_transfers_and_launches(stub_gpu):
     cupy = stub_gpu
     a = cupy.asarray([3.0, 1.0])

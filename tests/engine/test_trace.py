@@ -197,7 +197,8 @@ def test_what_a_layer_does_not_tell_has_no_gradient() -> None:
     assert dict(net.trace(np.ones((3, 3)), [0, 1, 2], LOSS).layers[0].gradients) == {}
 
 
-def test_on_the_gpu_the_trace_is_numpys(cupy: ModuleType) -> None:
+@pytest.mark.gpu
+def test_on_the_gpu_the_trace_is_numpys(gpu: ModuleType) -> None:
     x, t = batch("float32")
     traces = [
         sn.Sequential(sn.Linear(4, 6), sn.Sigmoid(), sn.Linear(6, 3), device=device).trace(x, t, LOSS)

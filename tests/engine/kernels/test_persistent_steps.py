@@ -1,6 +1,6 @@
 """The steps that train in one launch: which trainings take them, and how they train.
 
-Those marked gpu run on a GPU.
+On a GPU, or on the stub of one.
 """
 
 import itertools
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from scratchnet import SGD, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, Sigmoid, Tanh, fit
-from scratchnet.backend.devices import cuda_problem
 from scratchnet.engine.kernels import (
     GraphSteps,
     PersistentSteps,
@@ -21,6 +20,8 @@ from scratchnet.engine.kernels import (
 from scratchnet.engine.steps import Steps
 from scratchnet.errors import DeviceError, SettingError
 from tests.engine.kernels.test_kernels import data, network
+
+pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ from tests.engine.kernels.test_kernels import data, network
         ((784, 30, 10), {"CooperativeLaunch": 0}, "cannot promise"),
     ],
 )
-def test_fit_takes_one_launch_where_the_network_fits(cupy, monkeypatch, sizes, change, why):
+def test_fit_takes_one_launch_where_the_network_fits(gpu, monkeypatch, sizes, change, why):
     attributes = {"CooperativeLaunch": 1, "MultiProcessorCount": 132, **change}
-    monkeypatch.setattr(cupy.cuda, "Device", lambda: SimpleNamespace(attributes=attributes))
+    monkeypatch.setattr(gpu.cuda, "Device", lambda: SimpleNamespace(attributes=attributes))
     layers = [layer for I, O in itertools.pairwise(sizes) for layer in (Linear(I, O), Sigmoid())]
     net = Sequential(*layers, device="cuda")
-    x, t = cupy.zeros((3, sizes[0]), np.float32), cupy.zeros((3, sizes[-1]), np.float32)
+    x, t = gpu.zeros((3, sizes[0]), np.float32), gpu.zeros((3, sizes[-1]), np.float32)
     found = supported_in_one_launch(net)
     assert found is None if why is None else why in found
     kind = GraphSteps if why else PersistentSteps
@@ -53,16 +54,6 @@ def test_fit_takes_one_launch_where_the_network_fits(cupy, monkeypatch, sizes, c
     if why:
         with pytest.raises(SettingError, match=why):
             PersistentSteps(net, MSELoss(), SGD(net, 0.1), x, t)
-
-
-# --------------------------------------------------------------------------- with a GPU
-
-
-@pytest.fixture
-def gpu():
-    problem = cuda_problem()
-    if problem is not None:
-        pytest.skip(problem)
 
 
 def small():
@@ -89,7 +80,6 @@ def launches(monkeypatch):
     return made
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", [MSELoss("sum"), CrossEntropyLoss()], ids=repr)
 def test_one_launch_trains_as_the_cpu(gpu, launches, loss, dtype):
@@ -104,7 +94,6 @@ def test_one_launch_trains_as_the_cpu(gpu, launches, loss, dtype):
     assert launches == [100, 20] * 2
 
 
-@pytest.mark.gpu
 def test_few_steps_between_two_looks_are_left_to_graphs(gpu, launches):
     x, t = data(45, MSELoss())
     seen = {}
@@ -117,14 +106,12 @@ def test_few_steps_between_two_looks_are_left_to_graphs(gpu, launches):
     assert [float(row[3]) for row in seen[20]] == pytest.approx([whole[row[1]] for row in seen[20]], rel=1e-9)
 
 
-@pytest.mark.gpu
 def test_one_launch_repeats_itself_bit_for_bit(gpu, launches):
     x, t = data(110, CrossEntropyLoss())
     first, second = (trained("cuda", CrossEntropyLoss(), x, t, dtype="float32") for _ in range(2))
     assert first[1].step_losses == second[1].step_losses and launches == [100, 10] * 2
 
 
-@pytest.mark.gpu
 def test_blocks_that_do_not_meet_are_told_and_change_nothing(gpu, monkeypatch):
     x, t = data(60, MSELoss())
     net = network(small(), "cuda")

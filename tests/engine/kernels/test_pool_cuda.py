@@ -1,6 +1,6 @@
 """The kernels of pools and of the cross entropy: they compute what NumPy does.
 
-On the fake of CuPy, and, marked gpu, on CuPy itself.
+On a GPU, or on the stub of one.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from scratchnet.engine.kernels import losses_cuda, pool_cuda
 from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.optim import SGD
-from tests import fake_cupy
+from tests.cuda import stub
 
 POOLS = {
     "apart": lambda: MaxPool2d(2),
@@ -22,6 +22,8 @@ POOLS = {
     "mean": lambda: AvgPool2d(2),
     "mean, padded": lambda: AvgPool2d((2, 3), stride=1, padding=1),
 }
+
+pytestmark = pytest.mark.gpu
 
 
 def image(special):
@@ -67,49 +69,59 @@ def check_cross_entropy(**sizes):
     np.testing.assert_allclose(there, delta, rtol=1e-11, atol=1e-15)
 
 
+def ours(seen):
+    """The launches of the kernels that are tested here, in turn."""
+    return [name for name in seen.launches if name in ("choose", "average", "give_back", "cross_entropy")]
+
+
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("name", POOLS)
-def test_a_pool_is_that_of_the_cpu(cupy, name, special):
-    check_pool(POOLS[name], special)
+def test_a_pool_is_that_of_the_cpu(gpu, name, special):
+    with stub.watch() as seen:
+        check_pool(POOLS[name], special)
     forward, back = ("average", "give_back") if "mean" in name else ("choose", "give_back")
-    assert fake_cupy.eager_launches == [forward, back, forward]
+    assert ours(seen) == ([forward, back, forward] if stub.is_installed() else [])
 
 
-def test_windows_of_many_taps_are_pooled_by_cupy(cupy, monkeypatch):
+def test_windows_of_many_taps_are_pooled_by_cupy(gpu, monkeypatch):
     monkeypatch.setattr(pool_cuda, "MOST_TAPS", 3)
-    check_pool(POOLS["apart"], True)
-    assert fake_cupy.eager_launches == []
+    with stub.watch() as seen:
+        check_pool(POOLS["apart"], True)
+    assert ours(seen) == []
 
 
 @pytest.mark.parametrize("sizes", [{}, {"N": 1}, {"K": 40, "N": 33}, {"N": 300}], ids=str)
-def test_the_cross_entropy_is_that_of_the_cpu(cupy, sizes):
-    check_cross_entropy(**sizes)
-    assert fake_cupy.eager_launches == ["cross_entropy"]
+def test_the_cross_entropy_is_that_of_the_cpu(gpu, sizes):
+    with stub.watch() as seen:
+        check_cross_entropy(**sizes)
+    assert ours(seen) == (["cross_entropy"] if stub.is_installed() else [])
 
 
-def test_many_outputs_are_left_to_cupy(cupy, monkeypatch):
+def test_outputs_with_gaps_between_them(gpu):
+    """The kernel knows of no strides."""
+    rng = np.random.default_rng(3)
+    z, t, loss = rng.normal(size=(9, 4)), gpu.asarray(rng.integers(0, 4, 9)), CrossEntropyLoss()
+    value, delta = losses_cuda.forward(loss, gpu.asarray(z).T, t)
+    other, there = losses_cuda.forward(loss, gpu.asarray(z.T.copy()), t)
+    assert float(value) == float(other)
+    np.testing.assert_array_equal(to_numpy(delta), to_numpy(there))
+
+
+def test_many_outputs_are_left_to_cupy(gpu, monkeypatch):
     monkeypatch.setattr(losses_cuda, "MOST_OUTPUTS", 100)
-    check_cross_entropy()
-    assert fake_cupy.eager_launches == []
+    with stub.watch() as seen:
+        check_cross_entropy()
+    assert ours(seen) == []
 
 
-def test_a_label_that_nobody_checked_gives_nan(cupy):
+def test_a_label_that_nobody_checked_gives_nan(gpu):
     """`fit` checks labels once; a step by itself does not wait for the device."""
     net = Sequential(Linear(4, 3), device="cuda")
-    x = cupy.zeros((2, 4), np.float32)
+    x = gpu.zeros((2, 4), np.float32)
     for wrong in (3, -1):
-        assert np.isnan(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, cupy.asarray([0, wrong]))))
-    assert np.isfinite(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, cupy.asarray([0, 2]))))
-    assert np.isfinite(float(step(net, MSELoss(), SGD(net, 0.0), x, cupy.zeros((2, 3), np.float32))))
-
-
-@pytest.mark.gpu
-def test_on_a_gpu(gpu):
-    for make in POOLS.values():
-        for special in (False, True):
-            check_pool(make, special)
-    check_cross_entropy()
-    check_cross_entropy(K=40, N=300)
+        assert np.isnan(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, gpu.asarray([0, wrong]))))
+    assert np.isfinite(float(step(net, CrossEntropyLoss(), SGD(net, 0.0), x, gpu.asarray([0, 2]))))
+    assert np.isfinite(float(step(net, MSELoss(), SGD(net, 0.0), x, gpu.zeros((2, 3), np.float32))))
 
 
 FAULTS = {
@@ -135,10 +147,10 @@ FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "right", "wrong"), [(name, *fault) for name, of in FAULTS.items() for fault in of])
-def test_planted_faults_are_found(cupy, monkeypatch, name, right, wrong):
+def test_planted_faults_are_found(stub_gpu, monkeypatch, name, right, wrong):
     text = text_of(name)
     assert right in text
-    module = cupy.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
+    module = stub_gpu.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
     for runner in (pool_cuda, losses_cuda):
         monkeypatch.setattr(runner, "kernel", lambda xp, of, name, dtype: module.get_function(name))
     with pytest.raises(AssertionError):

@@ -9,9 +9,11 @@ and extrapolated to the 5 epochs, unless `--full` trains them.
 
 import dataclasses
 import itertools
+import json
 import math
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ from scratchnet.errors import DeviceError, SettingError
 
 EPOCHS, EXAMPLES = 5, 60_000
 ROUNDS = 41
+ROWS = "hidden_sweep.rows"  # what is measured so far, in the folder of the results
 FAR_BEYOND_CACHES = 1 << 29  # bytes
 
 # Seconds for the 5 epochs as published, by H: on a cloud machine with 2 virtual cores
@@ -105,15 +108,20 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.engines import ENGINES, Missing, build
     from benchmarks.workloads import book
 
-    points, missing = [], {}
+    answer: dict[str, Any] = {"points": [], "missing": {}, "environment": timing.environment(), "device": ""}
+    missing = answer["missing"]
     amounts = options["examples"] or [EXAMPLES]
     for hidden, batch, examples in itertools.product(options["hidden"], options["batch_size"], amounts):
         runs = {}
         for name in options["engines"]:
             try:
                 runs[name] = build(name, book(hidden, batch, examples if options["examples"] else 0))
+                runs[name](1)
             except Missing as e:
                 missing[name] = str(e)
+            except Exception as e:  # whatever one of them raises, the others are measured
+                runs.pop(name, None)
+                missing[name] = f"at H = {hidden}, batch {batch}: {type(e).__name__}: {e}".partition("\n")[0][:200]
         count = -(-EPOCHS * examples // batch) if options["full"] else options["steps"]
         steps = dict.fromkeys(runs, count) if count else None
         devices = {ENGINES[name][2] for name in runs}
@@ -124,10 +132,38 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
             device = ENGINES[name][2]
             own = {key.removeprefix(f"{device} "): t for key, t in times.items() if key in probes and device in key}
             floor = Limits.of(own, size_of(device, hidden)).floor(*work_of(hidden, batch)) if own else 0.0
-            points.append(Point(name, device, options["threads"], hidden, batch, times[name], floor, examples))
+            point = Point(name, device, options["threads"], hidden, batch, times[name], floor, examples)
+            answer["points"].append(point)
             what = f"H={hidden:<5d} batch {batch:<5d}" + f" {examples:7,d} examples" * bool(options["examples"])
             print(f"  {name:20s} {what} {times[name].median * 1e6:10.1f} µs a step", flush=True)
-    return {"points": [dataclasses.asdict(p) for p in points], "missing": missing, "environment": timing.environment()}
+        answer["device"] = device_name(answer["points"])
+        if "rows" in options:  # for whoever reports if this process does not come to its end
+            timing.write_json(Path(options["rows"]), answer)
+    return answer
+
+
+def measured(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The answers of `worker` in a child process.
+
+    If an engine takes the process down with it, those sizes that were not measured are
+    measured once more, by every engine in a process of its own.
+    """
+    rows = Path(asked["rows"])
+    try:
+        yield timing.in_child("benchmarks.hidden_sweep", asked)
+    except subprocess.CalledProcessError as e:
+        print(f"the process ended with code {e.returncode}: now one engine at a time", flush=True)
+        done: set[int] = set()
+        if rows.exists():
+            answer = json.loads(rows.read_text(encoding="utf-8"))
+            done = {p["hidden"] for p in answer["points"]}
+            yield answer
+        left = [h for h in asked["hidden"] if h not in done]
+        for name in asked["engines"] if left else ():
+            try:
+                yield timing.in_child("benchmarks.hidden_sweep", asked | {"engines": [name], "hidden": left})
+            except subprocess.CalledProcessError as e:
+                yield {"points": [], "missing": {name: f"its process ended with code {e.returncode}"}}
 
 
 def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
@@ -315,6 +351,8 @@ def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
             ax.errorbar(x, y, spread, fmt=f"{line}o", ms=4, lw=wide, color=colour[ps[0].engine], label=label, capsize=2)
         for k, (label, published) in enumerate(PUBLISHED.items() if batch == 1 else ()):
             hs = [h for h in published if min(p.hidden for p in points) <= h <= max(p.hidden for p in points)]
+            if not hs:
+                continue
             ax.plot(hs, [published[h] for h in hs], ":" + "^vsD"[k], ms=5, lw=1, color=GREY, label=label)
         ours = [rows_of(points, batch).get(name) for name in (next(iter(rows_of(points, batch))), OURS[1])]
         if all(ours):
@@ -369,21 +407,39 @@ def main(args: Sequence[str]) -> int:
     environments = []
     for n in threads:
         print(f"{n} CPU thread{'s' * (n > 1)}", flush=True)
-        asked = {**dataclasses.asdict(options), "threads": n, "engines": engines, "out": ""}
-        answer = timing.in_child("benchmarks.hidden_sweep", asked)
-        points += [Point(**{**p, "step": Spread(**p["step"])}) for p in answer["points"]]
-        missing |= answer["missing"]
-        environments.append(answer["environment"])
+        rows = str(options.out.absolute() / ROWS)
+        asked = {**dataclasses.asdict(options), "threads": n, "engines": engines, "out": "", "rows": rows}
+        for answer in measured(asked):
+            points += points_of(answer)
+            missing |= answer["missing"]
+            environments += [answer["environment"]] if "environment" in answer else []
         engines = [name for name in engines if ENGINES[name][2] == "cpu"] or engines
     for name, why in missing.items():
         print(f"not here: {name}: {why}")
     if not points:
         raise DeviceError("no engine could run")
     report(points, missing, environments, options)
+    (options.out / ROWS).unlink(missing_ok=True)
     return 0
 
 
-def report(points: list[Point], missing: dict[str, str], environments: list[dict[str, Any]], options: Options) -> None:
+def points_of(answer: dict[str, Any]) -> list[Point]:
+    return [Point(**{**p, "step": Spread(**p["step"])}) for p in answer["points"]]
+
+
+def report_rows(options: Options) -> None:
+    """`report`, from what a sweep that was stopped has left, if anything."""
+    path = options.out / ROWS
+    if path.exists():
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        report(points_of(answer), answer["missing"], [answer["environment"]], options, answer["device"])
+        path.unlink()
+
+
+def report(
+    points: list[Point], missing: dict[str, str], environments: list[dict[str, Any]], options: Options,
+    device: str = "",
+) -> None:  # fmt: skip
     """Write the table, words, JSON and plot."""
     if options.examples:
         from benchmarks import by_examples
@@ -393,7 +449,7 @@ def report(points: list[Point], missing: dict[str, str], environments: list[dict
     print_tables(points, options.full)
     said = words(points)
     print("\n".join(said))
-    device = device_name(points)
+    device = device or device_name(points)
     stem = f"hidden_sweep-{timing.file_name(device)}"
     content = {
         "device": device,

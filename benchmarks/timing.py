@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchnet.cli import guard
 from scratchnet.errors import SettingError
+from scratchnet.files.atomic import atomic_write
 
 RESULTS = Path(__file__).parent / "results"
 PAUSE, LONGER = 0.2, 4  # with several threads: seconds before a turn, and how much longer a turn is
@@ -284,9 +285,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def plain(value: Any) -> Any:
-        return asdict(value) if isinstance(value, Spread) else str(value)
+        return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
-    path.write_text(json.dumps(content, indent=1, default=plain) + "\n")
+    atomic_write(path, (json.dumps(content, indent=1, default=plain) + "\n").encode())
     return path
 
 

@@ -19,7 +19,8 @@ from parity.report import STEPS, Line, all_networks, choose, lines
 from scratchnet.backend.devices import resolve_device
 from scratchnet.backend.threads import blas_threads
 from scratchnet.cli import console, guard, parse
-from scratchnet.errors import DeviceError, SettingError
+from scratchnet.errors import SettingError
+from scratchnet.files.atomic import atomic_write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Options:
     json: Path | None = None
     """Write the rows to this file, as a list of objects."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where both libraries compute."""
+    """Where both libraries compute; PyTorch on the CPU if it finds no GPU."""
     dtype: Literal["both", "float64", "float32"] = "both"
     """float64 proves the formulas; float32 compares both libraries' rounding."""
     network: str | None = None
@@ -59,30 +60,36 @@ def main(args: Sequence[str]) -> int:
             raise SettingError(f"--json {options.json} cannot be written: {e.strerror}") from None
     if resolve_device(options.device) == "cuda":
         if not torch.cuda.is_available():
-            raise DeviceError("device 'cuda' cannot be used: this PyTorch finds no GPU; install its CUDA build")
+            print("This PyTorch finds no GPU, so its side of every comparison is computed on the CPU.", flush=True)
         # Unless told not to, PyTorch rounds the factors of convolutions and recurrent
         # layers to 10 bits.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     networks = choose(all_networks(), options.network)
     dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
     torch.set_num_threads(1)
-    start, found, said = time.perf_counter(), [], []
+    start, found = time.perf_counter(), list[Line]()
     with blas_threads(1):
         for line in lines(networks, dtypes, options.device, options.steps):
+            new = not found or (line.network, line.dtype) != (found[-1].network, found[-1].dtype)
+            if new and found:  # whatever stops the proof, what is proved so far is there
+                write(options.json, found)
             found.append(line)
             if sys.stderr.isatty():
                 print(f"\r\033[K{len(found)} rows, {line.network} {line.dtype}", end="", file=sys.stderr, flush=True)
-            # a file, too, may be read while it is being written
-            elif not said or (line.network, line.dtype) != said[-1]:
-                said.append((line.network, line.dtype))
+            elif new:  # a file, too, may be read while it is being written
                 print(f"comparing {line.network} {line.dtype}", flush=True)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     show(found, time.perf_counter() - start)
     if options.json is not None:
-        options.json.write_text(json.dumps([dataclasses.asdict(line) for line in found], indent=1) + "\n")
+        write(options.json, found)
         print(f"wrote {options.json}")
     return 0 if all(line.ok for line in found) else 1
+
+
+def write(path: Path | None, found: list[Line]) -> None:
+    if path is not None:
+        atomic_write(path, (json.dumps([dataclasses.asdict(line) for line in found], indent=1) + "\n").encode())
 
 
 def show(found: list[Line], seconds: float) -> None:

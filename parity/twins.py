@@ -183,7 +183,8 @@ _BY_MODULE = {module: pair for pair in PAIRS for module in (pair.theirs, *pair.t
 def to_torch(net: Sequential) -> nn.Sequential:
     """The same network in PyTorch: same weights (copied), dtype and device.
 
-    It is in evaluation mode, as `net(x)` is. The keys of the two `state_dict`s are the
+    If PyTorch finds no GPU, the twin of a network on one computes on the CPU. It is in
+    evaluation mode, as `net(x)` is. The keys of the two `state_dict`s are the
     same. Raises SettingError naming a layer that has no counterpart.
     """
     modules = []
@@ -194,7 +195,7 @@ def to_torch(net: Sequential) -> nn.Sequential:
         modules.append(pair.twin(layer))
     twin = nn.Sequential(*modules).to(getattr(torch, str(net.dtype)))
     load(twin, net)
-    return twin.to("cuda" if net.device == "cuda" else "cpu").eval()
+    return twin.to("cuda" if net.device == "cuda" and torch.cuda.is_available() else "cpu").eval()
 
 
 def load(twin: nn.Module, net: Sequential) -> None:

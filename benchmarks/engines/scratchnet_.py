@@ -38,14 +38,14 @@ def optimiser_of(work: Workload, net: sn.Sequential) -> Optimiser:
 def train(work: Workload, device: str) -> "Trainer | ManySteps":
     """The readable step, `scratchnet.step`.
 
-    On a GPU with batches of one it is what `scratchnet.fit` does there.
+    On a GPU it is what `scratchnet.fit` does there, where that is something else.
     """
     net = network(work, device)
     if work.optimiser is None:
         return one_by_one(work, net, lambda x, t: net(x))
     loss, optimiser = LOSSES[work.loss], optimiser_of(work, net)
-    if device == "cuda" and work.batch == 1:
-        return ManySteps(kind(work, net, loss, optimiser), net, loss, optimiser, work)
+    if device == "cuda" and (many := kind(work, net, loss, optimiser)) is not Steps:
+        return ManySteps(many, net, loss, optimiser, work)
     return one_by_one(work, net, lambda x, t: sn.step(net, loss, optimiser, x, t))
 
 
@@ -106,11 +106,14 @@ class ManySteps:
     """A Trainer that makes many steps at a time, as `scratchnet.fit` does."""
 
     def __init__(self, kind: type[Steps], net: sn.Sequential, loss: Loss, optimiser: Optimiser, work: Workload) -> None:
-        batches, repeat = work.batches(), ROUNDS if net.device == "cuda" else 1
+        batches, rounds = work.batches(), ROUNDS
+        if net.device == "cuda" and work.batch > 1:  # more than a graph's hundred steps, in little memory
+            rounds = 100 // len(batches) + 1
+        repeat = rounds if net.device == "cuda" else 1
         x, t = (net.xp.asarray(np.concatenate([batch[k] for batch in batches] * repeat)) for k in (0, 1))
         self.many, self.net, self.threads = kind(net, loss, optimiser, x, t, work.batch), net, Threads(1)
-        self.order = net.xp.asarray(np.tile(np.arange(len(x)), ROUNDS // repeat))
-        self.losses, self.place = net.xp.empty(ROUNDS * len(batches), net.dtype), 0
+        self.order = net.xp.asarray(np.tile(np.arange(len(x)), rounds // repeat))
+        self.losses, self.place = net.xp.empty(rounds * len(batches), net.dtype), 0
         if net.device == "cuda":  # what is recorded is so here, and no weight changes
             lr, optimiser.lr = optimiser.lr, 0.0
             self(100)

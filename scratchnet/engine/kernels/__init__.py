@@ -4,12 +4,13 @@
 same in CUDA C, and `graph_steps.py` runs it; `persistent.cu` makes thousands of such
 steps in one launch, `persistent.py` says how, and `persistent_steps.py` runs it.
 `step.py` is the same in loops that Numba compiles, `batch_step.py` is `steps.step` in
-such loops, and `compiled_steps.py` runs both; for the GPU `batch.cu` has the kernels of
-such a step, and `batch_graph_steps.py` runs them. `fused.py` joins neighbouring layers
-of images (`block.py`, `norm.py`), and `convolution.py` and `pooling.py` are single
-layers in loops. Besides, `lstm.py` and `gru.py` walk through time in fewer passes than
-the layers do, an LSTM in long trainings by the loops of `lstm_loops.py`, and on a GPU
-by `recurrent_cuda.py` and the kernels of `recurrent.cu`;
+such loops, and `compiled_steps.py` runs both; `sequence_step.py` and
+`sequence_steps.py` do so for an LSTM on sequences. For the GPU `batch.cu` has the
+kernels of such a step, and `batch_graph_steps.py` runs them. `fused.py` joins
+neighbouring layers of images (`block.py`, `norm.py`), and `convolution.py` and
+`pooling.py` are single layers in loops. Besides, `lstm.py` and `gru.py` walk through
+time in fewer passes than the layers do, an LSTM in long trainings by the loops of
+`lstm_loops.py`, and on a GPU by `recurrent_cuda.py` and the kernels of `recurrent.cu`;
 `pool_cuda.py` and `losses_cuda.py` are a pool and a loss in one kernel. Which of them a
 training takes is decided in `choosing.py`.
 """
@@ -23,15 +24,16 @@ from scratchnet.engine.kernels.fused_steps import FusedSteps
 from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
+from scratchnet.engine.kernels.sequence_steps import CompiledSequences, supported_sequences
 from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
 from scratchnet.engine.layers import GRU, LSTM, AvgPool2d, MaxPool2d, MinPool2d
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.engine.tuned import hand_in, hand_in_kernels
 
 __all__ = [
-    "BatchGraphSteps", "CompiledBatches", "CompiledSteps", "FusedSteps", "GraphSteps", "KernelSteps",
-    "PersistentSteps", "compile_parts", "kind_of_steps", "supported", "supported_in_batches",
-    "supported_in_one_launch",
+    "BatchGraphSteps", "CompiledBatches", "CompiledSequences", "CompiledSteps", "FusedSteps", "GraphSteps",
+    "KernelSteps", "PersistentSteps", "compile_parts", "kind_of_steps", "supported", "supported_in_batches",
+    "supported_in_one_launch", "supported_sequences",
 ]  # fmt: skip
 
 hand_in_kernels((MaxPool2d, MinPool2d, AvgPool2d), pool_cuda)

@@ -16,6 +16,7 @@ from scratchnet.engine.kernels.fused_steps import FusedSteps, can_be_joined
 from scratchnet.engine.kernels.graph_steps import GraphSteps
 from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
+from scratchnet.engine.kernels.sequence_steps import CompiledSequences, supported_sequences
 from scratchnet.engine.kernels.steps import supported, supported_in_batches
 from scratchnet.engine.sources import Source
 from scratchnet.engine.steps import Steps
@@ -37,6 +38,7 @@ SPEED = 1e11  # operations per second
 PRICES = {
     CompiledSteps: Price(3.0, 40e-6, 0.3),
     CompiledBatches: Price(10.0, 60e-6, 0.1),
+    CompiledSequences: Price(13.0, 150e-6, 0.5),
     FusedSteps: Price(6.0, 100e-6, 0.7),
 }
 
@@ -69,6 +71,8 @@ def kind_on_a_cpu(plain: Steps, threads: int) -> type[Steps]:
         return CompiledSteps
     if plain.x.ndim == 2 and supported_in_batches(net, loss, optimiser) is None:
         return CompiledBatches if threads == 1 else Steps  # these use one thread
+    if plain.x.ndim == 3 and threads == 1 and supported_sequences(net, loss, optimiser) is None:
+        return CompiledSequences
     return FusedSteps if can_be_joined(net) else Steps
 
 

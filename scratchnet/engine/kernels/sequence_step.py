@@ -1,0 +1,118 @@
+"""The training step of an LSTM and the Linear layers after it, as loops for Numba.
+
+It is `steps.step` on a batch of sequences: lstm_loops.py walks through time, and the
+last h is what batch_step.py's layers begin with.
+
+Letters as in recurrent.py and batch_step.py. `lstm` has I, H, and where W_ih, W_hh,
+b_ih and b_hh begin in w.
+"""
+
+import numpy as np
+
+from scratchnet.engine.kernels.batch_step import cross_entropy, forward, learn, outputs, propagate, squares
+from scratchnet.engine.kernels.lstm_loops import walk, walk_back
+from scratchnet.engine.kernels.step import compiled, times_sigma_prime
+from scratchnet.engine.kernels.steps import ADAM, IDENTITY
+
+
+@compiled
+def join(w, lstm, W):  # type: ignore[no-untyped-def]
+    """W = (W_hh W_ih b), as in `Recurrent.joined`."""
+    I, H = lstm[0], lstm[1]
+    for o in range(4 * H):
+        W[o, :H] = w[lstm[3] + o * H : lstm[3] + (o + 1) * H]
+        W[o, H : H + I] = w[lstm[2] + o * I : lstm[2] + (o + 1) * I]
+        W[o, H + I] = w[lstm[4] + o] + w[lstm[5] + o]
+
+
+@compiled
+def set_inputs(x, batch, a):  # type: ignore[no-untyped-def]
+    """a_t = (h_{t−1}, x_t, 1) for the sequences in the batch, with h_0 = 0."""
+    T, I, H = x.shape[1], x.shape[2], a.shape[1] - x.shape[2] - 1
+    a[0, :H] = 0
+    for t in range(T):
+        a[t, H + I] = 1
+        for i in range(I):
+            for j in range(len(batch)):
+                a[t, H + i, j] = x[batch[j], t, i]
+
+
+@compiled
+def abreast(x, F, out):  # type: ignore[no-untyped-def]
+    """Times side by side, (T, more than F, N) → (F, T·N): `linear.abreast`."""
+    T, N = len(out[0]) // x.shape[2], x.shape[2]
+    for f in range(F):
+        for t in range(T):
+            for j in range(N):
+                out[f, t * N + j] = x[t, f, j]
+
+
+@compiled
+def part(room, begin, rows, columns):  # type: ignore[no-untyped-def]
+    """A matrix in a flat vector."""
+    return room[begin : begin + rows * columns].reshape(rows, columns)
+
+
+@compiled
+def steps(  # type: ignore[no-untyped-def]
+    w, layers, lstm, x, values, labels, order, batch_size, first, n, lr, rule, m, v, keep, eps, step, scale, averages,
+    blas, a, delta, W, room, g, losses,
+):  # fmt: skip
+    """`batch_step.steps` on sequences x (examples, T, I); `room` is for one batch."""
+    real, (T, I), H = w.dtype.type, x.shape[1:], lstm[1]
+    F, W_hh = H + I + 1, part(w, lstm[3], 4 * lstm[1], lstm[1])
+    no_delta_above = np.zeros((0, H, 0), w.dtype)
+    for k in range(first, first + n):
+        batch = order[k * batch_size : (k + 1) * batch_size]
+        N = len(batch)
+        ends = np.cumsum(np.array([(T + 1) * F, (T + 1) * 5 * H, T * H, T * 4 * H, H, H, T * F, T * 4 * H]) * N)
+        seen = room[: ends[0]].reshape(T + 1, F, N)  # a in recurrent.py
+        cells = room[ends[0] : ends[1]].reshape(T + 1, 5, H, N)
+        tanh_c = room[ends[1] : ends[2]].reshape(T, H, N)
+        delta_t = room[ends[2] : ends[3]].reshape(T, 4 * H, N)
+        dh, dc = part(room, ends[3], H, N), part(room, ends[4], H, N)
+        A, columns = part(room, ends[5], F, T * N), part(room, ends[6], 4 * H, T * N)
+
+        join(w, lstm, W)
+        set_inputs(x, batch, seen)
+        cells[0, 0] = 0
+        walk(W, seen, blas, cells, tanh_c)
+        h = seen[T, :H]
+        for l in range(len(layers)):
+            O, below, at_W, at_b = layers[l, 1], layers[l, 0], layers[l, 2], layers[l, 3]
+            b, z = w[at_b : at_b + O * (at_b >= 0)], outputs(a, layers[l], N)
+            a_l = h if l == 0 else outputs(a, layers[l - 1], N)
+            forward(part(w, at_W, O, below), b, a_l, layers[l, 5], blas, z)
+
+        y, delta_y = outputs(a, layers[-1], N), outputs(delta, layers[-1], N)
+        if labels.size:
+            losses[k] = cross_entropy(y, labels, batch, delta_y)
+        else:
+            losses[k] = squares(y, values, batch, scale / N if averages else scale, delta_y)
+        if not np.isfinite(losses[k]):
+            return k + 1 - first
+
+        rate, root = lr, 1.0
+        if rule == ADAM:  # the sums are kept without their factors, as in optim.py
+            t = step + k - first + 1
+            root = np.sqrt((1 - keep[1]) / (1 - keep[1] ** t))
+            rate = lr * (1 - keep[0]) / (1 - keep[0] ** t) / root
+        settings = real(rate), real(keep[0]), real(keep[1]), real(eps / root)
+        times_sigma_prime(delta_y.reshape(-1), y.reshape(-1), layers[-1, 5])  # BP1
+        for l in range(len(layers) - 1, -1, -1):
+            delta_l, a_l, to, activation = outputs(delta, layers[l], N), h, dh, IDENTITY
+            if l > 0:
+                a_l, to = outputs(a, layers[l - 1], N), outputs(delta, layers[l - 1], N)
+                activation = layers[l - 1, 5]
+            below = part(w, layers[l, 2], layers[l, 1], layers[l, 0])
+            propagate(below, delta_l, a_l, activation, blas, to)  # before W changes
+            learn(delta_l, a_l.T, layers[l], blas, rule, w, m, v, g, *settings)
+
+        dc[:] = 0
+        walk_back(no_delta_above, W_hh, blas, cells, tanh_c, dh, dc, delta_t)
+        abreast(delta_t, 4 * H, columns)
+        abreast(seen, F, A)
+        rows_of_hh, rows_of_ih = np.array([H, 4 * H, lstm[3], lstm[5]]), np.array([I, 4 * H, lstm[2], lstm[4]])
+        learn(columns, A[:H].T, rows_of_hh, blas, rule, w, m, v, g, *settings)
+        learn(columns, A[H : H + I].T, rows_of_ih, blas, rule, w, m, v, g, *settings)
+    return n

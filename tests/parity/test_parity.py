@@ -12,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is what networks are compared with")
 
 from parity import compare, compare_training, from_torch, to_torch  # noqa: E402
-from parity.mutants import checks_of, equivalent, functions, killed, main, mutants, plant  # noqa: E402
+from parity.faults import equivalent, killed, mutants, plant  # noqa: E402
+from parity.mutants import checks_of, functions, main  # noqa: E402
 from parity.rounding import DRAWS, UNIT, Rounding, change, moved_results, tolerance  # noqa: E402
 from scratchnet import (  # fmt: skip # noqa: E402
     GRU,

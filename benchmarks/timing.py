@@ -167,14 +167,14 @@ def in_child(module: str, options: Mapping[str, Any], quiet: bool = False, env: 
 
 
 class Process:
-    """The process of `python -m module words`.
+    """The process of `python -m module words`, or of a file without its folder's path.
 
     It says one line when it is ready, and then makes steps when it is told to.
     """
 
-    def __init__(self, module: str, *words: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: str | Path, *words: str, env: Mapping[str, str] | None = None) -> None:
         self.name = " ".join(words)
-        command = [sys.executable, "-m", module, *words]
+        command = [sys.executable, *(("-m", module) if isinstance(module, str) else ("-P", str(module))), *words]
         self.child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=env
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import engines, hidden_sweep, isa, peers, special_cases, threads, timing
+from benchmarks import commits, engines, hidden_sweep, isa, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -98,6 +98,18 @@ def test_every_library_is_held_to_avx2_and_says_so(monkeypatch: pytest.MonkeyPat
     assert "X86_V4" not in ready["reports"]["NumPy's loops"]
     kernels = [words for library, words in ready["reports"].items() if library.startswith("openblas")]
     assert set(kernels) <= {"Haswell"}
+
+
+@pytest.mark.slow
+def test_two_commits_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not (commits.HERE / ".git").exists():
+        pytest.skip("this is no clone")
+    words = ["--workloads", "predict 1 image", "--pairs", "1", "--out", str(tmp_path)]
+    assert commits.main(["HEAD", *words]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| predict"))
+    assert 0.2 < float(row.split("|")[4]) < 5  # the same code, however busy the machine
+    with pytest.raises(SettingError, match="nowhere cannot be checked out"):
+        commits.main(["nowhere", *words])
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from scratchnet.engine.kernels.products import (
     rows_at_a_time,
     turn,
 )
-from scratchnet.engine.kernels.step import activate, compiled, times_sigma_prime
+from scratchnet.engine.kernels.step import activate, compiled, compiled_exactly, times_sigma_prime
 from scratchnet.engine.kernels.steps import ADAM, MOMENTUM, PLAIN
 
 
@@ -34,7 +34,7 @@ def forward(W, b, a, activation, blas, z):  # type: ignore[no-untyped-def]
     for o in range(0, len(W), rows):
         some = z[o : o + rows]
         if is_faster_turned(W, a, blas):
-            some[:] = multiply_turned(W, a, blas)
+            multiply_turned(W, a, blas, some)
         else:
             multiply(W[o : o + rows], a, blas, some)
         if b.size:
@@ -92,9 +92,13 @@ def cross_entropy(y, labels, batch, delta):  # type: ignore[no-untyped-def]
     return value / N
 
 
-@compiled
+@compiled_exactly
 def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
-    """Change w by its gradient g, and the sums m and v with it."""
+    """Change w by its gradient g, and the sums m and v with it.
+
+    Each sum of two products may be contracted in two ways, and code that has just been
+    compiled did so otherwise than the same code from the cache: every one is rounded.
+    """
     if rule == PLAIN:
         for i in range(w.size):
             w[i] -= rate * g[i]
@@ -165,7 +169,9 @@ def steps(  # type: ignore[no-untyped-def]
         N, I = len(batch), x.shape[1]
         x_k = rows[: N * I].reshape(N, I)
         for j in range(N):
-            x_k[j] = x[batch[j]]
+            row = x[batch[j]]
+            for i in range(I):  # x_k[j] = row compiles a check of shapes and its message too, for 3 s
+                x_k[j, i] = row[i]
 
         for l in range(len(layers)):
             O, I, at_W, at_b = layers[l, 1], layers[l, 0], layers[l, 2], layers[l, 3]

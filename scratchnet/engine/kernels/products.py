@@ -120,11 +120,11 @@ def is_faster_turned(A, B, blas):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def multiply_turned(A, B, blas):  # type: ignore[no-untyped-def]
-    """(Bᵀ Aᵀ)ᵀ."""
+def multiply_turned(A, B, blas, C):  # type: ignore[no-untyped-def]
+    """C = (Bᵀ Aᵀ)ᵀ."""
     turned = np.empty((B.shape[1], len(A)), A.dtype)
     multiply(B.T, A.T, blas, turned)
-    return turned.T
+    turn(turned, C)
 
 
 @compiled

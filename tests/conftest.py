@@ -20,7 +20,7 @@ from scratchnet.cli import guard
 from tests.cuda import stub
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("quick", derandomize=True, max_examples=25, **_COMMON)
+settings.register_profile("quick", derandomize=True, max_examples=10, **_COMMON)
 settings.register_profile("full", derandomize=True, max_examples=500, **_COMMON)
 settings.register_profile("nightly", max_examples=5000, **_COMMON)  # draws anew, prints how to repeat what failed
 #: The tests that a profile runs, where no -m says otherwise

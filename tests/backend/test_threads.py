@@ -22,6 +22,7 @@ from scratchnet.backend.threads import (
 )
 from scratchnet.engine.metrics import evaluate
 from scratchnet.errors import SettingError, ShapeError
+from tests.profiles import quick_first
 
 
 def now():
@@ -230,7 +231,7 @@ class Clock:
         return self.time
 
 
-@pytest.mark.parametrize(("several", "chosen"), [(0.3, 3), (0.55, 3), (0.65, 1), (1.0, 1), (20.0, 1)])
+@pytest.mark.parametrize(("several", "chosen"), quick_first([(0.55, 3), (0.65, 1), (0.3, 3), (1.0, 1), (20.0, 1)], 2))
 def test_auto_takes_them_where_they_are_much_faster(several, chosen, monkeypatch):
     now()
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
@@ -244,6 +245,7 @@ def test_auto_takes_them_where_they_are_much_faster(several, chosen, monkeypatch
     assert choose_threads("auto", 1e12) == 1
 
 
+@pytest.mark.slow
 def test_what_a_probe_found_is_kept_for_a_while(monkeypatch):
     now()
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)

@@ -183,6 +183,7 @@ def points(*engines: tuple[str, str, float]) -> list[Point]:
     ]
 
 
+@pytest.mark.slow
 def test_report_with_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(hidden_sweep, "device_name", lambda points: "NVIDIA Test GPU and Some(R) CPU")
     some = points(("scratchnet numpy", "cpu", 1.0), ("scratchnet cupy", "cuda", 0.1))
@@ -309,6 +310,7 @@ def test_one_core_and_all_cores_in_turn(
     assert json.loads(path.read_text())["rows"][0]["ratio"]["median"] == pytest.approx(slowed)
 
 
+@pytest.mark.slow
 def test_a_process_makes_steps_when_it_is_told_to() -> None:
     process = threads.Process("--child", "predict 1 image", "1")
     assert process.taken == 1 and 0 < process(2) < 10

@@ -15,6 +15,7 @@ MODULES = {"pytorch": "torch", "jax_": "jax"}
 
 
 @pytest.mark.parametrize("rival", quick_first(MODULES, 1))
+@pytest.mark.slow
 def test_every_engine_trains_the_same_network(rival: str) -> None:
     if importlib.util.find_spec(MODULES[rival]) is None:
         pytest.skip(f"{MODULES[rival]} is not installed")

@@ -14,6 +14,7 @@ from scratchnet.errors import DataError, SettingError
 from scratchnet.plots.learning import learning_curves
 from scratchnet.plots.style import new_figure
 from tests.places import ROOT
+from tests.profiles import quick_first
 
 
 def run(folder, accuracies, lr=0.1, **metrics):
@@ -71,7 +72,9 @@ def test_histories_are_compared_too_and_names_can_be_given(two):
         sn.compare([])
 
 
-@pytest.mark.parametrize("first", ["", "import scratchnet.compare", "from scratchnet.compare import main"])
+@pytest.mark.parametrize(
+    "first", quick_first(["", "import scratchnet.compare", "from scratchnet.compare import main"], 1)
+)
 def test_the_function_and_the_module_of_its_name_share_it(first, two, tmp_path):
     """Whichever is asked for first."""
     said = subprocess.run(

@@ -63,6 +63,7 @@ def test_files_are_left_to_the_shell(offered):
     assert "scratchnet.bash" in offered("scratchnet compare --out ")[0]
 
 
+@pytest.mark.slow
 def test_every_option_of_every_study_is_there(offered):
     lines = [f"scratchnet train {study} --" for study in STUDIES]
     for study, options in zip(STUDIES, offered(*lines), strict=True):

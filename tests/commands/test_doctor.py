@@ -79,6 +79,7 @@ def test_a_terminal_without_unicode():
     assert code == 0 and err == "" and "Versions" in out
 
 
+@pytest.mark.slow
 def test_without_a_single_variable_or_program(tmp_path):
     code, out, err = run_doctor("import os; os.environ.clear()")
     assert code == 0 and err == "" and "$SCRATCHNET_DATA is not set" in out

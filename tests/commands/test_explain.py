@@ -19,7 +19,7 @@ from scratchnet.data.digits import load_digits
 from scratchnet.predict import as_inputs, probabilities
 from scratchnet.studies.mnist_networks import RECIPES
 from tests.places import ROOT
-from tests.profiles import quick_first
+from tests.profiles import quick_every, quick_first
 
 ABOUT = {"classes": list("0123456789"), "input": {"shape": [784], "scale": 1 / 255, "shift": 0.0}}
 
@@ -52,7 +52,7 @@ def process(*args: object, cwd=ROOT):
 
 @pytest.mark.parametrize(
     ("args", "words"),
-    [([], "Backpropagation with a pencil"), (["conv"], "One cell of a feature map: y[1,0,0] of layer 0"),
+    quick_every(2, [([], "Backpropagation with a pencil"), (["conv"], "One cell of a feature map: y[1,0,0] of layer 0"),
      (["lstm"], "One gate at one time: f[0] at t = 2 of layer 0"), (["m.safetensors"], "Test image "),
      (["conv", "conv.safetensors"], "One cell of a feature map"), (["conv.safetensors"], "Followed: 4.weight["),
      (["lstm", "gru.safetensors"], "One gate at one time: r["),
@@ -60,7 +60,7 @@ def process(*args: object, cwd=ROOT):
      (["m.safetensors", "--image", "three.png", "--label", "4"], "The image three.png. Target: 4; the network says "),
      (["m.safetensors", "--image", "three.png"], "three.png, which nobody has labelled. Target: "),
      (["conv", "--cell", "0", "3", "3"], "y[0,3,3] of layer 0"),
-     (["lstm", "--gate", "o", "--time", "1", "--unit", "1"], "o[1] at t = 1 of layer 0")],
+     (["lstm", "--gate", "o", "--time", "1", "--unit", "1"], "o[1] at t = 1 of layer 0")]),
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_all_forms(capsys, folder, monkeypatch, args, words) -> None:
@@ -116,6 +116,7 @@ def test_test_images_of_the_models_own_data(data_dir) -> None:
     assert name == "mnist" and images.shape == (10_000, 28, 28) and labels[:4].tolist() == [7, 2, 1, 0]
 
 
+@pytest.mark.slow
 def test_where_the_data_are_not_at_hand_it_takes_its_own_digits(monkeypatch) -> None:
     from scratchnet.data import fetch, mnist
 
@@ -181,6 +182,7 @@ def test_as_a_process(folder, tmp_path, monkeypatch, as_command) -> None:
 
 
 @pytest.mark.parametrize("columns", quick_first([80, 120], 1))
+@pytest.mark.slow
 def test_on_a_terminal_it_has_colours_and_greek_letters(columns: int) -> None:
     leader, follower = pty.openpty()
     terminal = {

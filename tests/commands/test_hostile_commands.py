@@ -142,8 +142,8 @@ def drawn(seed, n):
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits its memory as Linux does")
 
 
-def test_hostile_command_lines(here, capsys, monkeypatch):
-    wrong = failures(drawn(0, 60), capsys, monkeypatch)
+def test_hostile_command_lines(here, capsys, monkeypatch, thorough):
+    wrong = failures(drawn(0, 60 if thorough else 20), capsys, monkeypatch)
     assert not wrong, "\n".join(wrong)
 
 
@@ -165,8 +165,9 @@ def in_processes(n, seed):
         assert done.returncode in CODES and b"Traceback" not in done.stderr, (line, done.returncode, done.stderr)
 
 
-def test_hostile_command_lines_as_processes(here, thorough):
-    in_processes(4 if thorough else 1, 2)
+@pytest.mark.slow
+def test_hostile_command_lines_as_processes(here):
+    in_processes(4, 2)
 
 
 @pytest.mark.nightly

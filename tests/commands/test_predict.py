@@ -116,7 +116,7 @@ PICTURES = {
     "photographed": photographed,
     "turned": turned,
 }  # fmt: skip
-QUICK = ("as MNIST", "dark on light", "faint", "photographed", "turned")
+QUICK = ("as MNIST", "dark on light", "faint", "turned")
 LARGE = ("large", "small in a corner", "two colours")
 
 
@@ -349,6 +349,7 @@ def test_what_is_missing(tmp_path, model):
 # ---------------------------------------------------------------------------- backwards
 
 
+@pytest.mark.slow
 def test_backquery_by_ascent_is_recognised(net, model, tmp_path, capsys):
     images, how = backquery.backquery(net)
     assert "ascent" in how and images.shape == (10, 28, 28) and images.min() >= 0 and images.max() <= 1

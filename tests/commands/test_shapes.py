@@ -120,6 +120,7 @@ def test_mistakes_are_one_clear_line(args: str, words: str) -> None:
         main(args.split())
 
 
+@pytest.mark.slow
 def test_the_command_leaves_with_two() -> None:
     done = subprocess.run([sys.executable, "-m", "scratchnet.shapes", "conv", "--size", "3", "--kernel", "5"],
                           capture_output=True, text=True, check=False)  # fmt: skip

@@ -158,6 +158,7 @@ def test_a_damaged_file_is_one_line_and_exit_code_2(folder, tmp_path, as_command
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_with_exit_code_3(folder, tmp_path):
     done = command("mnist", "--data-dir", folder, "--preset", "zero-to-gans", "--schedule", "constant", "--lr", "1e30",
                    "--threads", "1", cwd=tmp_path)  # fmt: skip

@@ -61,6 +61,7 @@ def cache(full, tmp_path):
     return shutil.copytree(full, tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_code_is_found_again_in_a_folder_of_the_users_own(cache):
     assert run(cache) == (2, [])
     for file in files(cache):
@@ -133,3 +134,31 @@ def test_code_in_a_folder_that_others_can_write_is_not_run(cache):
     hits, warned = run(cache)
     assert hits == 0 and len(warned) == 1 and "others can write to it" in warned[0]
     assert [file.read_bytes() for file in files(cache)] == before
+
+
+TRAININGS = """
+import hashlib
+import numpy as np
+from scratchnet import SGD, Adam, CrossEntropyLoss, Linear, ReLU, Sequential
+from scratchnet.engine.kernels import CompiledBatches
+rng = np.random.default_rng(0)
+x, t = rng.normal(size=(640, 13)), rng.integers(0, 3, 640)
+for make in (lambda net: SGD(net, 0.01), lambda net: SGD(net, 0.01, momentum=0.9), lambda net: Adam(net, 0.001)):
+    net, losses = Sequential(Linear(13, 8), ReLU(), Linear(8, 3), seed=1, dtype="float64"), np.zeros(20)
+    steps = CompiledBatches(net, CrossEntropyLoss(), make(net), x, t, 32)
+    steps.begin(np.arange(640), losses)
+    while steps.optimiser.steps < 20:
+        steps.run(20 - steps.optimiser.steps)
+    print(hashlib.sha256(net.store.values.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_code_that_is_found_again_gives_the_same_bits(tmp_path):
+    """The program that compiles links functions otherwise than one that reads them."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, again = (
+        subprocess.run([sys.executable, "-c", TRAININGS], capture_output=True, text=True, cwd=ROOT, env=env, check=True)
+        for _ in range(2)
+    )
+    assert len(first.stdout.splitlines()) == 3 and first.stdout == again.stdout

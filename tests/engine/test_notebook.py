@@ -9,6 +9,7 @@ from scratchnet.data.sentences import Sentences
 from scratchnet.data.tweets import load_tweets
 from scratchnet.engine.history import History
 from scratchnet.engine.tables import MOST_ROWS, html_table
+from tests.profiles import slow_if
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(60, 4)), np.arange(60) % 3
@@ -42,7 +43,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("make", SHOWN.values(), ids=SHOWN)
+@pytest.mark.parametrize("make", [slow_if(name == "gradcheck", make) for name, make in SHOWN.items()], ids=SHOWN)
 def test_it_is_no_longer_than_a_page(make) -> None:
     thing = make()
     page = thing._repr_html_() if hasattr(thing, "_repr_html_") else repr(thing)

@@ -45,10 +45,12 @@ def train(arguments, terminal):
     return done.communicate(timeout=120)[0], said.decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_a_script_without_a_terminal_is_silent():
     assert train("", terminal=False) == ("done\n", "")
 
 
+@pytest.mark.slow
 def test_asked_for_without_a_terminal_it_is_a_line_per_epoch():
     out, err = train("progress=True", terminal=False)
     assert out == "done\n"

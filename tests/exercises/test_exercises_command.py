@@ -61,6 +61,7 @@ def test_start_overwrites_nothing(folder):
     assert (folder / "01_neuron.py").exists() and not (folder / "02_sigmoid.py").exists()
 
 
+@pytest.mark.slow
 def test_check_goes_on_to_the_first_that_is_not_solved_and_keeps_progress(folder, capsys, monkeypatch):
     assert command.main(["check", str(folder)]) == 1
     assert "`neuron` is not written yet" in capsys.readouterr().out
@@ -221,6 +222,7 @@ def test_watch_judges_again_when_a_file_changes(folder, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
+@pytest.mark.slow
 def test_ctrl_c_ends_watch_quietly(folder):
     args = [*HEEDS_CTRL_C, "scratchnet.exercises", "watch", str(folder)]
     child = subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")

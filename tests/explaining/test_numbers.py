@@ -49,7 +49,7 @@ def check(trace: sn.Trace) -> None:
 
 
 @pytest.mark.parametrize("training", quick_first([True, False], 1))
-@pytest.mark.parametrize("case", cases_by_profile(2), ids=str)
+@pytest.mark.parametrize("case", cases_by_profile(1), ids=str)
 def test_every_number_of_every_layer(case, training: bool) -> None:
     net, x = case.net(), case.x()
     rows = np.moveaxis(x, -1, 0)[:3]
@@ -72,7 +72,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("n", quick_first([4, 1], 1))
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_number_of_a_network(name: str, n: int) -> None:
     loss, end = LOSSES[name]

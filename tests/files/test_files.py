@@ -183,6 +183,7 @@ NAMESPACE = ["unshare", "-rpf", "--mount-proc"]
 
 
 @pytest.mark.parametrize("how", quick_first(["patched", "namespaces"], 1))
+@pytest.mark.slow
 def test_two_processes_with_one_number_save_one_file(tmp_path, how):
     """Like two containers that share a volume, in each of which Python is often process
     1.

@@ -49,6 +49,7 @@ def test_dead_relus_never_change() -> None:
     assert after["neurons"] == before and np.max(before) < 0
 
 
+@pytest.mark.slow
 def test_learning_by_heart_and_what_weight_decay_does() -> None:
     by_heart, held = trained("overfit", 3000), trained("decay", 3000)
     assert by_heart["right"] == 1 > held["right"]

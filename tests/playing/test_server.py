@@ -249,6 +249,7 @@ def test_it_listens_on_this_machine_alone(server: Server) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+@pytest.mark.slow
 def test_ctrl_c_ends_it_at_once_with_a_word(tmp_path: Path) -> None:
     env = os.environ | {"SCRATCHNET_CACHE": str(tmp_path), "SCRATCHNET_DATA": ""}
     command = [*HEEDS_CTRL_C, "scratchnet.play", "--no-browser"]

@@ -15,6 +15,7 @@ from scratchnet.engine.history import History
 from scratchnet.plots import studies, training, values, waveforms
 from scratchnet.plots.style import new_figure
 from tests.plots.figures import laid_out, outside
+from tests.profiles import quick_every
 
 HISTORY = History(
     [{"epoch": k + 1, "train_loss": 2 / (k + 1), "valid_loss": 3 / (k + 1), "valid_accuracy": 0.5 + k / 10}
@@ -38,7 +39,7 @@ ONE_PICTURE = {
 }
 
 
-@pytest.mark.parametrize("draw", ONE_PICTURE.values(), ids=ONE_PICTURE)
+@pytest.mark.parametrize("draw", quick_every(2, ONE_PICTURE.values()), ids=ONE_PICTURE)
 def test_one_picture_is_drawn_on_the_axes_that_are_given(draw) -> None:
     fig = new_figure("mine", "and more", 13, 5)
     left, right = fig.subplots(1, 2)
@@ -48,7 +49,7 @@ def test_one_picture_is_drawn_on_the_axes_that_are_given(draw) -> None:
     assert outside(laid_out(fig)) == []
 
 
-@pytest.mark.parametrize("draw", ONE_PICTURE.values(), ids=ONE_PICTURE)
+@pytest.mark.parametrize("draw", quick_every(2, list(ONE_PICTURE.values())[::-1]), ids=list(ONE_PICTURE)[::-1])
 def test_without_axes_it_is_a_figure_of_its_own(draw) -> None:
     fig = laid_out(draw(None))
     assert fig.texts[0].get_text() and outside(fig) == []

@@ -50,15 +50,20 @@ def test_places_reach_into_the_padding() -> None:
     assert corner[1, 1] == 255 and not corner[2].any()  # the middle tap meets the white pixel, at the first place
 
 
-def test_both_kinds_of_first_layer_are_drawn() -> None:
-    images = np.random.default_rng(0).integers(0, 255, (20, 3, 8, 8), np.uint8)
-    x = images / 255
+IMAGES = np.random.default_rng(0).integers(0, 255, (20, 3, 8, 8), np.uint8)
+
+
+@pytest.mark.slow
+def test_filters_are_drawn_beside_the_places_that_they_answer_to() -> None:
     conv = sn.Sequential(sn.CropFlip(1), sn.Conv2d(3, 20, 3, padding=1), sn.Flatten(), sn.Linear(1280, 2))
-    fig = laid_out(first_layer.first_layer(conv, x, images))
+    fig = laid_out(first_layer.first_layer(conv, IMAGES / 255, IMAGES))
     assert len(fig.axes) == 8 * (3 + 9) and outside(fig) == []
     assert "the 8 of 20 with the largest weights" in " ".join(fig.texts[1].get_text().split())
+
+
+def test_units_are_drawn_as_one_picture_of_their_weights() -> None:
     dense = sn.Sequential(sn.Flatten(), sn.Linear(192, 5))
-    fig = laid_out(first_layer.first_layer(dense, x, images))
+    fig = laid_out(first_layer.first_layer(dense, IMAGES / 255, IMAGES))
     assert len(fig.axes) == 1 and outside(fig) == []
 
 

@@ -15,7 +15,7 @@ from scratchnet.plots import first_layer, training
 from scratchnet.plots import studies as plots
 from scratchnet.plots.style import BLUE, ORANGE, save
 from tests.places import ROOT
-from tests.profiles import quick_first
+from tests.profiles import quick_every, quick_first
 
 NAMES = list("0123456789")
 
@@ -68,16 +68,19 @@ def test_history(tmp_path):
 
 @pytest.mark.parametrize(
     "what",
-    [
-        history(1, 1),
-        history(1, 3, classes=False),
-        history(60, 2),
-        history(5, 3000),
-        History([{"epoch": 1, "lr": 1.0, "train_loss": 0.5, "seconds": 1.0}], [0.5, 0.5]),  # nothing to validate on
-        History([{"epoch": 1, "lr": 1.0, "train_loss": 0.0, "seconds": 1.0}], [0.0]),  # no logarithm
-        History([{"epoch": 1, "lr": 1.0, "train_loss": -2.0, "seconds": 1.0}], [-1.0, 2.0, -7.0]),
-        History(),
-    ],
+    quick_every(
+        2,
+        [
+            history(1, 1),
+            history(1, 3, classes=False),
+            history(60, 2),
+            history(5, 3000),
+            History([{"epoch": 1, "lr": 1.0, "train_loss": 0.5, "seconds": 1.0}], [0.5, 0.5]),  # nothing to validate on
+            History([{"epoch": 1, "lr": 1.0, "train_loss": 0.0, "seconds": 1.0}], [0.0]),  # no logarithm
+            History([{"epoch": 1, "lr": 1.0, "train_loss": -2.0, "seconds": 1.0}], [-1.0, 2.0, -7.0]),
+            History(),
+        ],
+    ),
 )
 def test_any_history_can_be_drawn(what, tmp_path):
     save(training.loss_and_accuracy(what), tmp_path / "a.png")
@@ -136,7 +139,7 @@ def test_confusion_names_the_wrong_shape(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "out, shape", quick_first([(15, (28, 28)), (16, (3, 5, 5)), (1, (28, 28)), (300, (8, 8)), (6, (1, 5, 5))], 2)
+    "out, shape", quick_first([(15, (28, 28)), (16, (3, 5, 5)), (1, (28, 28)), (300, (8, 8)), (6, (1, 5, 5))], 1)
 )
 def test_weights(out, shape, tmp_path):
     W = np.random.default_rng(0).normal(0, 0.1, (out, *shape))
@@ -227,6 +230,7 @@ def test_grid_names_what_does_not_fit(tmp_path):
         save(plots.image_grid(np.zeros((2, 8, 8)), ["one"]), tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
         save(training.loss_and_accuracy(history()), tmp_path / name)
@@ -252,6 +256,7 @@ def test_a_missing_folder_is_named(tmp_path):
     assert "not there" in str(e.value)
 
 
+@pytest.mark.slow
 def test_threads_may_draw_at_once(tmp_path):
     def draw(k):
         save(plots.confusion(np.eye(3, dtype=int) * (k + 1), NAMES[:3]), tmp_path / f"{k}.png")

@@ -68,6 +68,7 @@ def test_every_byte_of_an_array_counts_and_its_layout_in_memory_does_not():
 
 
 @needs_mpi
+@pytest.mark.slow
 def test_everything_that_may_differ_is_told_on_all_ranks():
     done = mpiexec(3, MPI / "ranks_that_differ.py", timeout=PATIENCE)
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -186,6 +187,7 @@ def test_a_mistake_on_one_command_line(tmp_path):
         1,
     ),
 )
+@pytest.mark.slow
 def test_a_rank_that_never_comes(first, second, tmp_path):
     done = several([1, *first], [1, *second], cwd=tmp_path, timeout=PATIENCE, SCRATCHNET_TIMEOUT="1")
     one_line(done, "error: not all processes that mpiexec started have come within 1 s")
@@ -208,6 +210,7 @@ os.write(2, b"read")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of Unix")
+@pytest.mark.slow
 def test_what_was_written_is_read_before_the_end():
     p = subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip

@@ -112,6 +112,7 @@ def test_no_workers(scheduler, tmp_path):
 
 
 @pytest.mark.parametrize("address", quick_first(["127.0.0.1:notaport", "nonsense://x", "tcp://127.0.0.1:9"], 1))
+@pytest.mark.slow
 def test_no_scheduler_is_one_line(address, tmp_path):
     p = train("iris", "--scheduler", address, "--out", "out", cwd=tmp_path)
     _, err = p.communicate()

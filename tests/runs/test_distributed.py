@@ -408,6 +408,7 @@ def test_an_interrupt_before_the_training_is_one_line(tmp_path):
     assert done.returncode == 130 and done.stderr == "stopped\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_bug_on_one_rank_ends_all_with_its_traceback(tmp_path):
     code = "from scratchnet.runs.ranks import Ranks\nwith Ranks() as r:\n  r.rank == 1 and 1 / 0\n  r.comm.Barrier()"
     done = mpiexec(3, "-c", code, cwd=tmp_path)

@@ -197,7 +197,7 @@ def test_differences_of_the_environment_are_told():
 # --------------------------------------------------------------- what cannot be written
 
 
-@pytest.mark.parametrize("name", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("name", quick_first(["open", "write", "fsync", "replace"], 1))
 def test_training_goes_on_when_checkpoints_fail(tmp_path, monkeypatch, name):
     """Every call number n of one kind fails.
 
@@ -361,6 +361,7 @@ def wait_for_file(process, path):
 
 
 @pytest.mark.parametrize(("number", "code"), quick_first([(signal.SIGTERM, 143), (signal.SIGINT, 130)], 1))
+@pytest.mark.slow
 def test_a_signal_ends_the_command_in_order(tmp_path, whole, number, code):
     process = command(tmp_path, *STUDY, "--out", "run", "--until-signal")
     wait_for_training(process, tmp_path)
@@ -375,6 +376,7 @@ def test_a_signal_ends_the_command_in_order(tmp_path, whole, number, code):
     assert outcome(tmp_path / "run") == whole
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(tmp_path):
     process = command(tmp_path, *STUDY, "--out", "run", "--never-end")
     wait_for_training(process, tmp_path)

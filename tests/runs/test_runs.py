@@ -276,6 +276,7 @@ LONG = ["digits", "--epochs", "2000", "--hidden", "8", "--threads", "1", "--no-p
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+@pytest.mark.slow
 def test_a_closed_terminal_leaves_a_checkpoint_to_go_on_from(tmp_path):
     """SIGHUP, and a terminal that can be written to no more."""
     import pty
@@ -361,6 +362,7 @@ def test_ctrl_c_during_imports_is_one_word(tmp_path):
 # -------------------------------------------------------------------- where output goes
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_a_training_quietly(tmp_path):
     """As `| head -1` does."""
     process = child(SLOW, *LONG, cwd=tmp_path, stderr=subprocess.PIPE)

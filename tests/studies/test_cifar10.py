@@ -70,6 +70,7 @@ def test_a_run_from_end_to_end(preset: str, folder: Path, tmp_path: Path, capsys
     assert net.info["classes"] == list(CLASSES)
 
 
+@pytest.mark.slow
 def test_it_learns_what_can_be_learned(folder: Path, tmp_path: Path) -> None:
     args = ["--preset", "cnn", "--epochs", "20", "--data-dir", str(folder), "--out", str(tmp_path), "--no-plots"]
     main(["cifar10", *args, "--batch-size", "10"])
@@ -93,6 +94,7 @@ def test_a_search_is_judged_by_validation_pictures(folder: Path, tmp_path: Path)
     assert validate("cifar10", options).accuracy == float(rows[0]["valid_accuracy"])
 
 
+@pytest.mark.slow
 def test_channels_have_mean_0_and_deviation_1(data_dir: Path) -> None:
     from scratchnet.data.cifar import load_cifar10
 

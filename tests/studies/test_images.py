@@ -19,6 +19,7 @@ from scratchnet.engine.layers import Conv2d, CropFlip
 from scratchnet.errors import Interrupted
 from scratchnet.studies import images
 from scratchnet.studies.images import PRESETS, layers_of
+from tests.profiles import quick_first
 
 FILES = {"metrics.json", "history.csv", "config.toml", "model.safetensors", "checkpoints"}
 PICTURES = {"training.png", "samples.png", "confusion.png", "mistakes.png", "weights.png"}
@@ -66,6 +67,7 @@ def mistake(*args: str) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_an_answer(capsys: pytest.CaptureFixture) -> None:
     metrics = run("--folder", str(draw_folder(Path("shapes"), 60)), "--epochs", "20", "--batch-size", "16")
     assert {path.name for path in Path("out").iterdir() if not path.name.startswith(".")} == FILES | PICTURES
@@ -114,7 +116,7 @@ def test_the_split_is_that_of_the_seed_and_every_class_is_in_all_parts() -> None
     assert parts[0].mean == pytest.approx(mean), "the mean is that of the training pictures alone"
 
 
-@pytest.mark.parametrize("more", [[], ["--augment", "rotate"], ["--network", "dense", "--grey"]])
+@pytest.mark.parametrize("more", quick_first([[], ["--augment", "rotate"], ["--network", "dense", "--grey"]], 1))
 def test_an_interrupted_run_goes_on_to_the_same_end(more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     draw_folder(Path("shapes"), 20)
     args = ["--folder", "shapes", "--epochs", "4", "--batch-size", "8", "--no-plots", *more]
@@ -201,6 +203,7 @@ def test_the_number_of_epochs_follows_from_the_pictures() -> None:
     assert images.with_epochs(images.replace(PRESETS["default"], epochs=2), parts).epochs == 2
 
 
+@pytest.mark.slow
 def test_a_search_is_judged_by_validation_pictures(capsys: pytest.CaptureFixture) -> None:
     draw_folder(Path("shapes"), 10, size=12)
     args = ["images", "--folder", "shapes", "--epochs", "1", "--threads", "1", "--out", "out"]

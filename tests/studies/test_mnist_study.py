@@ -97,6 +97,7 @@ def test_the_order_is_that_of_every_epoch(order, shuffled, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", quick_first(["two-hidden", "logistic", "cnn"], 1))
+@pytest.mark.slow
 def test_without_a_validation_set_there_are_pictures_and_all_figures_but_one(preset, folder, capsys):
     args = ["mnist", "--preset", preset, "--data-dir", str(folder), "--valid", "0", "--epochs", "1", "--out", "out"]
     assert train.main(args) == 0

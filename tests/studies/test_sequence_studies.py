@@ -9,6 +9,7 @@ import scratchnet as sn
 from scratchnet import train
 from scratchnet.studies import chars, flights, memory, vanishing
 from scratchnet.studies.flights import check_series, fit_scaling, forecast, prepare, rmse, windows
+from tests.profiles import quick_first
 
 rng = np.random.default_rng(3)
 
@@ -31,7 +32,7 @@ def test_a_forecast_that_has_diverged_is_one_line():
         train.main(["flights", "--epochs", "1", "--no-plots", "--threads", "1", "--hidden", "4", "--lr", "999999999"])
 
 
-@pytest.mark.parametrize("preset", list(flights.PRESETS))
+@pytest.mark.parametrize("preset", quick_first(flights.PRESETS, 1))
 def test_flights_leaves_its_files(preset, tmp_path):
     assert train.main(["flights", "--preset", preset, "--epochs", "2", "--threads", "1"]) == 0
     out = tmp_path / "runs" / f"flights-{preset}"
@@ -45,6 +46,7 @@ def test_flights_leaves_its_files(preset, tmp_path):
     assert net.info["series"]["unit"] == "thousand passengers"
 
 
+@pytest.mark.slow
 def test_the_default_preset_beats_the_naive_forecast(tmp_path):
     assert train.main(["flights", "--no-plots", "--threads", "1"]) == 0
     m = metrics(tmp_path / "runs" / "flights-default")

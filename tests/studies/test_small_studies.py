@@ -185,6 +185,7 @@ def write_csv(path, rows, header=("author", "text")):
     return str(path)
 
 
+@pytest.mark.slow
 def test_csv_of_three_authors_with_awkward_names(here, capsys):
     rng = np.random.default_rng(0)
     topics = {
@@ -436,12 +437,14 @@ def test_the_same_tweets_written_otherwise(change, here):
     assert after.texts == before.texts and list(after.labels) == list(before.labels) == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_twenty_authors_and_other_columns_first(here):
     rows = [(i, f"word{k} thing{k}\nsecond line", f"author {k}") for i in range(8) for k in range(20)]
     m = run("tweets", "--csv", write_csv(here / "t.csv", rows, ("id", "text", "author")), "--epochs", "60")
     assert len(m["per_class_accuracy"]) == 20 and m["test_accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_without_nltk_one_line(here):
     code = "import sys; sys.modules['nltk'] = None; from scratchnet.cli import guard; from scratchnet import train; " \
            "sys.argv = ['train', 'tweets']; guard(train.main)"  # fmt: skip
@@ -529,7 +532,7 @@ def interrupt_at(monkeypatch, fit_number, epoch):
     ("tweets", 1, ["--preset", "tutorial"]),
     ("waveforms", 1, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
     ("waveforms", 3, ["--echoes", "300", "--passes", "5", "--judged", "3"]),
-], 2))  # fmt: skip
+], 1))  # fmt: skip
 def test_an_interrupted_run_goes_on_to_the_same_end(study, fit_number, more, here, monkeypatch):
     """The folds are judged anew, and the final networks go on.
 

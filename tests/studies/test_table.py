@@ -8,6 +8,7 @@ import pytest
 import scratchnet as sn
 from scratchnet.errors import DataError, SettingError
 from scratchnet.train import main
+from tests.profiles import quick_first
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_values_are_judged_in_their_own_units(here, capsys):
     assert weight == pytest.approx(31, abs=3)
 
 
-@pytest.mark.parametrize(("way", "used"), [("mean", 120), ("drop", 108)])
+@pytest.mark.parametrize(("way", "used"), quick_first([("mean", 120), ("drop", 108)], 1))
 def test_gaps(here, capsys, way, used):
     draw(gaps=True)
     with pytest.raises(DataError, match=r"column size lacks values in 12 of 120 rows \(lines 5, 15"):
@@ -72,6 +73,7 @@ def test_gaps(here, capsys, way, used):
     assert ("filled in: size in 12 rows" in said) == (way == "mean")
 
 
+@pytest.mark.slow
 def test_pictures(here):
     draw(60)
     plots = [word for word in COMMON if word != "--no-plots"]

@@ -107,6 +107,7 @@ def test_the_same_texts_as_tweets_give_the_same_network() -> None:
     assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_a_search_is_judged_by_cross_validation() -> None:
     args = ["text", "--threads", "1", "--folds", "2", "--epochs", "1", "--out", "out"]
     assert train.main([*args, "--csv", write("t.csv"), "--search", "hidden=4,8"]) == 0

@@ -19,6 +19,18 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_tiny_run_leaves_three_networks(here):
+    tiny = ["--echoes", "300", "--passes", "5", "--judged", "3", "--epochs", "1", "--threads", "1", "--out", "out"]
+    assert train.main(["waveforms", *tiny, "--no-plots"]) == 0
+    m = json.loads(Path("out/metrics.json").read_text())
+    assert set(m["wave_height"]) == {"network", "network, singly", "least squares", "least squares, weighted"}
+    nets = {name: sn.load(here / "out" / f"{name}.safetensors") for name in ("model", "classifier", "tracker")}
+    x = as_input(sea_echoes(np.random.default_rng(5), np.linspace(1, 11, 5)).power)
+    assert nets["model"](x).shape == (5, 1) and nets["classifier"](x).shape == (5, 2)
+    assert nets["tracker"](np.zeros((2, 30, 1))).shape == (2, 30, 1)
+
+
+@pytest.mark.slow
 def test_a_small_run_leaves_three_networks_and_its_pictures(here, capsys):
     small = ["--echoes", "4000", "--passes", "20", "--judged", "50", "--epochs", "4", "--threads", "1", "--out", "out"]
     assert train.main(["waveforms", *small]) == 0

@@ -66,6 +66,7 @@ def test_sentences():
     assert sentence(">>> Return the sum of all those numbers = 3.") is None and sentence("") is None
 
 
+@pytest.mark.slow
 def test_a_few_texts_of_the_standard_library():
     authors = {"asyncio": ["asyncio"], "tkinter": ["tkinter", "turtle"], "unittest": ["unittest"], "email": ["email"]}
     rows = corpus(authors, 200)

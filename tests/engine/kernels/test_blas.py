@@ -11,6 +11,7 @@ from numba.extending import get_cython_function_address  # noqa: E402
 
 from scratchnet.engine.kernels.blas import address_of_gemm, gemm  # noqa: E402
 from scratchnet.engine.kernels.products import multiply_in_parts, rows_at_a_time, sum_of_products, turn  # noqa: E402
+from tests.profiles import quick_first  # noqa: E402
 
 
 @numba.njit
@@ -18,7 +19,7 @@ def call(address, alpha, A, B, beta, C):
     gemm(address, alpha, A, B, beta, C)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", quick_first(["float32", "float64"], 1))
 @pytest.mark.parametrize("library", ["numpy", "scipy"])
 def test_a_product_in_place(library: str, dtype: str) -> None:
     """C ← α A B + β C for all orders in memory.

@@ -33,7 +33,7 @@ from scratchnet.engine.kernels import (
 from scratchnet.engine.optim import AdamW
 from scratchnet.engine.steps import Steps
 from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
-from tests.profiles import quick_first
+from tests.profiles import quick_every, quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -72,7 +72,7 @@ def in_portions(net, loss, optimiser, x, t, batch_size, portion=1000):
                                               (log_softmax, NLLLoss())],
                          ids=lambda a: getattr(a, "__name__", str(a)))  # fmt: skip
 @pytest.mark.parametrize(("dtype", "tolerance"), quick_first([("float64", 1e-11), ("float32", 1e-3)], 1))
-@pytest.mark.parametrize("batch_size", [1, 7, 16])
+@pytest.mark.parametrize("batch_size", quick_first([7, 1, 16], 2))
 def test_they_are_the_readable_step(optimiser, layers, loss, dtype, tolerance, batch_size):
     x, t = data(30 * batch_size + batch_size // 2, loss)  # the last batch is smaller
     x = x.astype(dtype)
@@ -89,9 +89,12 @@ def test_they_are_the_readable_step(optimiser, layers, loss, dtype, tolerance, b
 @pytest.mark.parametrize("small", [0, 1_000_000])
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize(
-    "sizes", [(784, 100, 50, 10), (784, 2000, 10), (530, 33, 5), (784, 10), (783, 16), (512, 9, 300, 64), (3, 640, 2)]
+    "sizes",
+    quick_every(
+        2, [[784, 100, 50, 10], [784, 2000, 10], [530, 33, 5], [784, 10], [783, 16], [512, 9, 300, 64], [3, 640, 2]]
+    ),
 )
-@pytest.mark.parametrize("batch_size", [100, 128])
+@pytest.mark.parametrize("batch_size", quick_first([100, 128], 1))
 def test_products_in_parts(optimiser, sizes, batch_size, small, monkeypatch):
     """Sizes that are computed in these parts, that leave a remainder, or that are read
     whole.

@@ -31,6 +31,7 @@ from scratchnet.errors import DataError, ShapeError
 from scratchnet.runs.checkpoints import checkpoints_in
 from scratchnet.train import main
 from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
+from tests.profiles import quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -66,7 +67,7 @@ def in_portions(net, loss, optimiser, x, t, portion):
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("layers", [wide, deep, lambda: [Linear(6, 3, bias=False)]], ids=["wide", "deep", "one"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-4)])
+@pytest.mark.parametrize(("dtype", "tolerance"), quick_first([("float64", 1e-12), ("float32", 2e-4)], 1))
 def test_they_are_the_readable_step(loss, layers, dtype, tolerance):
     x, t = data(150, loss)
     x = x.astype(dtype)
@@ -79,7 +80,7 @@ def test_they_are_the_readable_step(loss, layers, dtype, tolerance):
     assert there.store.values.dtype == dtype and not np.array_equal(here.store.values, network(layers()).store.values)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", quick_first(["float64", "float32"], 1))
 @pytest.mark.parametrize("features", [6, 33, 784])
 def test_the_same_bits_in_any_portions(dtype, features):
     rng = np.random.default_rng(0)

@@ -31,6 +31,7 @@ from scratchnet.engine.learner import Learner
 from scratchnet.engine.steps import Steps
 from scratchnet.engine.tuned import in_loops
 from scratchnet.errors import NonFiniteError, ShapeError
+from tests.profiles import quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
 
@@ -90,7 +91,7 @@ def everything(net, of, x, t, compiled):
     return [np.array(value), y, *(p.grad.copy() for p in net.params.values() if p.trained)]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", quick_first(["float64", "float32"], 1))
 @pytest.mark.parametrize("N", [1, 5, 64])
 @pytest.mark.parametrize("case", SINGLE)
 def test_layers_in_loops(case, N, dtype):
@@ -102,7 +103,7 @@ def test_layers_in_loops(case, N, dtype):
         np.testing.assert_allclose(a, b, **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", quick_first(["float64", "float32"], 1))
 @pytest.mark.parametrize("N", [2, 5, 64])
 @pytest.mark.parametrize("case", JOINED)
 def test_joined_layers(case, N, dtype):

@@ -29,7 +29,7 @@ from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.kernels.steps import ACTIVATIONS, IDENTITY, SIGMOID, activations_of, scale_of
 from scratchnet.engine.learner import Learner
 from tests.cuda.emulation import Emulation
-from tests.profiles import quick_every
+from tests.profiles import quick_every, quick_first
 
 TEXT = text_of("step")
 SIZES = [1, 31, 32, 33, 200, 784, 1000]
@@ -332,7 +332,7 @@ def test_the_emulation_finds_races_and_barriers_that_not_all_reach():
         library.launch("half", 1, 32, [np.zeros(32).ctypes.data])
 
 
-@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("real", quick_first(["float", "double"], 1))
 def test_nvcc_compiles_the_text(real, tmp_path):
     nvcc = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
     if nvcc is None:

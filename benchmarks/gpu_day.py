@@ -28,6 +28,11 @@ from benchmarks.gpu_report import PARITY, Outcome
 from scratchnet.cli import guard, parse
 from scratchnet.errors import SettingError, install_command
 
+#: In the sweep: all that run on a GPU, and ours on the CPU
+RACING = (
+    "scratchnet numpy", "scratchnet compiled", "scratchnet cupy", "PyTorch eager cuda", "PyTorch CUDA graph",
+    "JAX jit cuda",
+)  # fmt: skip
 GRACE = 5.0  # seconds for a part that is stopped to say what it has found
 SMALL = (
     "A small run (--small), to see that every part works: few tests, one network, few steps. Its times mean nothing."
@@ -70,7 +75,7 @@ def parts_of(options: Options) -> dict[str, Part]:
     tests = ["-m", "gpu", "-rfE", *(["tests/engine/kernels/test_pool_cuda.py"] if small else several)]
     parity = ["--device", "cuda", "--json", str(options.out / PARITY)]
     parity += ["--network", "narrow", "--steps", "3"] if small else []
-    sweep = ["--device", "all", "--threads", "1", "--hidden", *sizes, "--out", out]
+    sweep = ["--device", "all", "--threads", "1", "--hidden", *sizes, "--out", out, "--engines", *RACING]
     steps = ["--hidden", *ends, "--out", out, *(["--small"] if small else [])]
     return {
         "doctor": Part("what is installed", [*python, "scratchnet.doctor"], 20),

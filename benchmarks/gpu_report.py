@@ -109,30 +109,30 @@ def sweep_of(out: Path) -> list[str]:
     if not content:
         return []
     sizes = sorted({p["hidden"] for p in content["points"]})
-    rows = []
+    seconds, steps = [], []
     published = hidden_sweep.PUBLISHED[PUBLISHED_GPU]
     for name in dict.fromkeys(p["engine"] for p in content["points"]):
         points = {p["hidden"]: p for p in content["points"] if p["engine"] == name}
         device = "GPU" if next(iter(points.values()))["device"] == "cuda" else "CPU"
-        rows.append([name, device, *(number(points[h]["seconds_for_5_epochs"]) if h in points else "" for h in sizes),
-                     *(number(points[h]["step"]["median"] * 1e6) if h in points else "" for h in sizes)])  # fmt: skip
-    every = sorted({*sizes, *published})
-    for name, seconds in hidden_sweep.PUBLISHED.items():
-        if any(h in seconds for h in sizes):
+        some = [points.get(h) for h in sizes]
+        seconds.append([name, device, *(number(p["seconds_for_5_epochs"]) if p else "" for p in some)])
+        steps.append([name, device, *(number(p["step"]["median"] * 1e6) if p else "" for p in some)])
+    for name, times in hidden_sweep.PUBLISHED.items():
+        if any(h in times for h in sizes):
             device = "GPU" if "GPU" in name else "CPU"
-            rows.append([name, device, *(str(seconds.get(h, "")) for h in sizes), *("" for _ in sizes)])
-    left_out = [f"H = {h}" for h in every if h not in sizes]
-    head = ["engine", "", *(f"H = {h}, s" for h in sizes), *(f"H = {h}, µs a step" for h in sizes)]
+            seconds.append([name, device, *(f"{times[h]:,}" if h in times else "" for h in sizes)])
+    left_out = [f"H = {h}" for h in published if h not in sizes]
+    head = ["engine", "on", *(f"H = {h}" for h in sizes)]
     return [
         "## Five epochs of MNIST by hidden size", "",
-        "784-H-10, batch 1, sigmoid, SGD: seconds for 300,000 steps, extrapolated from sampled ones, and microseconds "
-        "of a step; one CPU thread.", "",
-        *table(head, rows, words=2),
+        "784-H-10, batch 1, sigmoid, SGD: seconds for 300,000 steps, extrapolated from sampled ones; one CPU thread.",
+        "", *table(head, seconds, words=2),
         f"The published times on a GPU, a K80: {', '.join(f'{s} s at H = {h}' for h, s in published.items())}."
         + f" Not measured here: {', '.join(left_out)}." * bool(left_out), "",
         f"![seconds by hidden size]({paths[-1].with_suffix('.png').name})", "",
         *(f"* {said}" for said in content["crossover"]),
         *missing_of({name: {"": why} for name, why in content["missing"].items()}), "",
+        "Microseconds of a step, the median:", "", *table(head, steps, words=2),
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ biases, summed squared error, SGD 0.1, batch 1, 5 epochs of 60,000. Times are sa
 and extrapolated to the 5 epochs, unless `--full` trains them.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -138,7 +139,9 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
             print(f"  {name:20s} {what} {times[name].median * 1e6:10.1f} µs a step", flush=True)
         answer["device"] = device_name(answer["points"])
         if "rows" in options:  # for whoever reports if this process does not come to its end
-            timing.write_json(Path(options["rows"]), answer)
+            of_this = [p for p in answer["points"] if (p.hidden, p.batch, p.examples) == (hidden, batch, examples)]
+            with open(options["rows"], "a", encoding="utf-8") as file:
+                print(json.dumps({**answer, "points": [dataclasses.asdict(p) for p in of_this]}), file=file)
     return answer
 
 
@@ -149,21 +152,29 @@ def measured(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     measured once more, by every engine in a process of its own.
     """
     rows = Path(asked["rows"])
+    before = len(kept(rows))  # with other numbers of threads
     try:
         yield timing.in_child("benchmarks.hidden_sweep", asked)
     except subprocess.CalledProcessError as e:
         print(f"the process ended with code {e.returncode}: now one engine at a time", flush=True)
-        done: set[int] = set()
-        if rows.exists():
-            answer = json.loads(rows.read_text(encoding="utf-8"))
-            done = {p["hidden"] for p in answer["points"]}
-            yield answer
+        answers = kept(rows)[before:]
+        yield from answers
+        done = {p["hidden"] for answer in answers for p in answer["points"]}
         left = [h for h in asked["hidden"] if h not in done]
         for name in asked["engines"] if left else ():
             try:
                 yield timing.in_child("benchmarks.hidden_sweep", asked | {"engines": [name], "hidden": left})
             except subprocess.CalledProcessError as e:
                 yield {"points": [], "missing": {name: f"its process ended with code {e.returncode}"}}
+
+
+def kept(rows: Path) -> list[dict[str, Any]]:
+    """The answers so far, one a line; the last line may be half written."""
+    answers = []
+    for line in rows.read_text(encoding="utf-8").splitlines() if rows.exists() else ():
+        with contextlib.suppress(ValueError):
+            answers.append(json.loads(line))
+    return answers
 
 
 def limits_of(device: str, hidden: int) -> dict[str, timing.Run]:
@@ -405,6 +416,8 @@ def main(args: Sequence[str]) -> int:
     points: list[Point] = []
     missing: dict[str, str] = {}
     environments = []
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / ROWS).unlink(missing_ok=True)
     for n in threads:
         print(f"{n} CPU thread{'s' * (n > 1)}", flush=True)
         rows = str(options.out.absolute() / ROWS)
@@ -430,10 +443,13 @@ def points_of(answer: dict[str, Any]) -> list[Point]:
 def report_rows(options: Options) -> None:
     """`report`, from what a sweep that was stopped has left, if anything."""
     path = options.out / ROWS
-    if path.exists():
-        answer = json.loads(path.read_text(encoding="utf-8"))
-        report(points_of(answer), answer["missing"], [answer["environment"]], options, answer["device"])
-        path.unlink()
+    answers = kept(path)
+    points = [point for answer in answers for point in points_of(answer)]
+    if points:
+        missing = {name: why for answer in answers for name, why in answer["missing"].items()}
+        device = max((answer["device"] for answer in answers), key=len)  # with the name of the GPU
+        report(points, missing, [answers[-1]["environment"]], options, device)
+    path.unlink(missing_ok=True)
 
 
 def report(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchnet.data.folders import Pictures, Pixels, damaged_in_words, find, in_words, looks
+from scratchnet.data.folders import find
 from scratchnet.data.pictures import DEGREES, turned
+from scratchnet.data.pixels import Pictures, Pixels, damaged_in_words, in_words, looks
 from scratchnet.engine.crossvalidation import stratified_split
 from scratchnet.engine.progress import many
 from scratchnet.errors import DataError, SettingError

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from scratchnet.data import folders, pictures
-from scratchnet.data.folders import Pictures, Pixels, find, looks
+from scratchnet.data.folders import find
 from scratchnet.data.pictures import read_bytes, square
+from scratchnet.data.pixels import Pictures, Pixels, looks
 from scratchnet.errors import DataError
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
@@ -239,7 +240,7 @@ def test_what_pictures_are_like(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [1 << 29, 3 * 3 * 8 * 8, 0])
 def test_pixels_that_do_not_fit_into_memory_are_read_again(kept: int, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(folders, "KEPT", kept)
+    monkeypatch.setattr("scratchnet.data.pixels.KEPT", kept)
     rng = np.random.default_rng(0)
     files = [write(tmp_path / f"{k}.png", Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))) for k in range(9)]
     pixels = Pixels(files, 8, False)
@@ -257,7 +258,7 @@ def test_pixels_that_do_not_fit_into_memory_are_read_again(kept: int, tmp_path: 
 
 
 def test_a_picture_that_disappears_is_named(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(folders, "KEPT", 0)
+    monkeypatch.setattr("scratchnet.data.pixels.KEPT", 0)
     path = write(tmp_path / "a.png")
     pixels = Pixels([path], 8, False)
     path.unlink()

@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 
 import scratchnet as sn
 from scratchnet import predict, train
-from scratchnet.data import folders
 from scratchnet.data.pictures import turned
 from scratchnet.engine.layers import Conv2d, CropFlip
 from scratchnet.errors import Interrupted
@@ -152,7 +151,7 @@ def test_pixels_read_from_the_disk_train_as_those_in_memory(monkeypatch: pytest.
     draw_folder(Path("shapes"), 20)
     args = ["--folder", "shapes", "--epochs", "2", "--no-plots", "--augment", "mirror"]
     run(*args, out="memory")
-    monkeypatch.setattr(folders, "KEPT", 5 * 3 * 24 * 24)
+    monkeypatch.setattr("scratchnet.data.pixels.KEPT", 5 * 3 * 24 * 24)
     run(*args, out="disk")
     a, b = (sn.load(f"{folder}/model.safetensors").state_dict() for folder in ("memory", "disk"))
     assert all(np.array_equal(a[name], b[name]) for name in a)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import commits, engines, hidden_sweep, isa, peers, special_cases, threads, timing
+from benchmarks import commits, engines, growth, hidden_sweep, isa, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
 from benchmarks.hidden_sweep import Point, crossover
 from benchmarks.timing import Limits, Spread
@@ -137,6 +137,13 @@ def test_an_engine_that_cannot_says_why() -> None:
     process = timing.Process("benchmarks.peers", "--engine", "JAX scan", "predict 1 image", "1")
     assert "training" in json.loads(process.answer())["missing"] or not importlib.util.find_spec("jax")
     process.end()
+
+
+def test_the_exponent_of_a_power_is_fitted() -> None:
+    sizes = (100, 200, 400)
+    assert growth.exponent(sizes, [3e-6 * size**1.5 for size in sizes]) == pytest.approx(1.5)
+    assert growth.exponent((1, 2, 4), [8.0, 4.0, 2.0]) == pytest.approx(-1)
+    assert {axis.name for axis in growth.axes()} == {"H", "batch", "N", "T", "cores"}
 
 
 def test_spread_is_median_and_quartiles() -> None:

@@ -76,13 +76,57 @@ class Sequential:
         self.input_dtype = np.dtype(np.int64) if layers[0].takes_indices else self.dtype
         check_neighbours(layers)
 
-    # ------------------------------------------------------------ use
+    # ------------------------------------------------ forward and back, in columns
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """How `copy.deepcopy` and `pickle` rebuild a network."""
-        layers = [(type(layer), layer.options()) for layer in self.layers]
-        settings = {"seed": self.seed, "dtype": str(self.dtype), "device": self.device}
-        return _rebuild, (type(self), layers, settings, self.state_dict(), self.info)
+    def walk(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> Iterator[tuple[Array, Any]]:
+        """(output, cache) of every layer in turn: the one loop over the layers.
+
+        A layer may overwrite the output of the layer before it, so use an output before
+        asking for the next. If `visit` is given, it calls the layers instead, and
+        nothing is overwritten.
+        """
+        if x.shape[:-1] not in self._checked:
+            self._check_input(x)
+        for i, layer, in_place in self._passes:
+            if visit is not None:
+                passed = visit(i, layer, x, learn)
+            elif in_place:
+                passed = layer.forward(x, learn, x)  # type: ignore[call-arg]
+            else:
+                passed = layer.forward(x, learn)
+            yield passed
+            x = passed[0]
+
+    def forward(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> tuple[Array, list[Any]]:
+        """The output for columns x and, with a learner, every layer's cache."""
+        caches = []
+        for y, cache in self.walk(x, learn, visit):  # noqa: B007 (the last y is the output)
+            if learn is not None:  # inference keeps no caches
+                caches.append(cache)
+        return y, caches
+
+    def cost(
+        self, x: Any, target: Any, loss: Loss, learn: Learner | None = None, visit: Visit | None = None
+    ) -> tuple[Any, Array, Array, list[Any]]:
+        """(C, δ = ∂C/∂y, y, caches) for a batch: all layers and then the loss.
+
+        δ and y are in columns.
+        """
+        x = to_columns(self.as_input(x))
+        if learn is not None:
+            learn.begin(x.shape[-1])
+        y, caches = self.forward(x, learn, visit)
+        t = to_columns(loss.as_target(target, y))
+        # on a GPU, a loss may have a kernel of its own (see tuned.py)
+        value, delta = loss.forward(y, t) if self.xp is np else in_kernels(loss).forward(loss, y, t)
+        return value, delta, y, caches
+
+    def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:
+        """From δ = ∂C/∂y back through all layers, each telling `learn` its part."""
+        for i in range(len(caches) - 1, -1, -1):
+            delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
+
+    # ------------------------------------------------ use
 
     def __call__(self, x: Any) -> Array:
         """The output for a batch at inference, (N, ...) → (N, ...)."""
@@ -181,6 +225,12 @@ class Sequential:
         """The number of trained parameters."""
         return sum(p.size for p in self.params.values() if p.trained)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How `copy.deepcopy` and `pickle` rebuild a network."""
+        layers = [(type(layer), layer.options()) for layer in self.layers]
+        settings = {"seed": self.seed, "dtype": str(self.dtype), "device": self.device}
+        return _rebuild, (type(self), layers, settings, self.state_dict(), self.info)
+
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(str, self.layers))})"
 
@@ -188,54 +238,7 @@ class Sequential:
         """The table of layers that a notebook shows."""
         return as_html(self)
 
-    # ------------------------------------------------------------ columns inside
-
-    def walk(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> Iterator[tuple[Array, Any]]:
-        """(output, cache) of every layer in turn: the one loop over the layers.
-
-        A layer may overwrite the output of the layer before it, so use an output before
-        asking for the next. If `visit` is given, it calls the layers instead, and
-        nothing is overwritten.
-        """
-        if x.shape[:-1] not in self._checked:
-            self._check_input(x)
-        for i, layer, in_place in self._passes:
-            if visit is not None:
-                passed = visit(i, layer, x, learn)
-            elif in_place:
-                passed = layer.forward(x, learn, x)  # type: ignore[call-arg]
-            else:
-                passed = layer.forward(x, learn)
-            yield passed
-            x = passed[0]
-
-    def forward(self, x: Array, learn: Learner | None = None, visit: Visit | None = None) -> tuple[Array, list[Any]]:
-        """The output for columns x and, with a learner, every layer's cache."""
-        caches = []
-        for y, cache in self.walk(x, learn, visit):  # noqa: B007 (the last y is the output)
-            if learn is not None:  # inference keeps no caches
-                caches.append(cache)
-        return y, caches
-
-    def cost(
-        self, x: Any, target: Any, loss: Loss, learn: Learner | None = None, visit: Visit | None = None
-    ) -> tuple[Any, Array, Array, list[Any]]:
-        """(C, δ = ∂C/∂y, y, caches) for a batch: all layers and then the loss.
-
-        δ and y are in columns.
-        """
-        x = to_columns(self.as_input(x))
-        if learn is not None:
-            learn.begin(x.shape[-1])
-        y, caches = self.forward(x, learn, visit)
-        t = to_columns(loss.as_target(target, y))
-        value, delta = loss.forward(y, t) if self.xp is np else in_kernels(loss).forward(loss, y, t)
-        return value, delta, y, caches
-
-    def backward(self, delta: Array, caches: list[Any], learn: Learner) -> None:
-        """From δ = ∂C/∂y back through all layers, each telling `learn` its part."""
-        for i in range(len(caches) - 1, -1, -1):
-            delta = self.layers[i].backward(delta, caches[i], learn, i > 0)
+    # ------------------------------------------------ shapes and input
 
     def work(self, x: Array, batch_size: int | None = None) -> float:
         """Floating-point operations of the largest product in a forward pass.

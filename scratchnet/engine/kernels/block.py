@@ -12,7 +12,7 @@ Letters as in convolution.py; z (O, n, Q, N) are n rows of the convolution's out
 
 import numpy as np
 
-from scratchnet.engine.kernels.convolution import fold, unroll
+from scratchnet.engine.kernels.convolution import unroll
 from scratchnet.engine.kernels.pooling import give, take
 from scratchnet.engine.kernels.products import multiply_in_parts, sum_of_products
 from scratchnet.engine.kernels.step import compiled
@@ -28,31 +28,24 @@ def rectify(z, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def pool_row(z, h, pool_rows, pool_cols, y, code):  # type: ignore[no-untyped-def]
-    """Pool row h of one channel, z (Q, N), into y (P, Q, N)."""
+def pool_row(z, h, pool_rows, pool_cols, y, code, back):  # type: ignore[no-untyped-def]
+    """Pool row h of one channel, z (Q, N), into y (P, Q, N).
+
+    If it goes back, y is ∂C/∂y, and the cells chosen get their part of it.
+    """
     for i in range(pool_rows[0]):
         p, rest = divmod(h + pool_rows[2] - i, pool_rows[1])
         if rest or p < 0 or p >= len(y):
             continue
         for q in range(y.shape[1]):
             for j in range(pool_cols[0]):
-                w = q * pool_cols[1] + j - pool_cols[2]
-                if 0 <= w < len(z):
-                    take(z[w], i * pool_cols[0] + j, 1, y[p, q], code[p, q])
-
-
-@compiled
-def pool_row_back(delta, code, h, pool_rows, pool_cols, z):  # type: ignore[no-untyped-def]
-    """Add to row h of one channel, z (Q, N), what the pool gives back to it."""
-    for i in range(pool_rows[0]):
-        p, rest = divmod(h + pool_rows[2] - i, pool_rows[1])
-        if rest or p < 0 or p >= len(delta):
-            continue
-        for q in range(delta.shape[1]):
-            for j in range(pool_cols[0]):
-                w = q * pool_cols[1] + j - pool_cols[2]
-                if 0 <= w < len(z):
-                    give(delta[p, q], i * pool_cols[0] + j, code[p, q], False, z[w])
+                w, k = q * pool_cols[1] + j - pool_cols[2], i * pool_cols[0] + j
+                if not 0 <= w < len(z):
+                    continue
+                if back:
+                    give(y[p, q], k, code[p, q], False, z[w])
+                else:
+                    take(z[w], k, 1, y[p, q], code[p, q])
 
 
 @compiled
@@ -65,13 +58,13 @@ def forward(image, W, b, places, rows, cols, pool_rows, pool_cols, work, room, b
     for p in range(0, P, at_once):
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], room[: O * n * Q * N]
-        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
+        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), False)
         multiply_in_parts(W.reshape(O, K), a.reshape(K, -1), blas, 0.0, z.reshape(O, -1))
         for o in range(O):
             z_o = z.reshape(O, n, Q, N)[o]
             rectify(z_o.reshape(-1), b[o])
             for r in range(n):
-                pool_row(z_o[r], p + r, pool_rows, pool_cols, y[o], code[o])
+                pool_row(z_o[r], p + r, pool_rows, pool_cols, y[o], code[o], False)
 
 
 @compiled
@@ -99,9 +92,9 @@ def backward(  # type: ignore[no-untyped-def]
         z[:] = 0
         for o in range(O):
             for r in range(n):
-                pool_row_back(delta[o], code[o], p + r, pool_rows, pool_cols, z.reshape(O, n, Q, N)[o, r])
-        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
+                pool_row(z.reshape(O, n, Q, N)[o, r], p + r, pool_rows, pool_cols, delta[o], code[o], True)
+        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), False)
         sum_of_products(z.reshape(O, -1), a.reshape(K, -1), blas, min(p, 1), g.reshape(O, K))
         if dx.size:
             multiply_in_parts(W.reshape(O, K).T, z.reshape(O, -1), blas, 0.0, a.reshape(K, -1))
-            fold(a.reshape(C, kh, kw, n, Q, N), rows, cols, p, dx)
+            unroll(dx, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), True)

@@ -54,8 +54,11 @@ def shift(z, by):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def unroll(x, rows, cols, first, unrolled):  # type: ignore[no-untyped-def]
-    """`window.unroll`: x (C, H, W, N) → unrolled (C, kh, kw, P, Q, N)."""
+def unroll(x, rows, cols, first, unrolled, back):  # type: ignore[no-untyped-def]
+    """`window.unroll`: x (C, H, W, N) → unrolled (C, kh, kw, P, Q, N).
+
+    If it goes back, it is `window.fold` on the same cells: adds unrolled to x.
+    """
     (C, H, W, N), (_, kh, kw, P, Q, _) = x.shape, unrolled.shape
     s = cols[1]
     for c in range(C):
@@ -63,39 +66,23 @@ def unroll(x, rows, cols, first, unrolled):  # type: ignore[no-untyped-def]
             for j in range(kw):
                 begin, end = reach(cols, j, W, Q)
                 w = begin * s + j * cols[3] - cols[2]
+                n = max(1, end - begin) if s == 1 else 1  # so many cells lie side by side
                 for p in range(P):
                     h, line = (first + p) * rows[1] + i * rows[3] - rows[2], unrolled[c, i, j, p].reshape(-1)
-                    if h < 0 or h >= H:
-                        line[:] = 0
+                    inside = 0 <= h < H
+                    if not back:
+                        line[: begin * N if inside else line.size] = 0
+                        line[end * N :] = 0
+                    if not inside:
                         continue
-                    line[: begin * N] = 0
-                    line[end * N :] = 0
-                    if s == 1:  # the cells lie side by side
-                        copy(x[c, h, w : w + end - begin].reshape(-1), line[begin * N : end * N])
-                    else:
-                        for q in range(begin, end):
-                            copy(x[c, h, w + (q - begin) * s], line[q * N : (q + 1) * N])
-
-
-@compiled
-def fold(unrolled, rows, cols, first, x):  # type: ignore[no-untyped-def]
-    """`window.fold`: adds unrolled (C, kh, kw, P, Q, N) to x (C, H, W, N)."""
-    (C, H, W, N), (_, kh, kw, P, Q, _) = x.shape, unrolled.shape
-    s = cols[1]
-    for c in range(C):
-        for i in range(kh):
-            for j in range(kw):
-                begin, end = reach(cols, j, W, Q)
-                w = begin * s + j * cols[3] - cols[2]
-                for p in range(P):
-                    h, line = (first + p) * rows[1] + i * rows[3] - rows[2], unrolled[c, i, j, p].reshape(-1)
-                    if h < 0 or h >= H:
-                        continue
-                    if s == 1:
-                        add(line[begin * N : end * N], x[c, h, w : w + end - begin].reshape(-1))
-                    else:
-                        for q in range(begin, end):
-                            add(line[q * N : (q + 1) * N], x[c, h, w + (q - begin) * s])
+                    row = x[c, h].reshape(-1)
+                    for q in range(begin, end, n):
+                        at = w + (q - begin) * s
+                        cells, taps = row[at * N : (at + n) * N], line[q * N : (q + n) * N]
+                        if back:
+                            add(taps, cells)
+                        else:
+                            copy(cells, taps)
 
 
 @compiled
@@ -112,7 +99,7 @@ def grid_of(image, W, b, rows, cols, work, blas, grid):  # type: ignore[no-untyp
     for p in range(0, P, at_once):
         n = min(at_once, P - p)
         a = work[: K * n * Q * N]
-        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
+        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), False)
         z = grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
         multiply_in_parts(W.reshape(O, K), a.reshape(K, -1), blas, 0.0, z)
         for o in range(b.size):
@@ -129,7 +116,7 @@ def image_of(grid, W, rows, cols, work, blas, image):  # type: ignore[no-untyped
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
         multiply_in_parts(W.reshape(O, K).T, z, blas, 0.0, a.reshape(K, -1))
-        fold(a.reshape(C, kh, kw, n, Q, N), rows, cols, p, image)
+        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), True)
 
 
 @compiled
@@ -140,7 +127,7 @@ def gradient_of(image, grid, rows, cols, work, blas, g):  # type: ignore[no-unty
     for p in range(0, P, at_once):
         n = min(at_once, P - p)
         a, z = work[: K * n * Q * N], grid.reshape(O, -1)[:, p * Q * N : (p + n) * Q * N]
-        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N))
+        unroll(image, rows, cols, p, a.reshape(C, kh, kw, n, Q, N), False)
         sum_of_products(z, a.reshape(K, -1), blas, min(p, 1), g.reshape(O, K))
 
 

@@ -26,7 +26,7 @@ from scratchnet.cli import known, parse
 
 ENGINES = ("scratchnet", "PyTorch", "JAX")
 TARGETS = (97, 98, 99)  # % of the test images
-PARTS = 6  # of an epoch, after each of which the network is tested
+PARTS = 8  # of an epoch, after each of which the network is tested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,19 +176,19 @@ def child(engine: str, seed: int, data_dir: str, *chosen: int) -> None:
     import numpy as np
 
     from scratchnet.data.mnist import load_mnist
-    from scratchnet.engine.schedules import parse_schedule
+    from scratchnet.engine.schedules import parse_schedule, rate_of
     from scratchnet.engine.training import order_of
     from scratchnet.studies import mnist
-    from scratchnet.studies.mnist_images import prepare
+    from scratchnet.studies.mnist_images import inputs, targets
     from scratchnet.studies.mnist_networks import RECIPES
 
     recipe, options = RECIPES["sprint"], mnist.PRESETS["sprint"]
     images = load_mnist("mnist", data_dir or None)
     order = np.random.default_rng([seed, 1]).permutation(len(images.train_images))[options.valid :]
-    x, t = prepare(images.train_images[order], images.train_labels[order], recipe, "float32")
-    x_test, t_test = prepare(images.test_images, images.test_labels, recipe, "float32")
+    x, t = inputs(images.train_images[order], recipe, "float32"), targets(images.train_labels[order], recipe, "float32")
+    x_test, t_test = inputs(images.test_images, recipe, "float32"), images.test_labels
     net = mnist.network(dataclasses.replace(options, seed=seed))
-    rate = parse_schedule(options.schedule, options.lr, options.epochs)
+    schedule = parse_schedule(options.schedule, options.lr, options.epochs)
     steps = -(-len(x) // options.batch_size)
     sizes = [x[: options.batch_size], x[: len(x) - (steps - 1) * options.batch_size]]
     step, predict = {"scratchnet": ours, "PyTorch": pytorch, "JAX": jax_}[engine](net, sizes, t)
@@ -200,7 +200,7 @@ def child(engine: str, seed: int, data_dir: str, *chosen: int) -> None:
         start = process_time()
         for epoch, k in places[done:until]:
             batch = orders[epoch][k * options.batch_size : (k + 1) * options.batch_size]
-            step(x[batch], t[batch], rate(epoch))
+            step(x[batch], t[batch], rate_of(schedule, epoch, k, steps))
         spent, done = spent + process_time() - start, until
         y = np.concatenate([predict(x_test[j : j + 1_000]) for j in range(0, len(x_test), 1_000)])
         print(json.dumps([spent, 100 * float((y.argmax(1) == t_test).mean())]), flush=True)
@@ -253,7 +253,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def draw(curves: Sequence[Curve], device: str, path: Path) -> None:
-    """% of the test images over the seconds of training, a colour for each engine."""
+    """% of the test images over the seconds of training, a colour for each engine.
+
+    Several trainings of an engine are thin lines, and their mean a thick one.
+    """
     from scratchnet.plots.style import COLOURS, GREY, new_figure, save, style
 
     fig = new_figure("MNIST against the clock: one recipe in three engines", device, width=8, height=4.2)
@@ -262,9 +265,12 @@ def draw(curves: Sequence[Curve], device: str, path: Path) -> None:
         ax.axhline(percent, color=GREY, lw=0.8, ls=":")
     for k, name in enumerate(dict.fromkeys(curve.engine for curve in curves)):
         mine = [curve for curve in curves if curve.engine == name]
-        for curve in mine:
-            ax.plot(curve.seconds, curve.accuracy, color=COLOURS[k], lw=1.6, marker="o", ms=3,
-                    label=name if curve is mine[0] else None)  # fmt: skip
+        for curve in mine[: len(mine) * (len(mine) > 1)]:
+            ax.plot(curve.seconds, curve.accuracy, color=COLOURS[k], lw=0.7, alpha=0.35)
+        seconds, accuracy = ([mean(part) for part in zip(*lists, strict=True)]
+                             for lists in ([c.seconds for c in mine], [c.accuracy for c in mine]))  # fmt: skip
+        end = f"{name}: {accuracy[-1]:.2f} % after {seconds[-1]:.1f} s"
+        ax.plot(seconds, accuracy, color=COLOURS[k], lw=2, marker="o", ms=3.5, label=end)
     ax.set_ylim(95, 99.5)
     ax.set_xlim(left=0)
     ax.legend(frameon=False, loc="lower right")

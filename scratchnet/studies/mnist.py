@@ -68,8 +68,9 @@ class Options(SearchOptions):
     document recognition (1998).
 
     sprint: this project's own, for speed: two convolutions with a stride of 2, each
-    with batch normalisation and ReLU, then 2352-64-10, Adam, three epochs, whose rates
-    were chosen on validation images. About 99 % after seconds on one core.
+    with batch normalisation and ReLU, then 1728-64-10, Adam, two epochs in one cycle of
+    the learning rate. All was chosen on validation images. About 99 % after seconds on
+    one core.
     """
 
     preset: Literal[
@@ -126,8 +127,8 @@ PRESETS = {
     "fcn2": Options(preset="fcn2", epochs=15, batch_size=64, lr=0.03, hidden="128,64", momentum=0.9),
     "quadratic": Options(preset="quadratic", epochs=30, batch_size=10, lr=3.0, hidden="15"),
     "cnn": Options(preset="cnn", epochs=15, batch_size=64, lr=0.003, hidden="120", momentum=0.9),
-    "sprint": Options(preset="sprint", epochs=3, batch_size=64, lr=0.003, hidden="64", optimizer="adam",
-                      schedule="0.003 for 1, 0.001 for 1, 0.0002 for 1"),
+    "sprint": Options(preset="sprint", epochs=2, batch_size=96, lr=0.01, hidden="64", optimizer="adam",
+                      schedule="one-cycle:0.2"),
 }  # fmt: skip
 
 

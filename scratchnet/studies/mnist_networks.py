@@ -62,10 +62,11 @@ def _fcn2(hidden: Sequence[int], dropout: float) -> list[Layer]:
 
 def _sprint(hidden: Sequence[int], dropout: float) -> list[Layer]:
     # A stride of 2 takes the place of pooling: a quarter of the places, and nothing is
-    # computed that is thrown away.
-    return [Conv2d(1, 16, 5, 2, 2, bias=False), BatchNorm2d(16), ReLU(),
+    # computed that is thrown away. The first convolution has no padding, because the
+    # edges of the images are empty.
+    return [Conv2d(1, 16, 5, 2, bias=False), BatchNorm2d(16), ReLU(),
             Conv2d(16, 48, 3, 2, 1, bias=False), BatchNorm2d(48), ReLU(),
-            Flatten(), *_hidden(48 * 7 * 7, hidden)]  # fmt: skip
+            Flatten(), *_hidden(48 * 6 * 6, hidden)]  # fmt: skip
 
 
 def _cnn(hidden: Sequence[int], dropout: float) -> list[Layer]:

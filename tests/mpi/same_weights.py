@@ -106,7 +106,7 @@ def studies() -> Iterator[Case]:
     from scratchnet.data.flights import FIRST_YEAR, load_flights
     from scratchnet.engine.crossvalidation import Standardiser, take
     from scratchnet.studies import bags, chars, cifar10, flights, memory, mnist, small, tables, tweets, waveforms
-    from scratchnet.studies.mnist_images import prepare
+    from scratchnet.studies.mnist_images import inputs, targets
     from scratchnet.studies.mnist_networks import RECIPES
 
     def options(module: Any) -> list[tuple[str, Any]]:
@@ -116,7 +116,7 @@ def studies() -> Iterator[Case]:
     digits = load_digits(0, 1_000, 1)
     for preset, o in options(mnist):
         recipe = RECIPES[preset]
-        x, t = prepare(digits.train_images, digits.train_labels, recipe, o.dtype)
+        x, t = inputs(digits.train_images, recipe, o.dtype), targets(digits.train_labels, recipe, o.dtype)
         yield study(f"mnist, {preset}", lambda o=o: mnist.network(o), recipe.loss(), o, x, t)
     labels = rng.integers(0, 10, 200)
     pictures = rng.integers(0, 128, (10, 3, 32, 32))[labels] + rng.integers(0, 128, (200, 3, 32, 32))

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from scratchnet.engine.compiling import watch
+from scratchnet.engine.kernels.exponential import exponential
 from scratchnet.engine.kernels.kept import KeptCode
 from scratchnet.engine.kernels.steps import RELU, SIGMOID, TANH
 
@@ -94,7 +95,7 @@ def activate(z, activation):  # type: ignore[no-untyped-def]
     one = z.dtype.type(1)
     for i in range(z.size):
         if activation == SIGMOID:
-            z[i] = one / (one + np.exp(-z[i]))
+            z[i] = one / (one + exponential(-z[i]))
         elif activation == TANH:
             z[i] = np.tanh(z[i])
         elif activation == RELU and z[i] < 0:

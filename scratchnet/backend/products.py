@@ -5,7 +5,10 @@ All products of the engine go through these functions.
 
 import functools
 import importlib
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas
@@ -18,6 +21,12 @@ from scratchnet.backend.threads import WORTH_THREADS, numpys_threads
 # Each special case is behind a function that says when it applies.
 # benchmarks/special_cases.py measures what it saves. A small step spends as much time
 # in Python as in its products, so the sizes that rule a case out are looked at first.
+
+#: While a step on a GPU is recorded in a graph: who makes its products, in cuBLAS's
+#: place, which CuPy does not call then. (A, B, C, alpha, beta) → C = β C + α A B; C may
+#: be None, for a new array.
+own_products: ContextVar[Callable[[Array, Array, Array | None, Any, Any], Array] | None]
+own_products = ContextVar("own_products", default=None)
 
 FEW = 32  # rows; with so few, OpenBLAS is slow if it has to transpose an operand
 SLICE = 1_024  # columns
@@ -76,6 +85,8 @@ def dot(A: Array, B: Array, out: Array | None = None) -> Array:
         return np.ascontiguousarray(np.dot(B.T, A.T).T)
     if B.shape[1] >= MANY and is_faster_in_slices(A.size, B):
         return _dot_in_slices(A, B, np.empty((len(A), B.shape[1]), np.result_type(A, B)) if out is None else out)
+    if type(A) is not np.ndarray and (own := own_products.get()) is not None:
+        return own(A, B, out, 1.0, 0.0)
     # NumPy returns 0 for a product with a single 0, but 0 · NaN is NaN
     if A.size == 1 or B.size == 1:
         return xp_of(A).multiply(A, B, out=out)
@@ -116,13 +127,16 @@ def _parts(n: int) -> int:
 
 
 def row_sums(A: Array) -> Array:
-    """The sum of each row of A, by BLAS, three times faster than A.sum(axis=1).
+    """The sum of each row of A.
 
-    A long row is summed in parts, which rounds less.
+    BLAS, on the CPU, takes a third of the time of A.sum(axis=1). A long row is summed
+    in parts, which rounds less.
     """
+    if type(A) is not np.ndarray:
+        return A.sum(axis=1)
     rows, n = A.shape
-    if n <= LONG_ROW or type(A) is not np.ndarray:
-        return xp_of(A).dot(A, vector_of(1, n, A))
+    if n <= LONG_ROW:
+        return np.dot(A, vector_of(1, n, A))
     A, parts = np.ascontiguousarray(A), _parts(n)
     if parts > n // 8:
         return A.sum(axis=1)  # pairwise, which is as exact
@@ -130,7 +144,24 @@ def row_sums(A: Array) -> Array:
     return np.dot(sums.reshape(rows, parts), vector_of(1, parts, A))
 
 
-def axpy(alpha: float, x: Array, y: Array) -> None:
+def row_dots(A: Array, B: Array) -> Array:
+    """Σ A ⊙ B over each row, as a column; on the CPU the product A ⊙ B is not built.
+
+    (C, M), (C, M) → (C, 1).
+    """
+    if type(A) is not np.ndarray:
+        return (A * B).sum(axis=1, keepdims=True)
+    return (A[:, None, :] @ B[:, :, None])[:, 0]
+
+
+def inner(x: Array, y: Array) -> Array:
+    """xᵀ y of two vectors, without a complex conjugate."""
+    if type(x) is not np.ndarray and (own := own_products.get()) is not None:
+        return own(x[None], y[:, None], None, 1.0, 0.0).reshape(())
+    return x.dot(y)
+
+
+def axpy(alpha: Any, x: Array, y: Array) -> None:
     """y ← y + α x in place, for contiguous vectors, without a temporary."""
     if type(y) is np.ndarray:
         # BLAS refuses empty vectors, which networks without parameters have
@@ -141,11 +172,11 @@ def axpy(alpha: float, x: Array, y: Array) -> None:
 
 
 @fuse
-def _axpy(y: Array, x: Array, alpha: float) -> None:
+def _axpy(y: Array, x: Array, alpha: Any) -> None:
     y += alpha * x
 
 
-def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
+def add_outer(C: Array, delta: Array, a: Array, alpha: Any) -> None:
     """C ← C + α δ aᵀ in place for one example, without building δ aᵀ: BLAS's ger.
 
     Shapes: C (out, in), delta (out, 1), a (in, 1). C must be C-contiguous.
@@ -155,6 +186,8 @@ def add_outer(C: Array, delta: Array, a: Array, alpha: float) -> None:
         # by position, because keywords take as long as the call: after the increments 1
         # and 1, C is overwritten (and a and delta need no copy: ger leaves them alone)
         ger(alpha, a[:, 0], delta[:, 0], 1, 1, C.T, 1, 1, 1)
+    elif (own := own_products.get()) is not None:
+        own(delta, a.T, C, alpha, 1.0)
     elif (cublas := _cublas(xp_of(C).__name__)) is not None:
         # its ger passes the pointers on with an increment of 1, whatever the strides
         # are
@@ -180,7 +213,7 @@ def add_rows(C: Array, index: Array, rows: Array) -> None:
         C[ordered[first]] += np.add.reduceat(rows[order], first, axis=0)
 
 
-def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: float = 1.0) -> None:
+def add_product(C: Array, delta: Array, a: Array, alpha: Any = 1.0, beta: float = 1.0) -> None:
     """C ← β C + α δ aᵀ in place.
 
     As a rule δ aᵀ is not built, so there is one pass over C instead of three.
@@ -192,6 +225,8 @@ def add_product(C: Array, delta: Array, a: Array, alpha: float = 1.0, beta: floa
         add_sparse_dot(C, delta, a.T, alpha, beta)
     elif delta.shape[1] == 1 and beta == 1.0:
         add_outer(C, delta, a, alpha)
+    elif type(C) is not np.ndarray and (own := own_products.get()) is not None:
+        own(delta, a.T, C, alpha, beta)
     elif type(C) is not np.ndarray and (cublas := _cublas(xp_of(C).__name__)) is not None:
         cublas.gemm("N", "T", delta, a, C, alpha, beta)
     elif type(C) is not np.ndarray or is_faster_built(C, delta.shape[1]):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.products import inner
 from scratchnet.engine import checks
 from scratchnet.engine.columns import to_columns, to_rows
 from scratchnet.engine.targets import as_labels, as_output, as_values
@@ -55,7 +56,7 @@ def _square(delta: Array) -> Array:
     analytic.
     """
     flat = delta.reshape(-1)
-    return flat.dot(flat)
+    return inner(flat, flat)
 
 
 @dataclass(frozen=True)

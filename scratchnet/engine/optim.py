@@ -6,12 +6,12 @@ of the step.
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from scratchnet.backend.arrays import Array, fuse, xp_of
-from scratchnet.backend.products import add_product, add_rows, axpy
+from scratchnet.backend.products import add_product, add_rows, axpy, inner
 from scratchnet.engine import checks
 from scratchnet.engine.equations import bp3_bias
 from scratchnet.engine.learner import Learner
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 PIECE = 65_536
 #: Changes the gradient vector of an optimiser, before the weights change
 Hook = Callable[["Optimiser"], None]
+
+
+class Rates(NamedTuple):
+    """What a step multiplies by: numbers or, while it is recorded, arrays of one each.
+
+    `minus_rate` is −lr, in Adam with the corrections of its means; `eps` is Adam's, as
+    its sums need it; `keep` is the part of the weights that AdamW leaves.
+    """
+
+    minus_rate: Any
+    eps: Any = 0.0
+    keep: Any = 1.0
 
 
 class Optimiser(Learner):
@@ -51,6 +63,12 @@ class Optimiser(Learner):
         self.pieces = [slice(k, k + size) for k in range(0, self.w.size, size)]
         #: x ↦ Σ x over all processes that share the batch, where there are several
         self.sum_of_all: Callable[[Array], Array] | None = None
+        #: The rates of this step, on the device, while it is recorded in a graph
+        self.recorded: Rates | None = None
+
+    def rates(self) -> Rates:
+        """The rates of the next step."""
+        return Rates(-self.lr) if self.recorded is None else self.recorded
 
     def total(self, x: Array) -> Array:
         return x if self.sum_of_all is None else self.sum_of_all(x)
@@ -134,7 +152,7 @@ def clip_gradient(o: Optimiser) -> None:
     The same as torch's clip_grad_norm_.
     """
     xp = xp_of(o.g)
-    norm = xp.sqrt(xp.dot(o.g, o.g))
+    norm = xp.sqrt(inner(o.g, o.g))
     o.g *= xp.minimum((o.clip_norm or 0.0) / (norm + 1e-6), 1.0)
 
 
@@ -168,6 +186,7 @@ class SGD(Optimiser):
         self.v = xp_of(self.w).zeros_like(self.w) if self.momentum else None
         # whether this step changes each weight as soon as backward reports its gradient
         self.at_once = False
+        self.minus_rate: Any = -self.lr  # of this step
         if self.weight_decay:
             self.hooks.append(decay_weights)
 
@@ -177,12 +196,13 @@ class SGD(Optimiser):
     def begin(self, examples: int = 0) -> None:
         super().begin(examples)
         self.at_once = not (self.nesterov or self.hooks) and self.sum_of_all is None
+        self.minus_rate = self.rates().minus_rate
 
     def bias(self, b: Param, delta: Array) -> None:
         if not self.at_once:
             super().bias(b, delta)
         elif self.v is None:
-            axpy(-self.lr, bp3_bias(delta), b.value)
+            axpy(self.minus_rate, bp3_bias(delta), b.value)
         else:
             v = b.view_of(self.v)
             v *= self.momentum
@@ -192,7 +212,7 @@ class SGD(Optimiser):
         if not self.at_once:
             super().weight(W, delta, a)
         elif self.v is None:
-            add_product(W.value, delta, a, -self.lr)
+            add_product(W.value, delta, a, self.minus_rate)
         else:
             add_product(W.view_of(self.v), delta, a, beta=self.momentum)
 
@@ -200,7 +220,7 @@ class SGD(Optimiser):
         if not self.at_once:
             super().rows(W, index, delta)
         elif self.v is None:
-            add_rows(W.value, index, -self.lr * delta)
+            add_rows(W.value, index, self.minus_rate * delta)
         else:
             v = W.view_of(self.v)
             v *= self.momentum
@@ -209,8 +229,9 @@ class SGD(Optimiser):
     def _descend(self) -> None:
         if self.at_once:
             if self.v is not None:
-                axpy(-self.lr, self.v, self.w)
+                axpy(self.minus_rate, self.v, self.w)
             return
+        minus_rate = self.rates().minus_rate
         for k in self.pieces:
             g, w = self.g[k], self.w[k]
             if self.v is not None:
@@ -218,7 +239,7 @@ class SGD(Optimiser):
                 v *= self.momentum
                 v += g
                 g = g + self.momentum * v if self.nesterov else v
-            axpy(-self.lr, g, w)
+            axpy(minus_rate, g, w)
 
 
 @fuse
@@ -267,17 +288,23 @@ class Adam(Optimiser):
     def state(self) -> dict[str, Array]:
         return {"m": self.m, "v": self.v}
 
-    def _descend(self) -> None:
+    def rates(self) -> Rates:
+        if self.recorded is not None:
+            return self.recorded
         (beta1, beta2), t = self.betas, self.steps + 1
-        if self.weight_decay and self.decoupled:
-            self.w *= 1 - self.lr * self.weight_decay
         # m̂ = m (1 − β₁)/(1 − β₁ᵗ) and √v̂ = √v · scale, for the sums m and v as they
         # are kept
         scale = ((1 - beta2) / (1 - beta2**t)) ** 0.5
         c = self.lr * (1 - beta1) / (1 - beta1**t) / scale
+        return Rates(-c, self.eps / scale, 1 - self.lr * self.weight_decay)
+
+    def _descend(self) -> None:
+        minus_rate, eps, keep = self.rates()
+        if self.weight_decay and self.decoupled:
+            self.w *= keep
         for k in self.pieces:
-            self.direction(self.g[k], self.m[k], self.v[k], beta1, beta2, self.eps / scale)
-            axpy(-c, self.g[k], self.w[k])
+            self.direction(self.g[k], self.m[k], self.v[k], *self.betas, eps)
+            axpy(minus_rate, self.g[k], self.w[k])
 
 
 class AdamW(Adam):

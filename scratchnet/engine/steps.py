@@ -4,7 +4,7 @@ Letters: N examples in a batch, n examples in all; C the loss, δ = ∂C/∂y.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Steps:
     graphs, along sequences, or shared among processes.
     """
 
-    how: ClassVar[str] = "one at a time"
+    how: str = "one at a time"
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Any, target: Any, batch_size: int = 1

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import scratchnet.engine.kernels
-from scratchnet.engine.kernels.nvrtc import options_of, text_of
+from scratchnet.engine.kernels.nvrtc import TEXTS, options_of, text_of
 from scratchnet.engine.kernels.persistent_steps import MOST_INPUTS, MOST_ROWS, REGISTERS, WARPS, registers
 from tests.profiles import quick_first
 
@@ -42,10 +42,14 @@ def persistent(dtype: str, rows: int, I: int) -> Build:
 
 def builds() -> list[Build]:
     """Every text for both types, and one launch of 784-H-10 with few and many rows."""
-    texts = {path.stem for path in Path(scratchnet.engine.kernels.__file__).parent.glob("*.cu")} - {"common"}
-    found = [Build(name, dtype) for name in sorted(texts - {"persistent"}) for dtype in ("float32", "float64")]
+    found = [Build(name, dtype) for name in sorted(TEXTS.keys() - {"persistent"}) for dtype in ("float32", "float64")]
     rows = {"float32": (1, 3, 5), "float64": (1, 2)}
     return [*found, *(persistent(dtype, r, 784) for dtype, some in rows.items() for r in some)]
+
+
+def test_every_file_is_part_of_a_text() -> None:
+    files = {path.stem for path in Path(scratchnet.engine.kernels.__file__).parent.glob("*.cu")}
+    assert files == {"common", *TEXTS, *(part for parts in TEXTS.values() for part in parts)}
 
 
 @pytest.fixture(scope="module")

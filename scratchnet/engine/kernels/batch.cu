@@ -7,59 +7,10 @@
 // step gives the same bits.
 //
 // As in step.cu, nothing of the moment is an argument: step number *at + `step` of the
-// epoch takes its examples from `order`, which is cut into parts of `batch`.
+// epoch takes its examples from `order`, which is cut into parts of `batch`. The text
+// follows those of product.cu and rates.cu.
 
-enum { PLAIN, MOMENTUM, ADAM };
-
-constexpr int TILE = 16, DEPTH = 32, THREADS = TILE * TILE;
 constexpr int WHOLE_BLOCK = 512; // threads; with more, a block of doubles would need more registers than there are
-
-// A matrix M to be multiplied: element (r, k) is data[r' * row + k' * column], with
-// r' = order[r] or k' = order[k] where there is such an order.
-struct Matrix {
-    const REAL *data;
-    long long rows, row, column;
-    const long long *order_of_rows, *order_of_columns;
-};
-
-__device__ REAL element(const Matrix &M, long long r, long long k)
-{
-    const long long at_row = M.order_of_rows ? M.order_of_rows[r] : r;
-    return M.data[at_row * M.row + (M.order_of_columns ? M.order_of_columns[k] : k) * M.column];
-}
-
-// Copy rows `first` on and columns k on to shared memory; outside the matrix there are
-// zeros. Neighbouring threads read neighbouring memory.
-__device__ void copy(const Matrix &M, long long first, long long k, long long length, REAL (*tile)[DEPTH + 1])
-{
-    for (int e = threadIdx.x; e < TILE * DEPTH; e += THREADS) {
-        const int r = M.column == 1 ? e / DEPTH : e % TILE, j = M.column == 1 ? e % DEPTH : e / TILE;
-        tile[r][j] = first + r < M.rows && k + j < length ? element(M, first + r, k + j) : 0;
-    }
-}
-
-// One element of A B^T, a sum over `length` columns. A block computes TILE x TILE of
-// them; what it reads, it reads once into shared memory, and TILE threads use it.
-__device__ REAL product(const Matrix &A, const Matrix &B, long long length, long long *r, long long *c)
-{
-    __shared__ REAL a[TILE][DEPTH + 1];
-    __shared__ REAL b[TILE][DEPTH + 1];
-    const long long across = (B.rows + TILE - 1) / TILE;
-    const long long first = blockIdx.x / across * TILE, left = blockIdx.x % across * TILE;
-    const int i = threadIdx.x / TILE, j = threadIdx.x % TILE;
-    REAL sum = 0;
-    for (long long k = 0; k < length; k += DEPTH) {
-        copy(A, first, k, length, a);
-        copy(B, left, k, length, b);
-        __syncthreads();
-        for (int d = 0; d < DEPTH; d++)
-            sum += a[i][d] * b[j][d];
-        __syncthreads();
-    }
-    *r = first + i;
-    *c = left + j;
-    return sum;
-}
 
 __device__ const long long *examples(const long long *order, const long long *at, long long step, long long batch)
 {
@@ -73,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 {
     long long n, o;
     const Matrix A = {a, N, I, 1, examples(order, at, step, batch), nullptr};
-    const REAL z = product(A, {W, O, I, 1, nullptr, nullptr}, I, &n, &o);
+    const REAL z = product(A, {W, O, I, 1, nullptr, nullptr}, blockIdx.x, 0, I, &n, &o);
     if (n < N && o < O)
         out[n * O + o] = activate(b ? z + b[o] : z, activation);
 }
@@ -84,7 +35,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
              activation, REAL *out)
 {
     long long n, i;
-    const REAL grad = product({delta, N, O, 1, nullptr, nullptr}, {W, I, 1, I, nullptr, nullptr}, O, &n, &i);
+    const Matrix D = {delta, N, O, 1, nullptr, nullptr};
+    const REAL grad = product(D, {W, I, 1, I, nullptr, nullptr}, blockIdx.x, 0, O, &n, &i);
     if (n < N && i < I)
         out[n * I + i] = times_sigma_prime(grad, a[n * I + i], activation);
 }
@@ -114,8 +66,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 {
     long long o, i;
     const Matrix A = {a, I, 1, I, nullptr, examples(order, at, step, batch)};
-    const REAL g = product({delta, O, 1, O, nullptr, nullptr}, A, N, &o, &i);
-    settings += 4 * step;
+    const REAL g = product({delta, O, 1, O, nullptr, nullptr}, A, blockIdx.x, 0, N, &o, &i);
+    settings += SETTINGS * step;
     if (o < O && i < I)
         descend(g, W + o * I + i, mW + o * I + i, vW + o * I + i, rule, settings);
     if (b && o < O && i == 0) {
@@ -190,32 +142,4 @@ extern "C" __global__ void __launch_bounds__(WHOLE_BLOCK, 1)
     sum = over_warps(sum);
     if (threadIdx.x == 0)
         (*losses)[*at + step] = sum / N;
-}
-
-// The settings of the next `steps` steps, a thread for each, after *made steps in all.
-// given: lr, beta1, beta2, eps. Adam's sums are kept without factors, as in optim.py.
-extern "C" __global__ void rates(const long long *made, long long steps, long long rule, const double *given,
-                                 REAL *settings)
-{
-    if ((long long)threadIdx.x >= steps)
-        return;
-    double lr = given[0], eps = given[3];
-    if (rule == ADAM) {
-        const double t = *made + threadIdx.x + 1;
-        const double root = sqrt((1 - given[2]) / (1 - pow(given[2], t)));
-        lr *= (1 - given[1]) / (1 - pow(given[1], t)) / root;
-        eps /= root;
-    }
-    settings += 4 * threadIdx.x;
-    settings[0] = lr;
-    settings[1] = given[1];
-    settings[2] = given[2];
-    settings[3] = eps;
-}
-
-// The next graph begins `steps` further on. One thread.
-extern "C" __global__ void advance(long long *at, long long *made, long long steps)
-{
-    *at += steps;
-    *made += steps;
 }

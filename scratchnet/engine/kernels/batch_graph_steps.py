@@ -3,20 +3,15 @@
 Letters as in steps.py; N examples of a batch.
 """
 
-import numpy as np
-
 from scratchnet.backend.arrays import Array
-from scratchnet.engine.kernels.recorded import STEPS_IN_A_GRAPH, RecordedSteps, bias_of
+from scratchnet.engine.kernels.products_cuda import MOST_MULTIPLICATIONS, TILE, tiles
+from scratchnet.engine.kernels.recorded import KernelGraphs, RatedSteps, bias_of
 from scratchnet.engine.kernels.steps import rule_of
 from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.losses import Loss
 from scratchnet.engine.optim import Optimiser
 
-TILE = 16  # a block of batch.cu computes so many rows and columns of a product
 MOST_EXAMPLES = 256
-#: Multiplications of a product, above which cuBLAS is better although it cannot be
-#: recorded; an estimate
-MOST_MULTIPLICATIONS = 1 << 27
 WHOLE_BLOCK = 512  # threads, as in batch.cu
 
 
@@ -33,36 +28,21 @@ def supported_batch(net: Sequential, batch_size: int) -> str | None:
     return None
 
 
-class BatchGraphSteps(RecordedSteps):
-    __doc__ = RecordedSteps.__doc__
+class BatchGraphSteps(RatedSteps, KernelGraphs):
+    __doc__ = KernelGraphs.__doc__
     text = "batch"
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
     ) -> None:
         super().__init__(net, loss, optimiser, x, target, min(batch_size, len(x)))
-        xp = self.xp
         self.averages = int(loss.averages)
-        self.rule, m, v, (beta1, beta2), eps = rule_of(optimiser)
+        _, m, v, _, _ = rule_of(optimiser)
         # for each layer W's and b's parts of m and v, or null pointers
         self.sums = [
             [0 if p is None or sums is None else p.view_of(sums) for p in (layer.W, layer.b) for sums in (m, v)]
             for layer in self.linears
         ]
-        self.given = xp.asarray([0.0, beta1, beta2, eps], np.float64)  # of `rates`
-        self.lr = self.given[:1]
-        self.settings = xp.empty((STEPS_IN_A_GRAPH[0], 4), net.dtype)
-        self.made = xp.zeros(1, np.int64)  # steps in all, which Adam counts
-
-    def begin(self, order: Array, losses: Array, at: int = 0) -> None:
-        super().begin(order, losses, at)
-        self.made.fill(self.optimiser.steps)
-
-    def _launch(self, n: int, size: int) -> None:
-        self._call("rates", 1, 32 * -(-n // 32), self.made, n, self.rule, self.given, self.settings)
-        for step in range(n):
-            self._step(step, size)
-        self._call("advance", 1, 1, self.number, self.made, n)
 
     def _step(self, step: int, N: int) -> None:
         """`steps.step` on batch number at + step of the epoch, which has N examples."""
@@ -86,8 +66,3 @@ class BatchGraphSteps(RecordedSteps):
                 self._call("backward", tiles(N, I), TILE * TILE, W, delta, a[0], *below)
             rule = self.rule, self.settings, *self.sums[k]
             self._call("update", tiles(O, I), TILE * TILE, W, b, delta, *a, N, I, O, *rule)
-
-
-def tiles(rows: int, columns: int) -> int:
-    """Blocks for a matrix of this size."""
-    return -(-rows // TILE) * -(-columns // TILE)

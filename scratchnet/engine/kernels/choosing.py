@@ -14,6 +14,7 @@ from scratchnet.engine.kernels.batch_graph_steps import BatchGraphSteps, support
 from scratchnet.engine.kernels.compiled_steps import CompiledBatches, CompiledSteps
 from scratchnet.engine.kernels.fused_steps import FusedSteps, can_be_joined
 from scratchnet.engine.kernels.graph_steps import GraphSteps
+from scratchnet.engine.kernels.layer_graph_steps import LayerGraphSteps, supported_layers
 from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
 from scratchnet.engine.kernels.sequence_steps import CompiledSequences, supported_sequences
@@ -55,13 +56,13 @@ def kind_of_steps(plain: Steps, steps: int, threads: int) -> type[Steps]:
 
 def kind_on_a_gpu(plain: Steps) -> type[Steps]:
     net, loss, optimiser = plain.net, plain.loss, plain.optimiser
-    if plain.x.ndim != 2:
-        return Steps
-    if supported(net, loss, optimiser, plain.batch_size) is None:
+    vectors = plain.x.ndim == 2
+    if vectors and supported(net, loss, optimiser, plain.batch_size) is None:
         return PersistentSteps if supported_in_one_launch(net) is None else GraphSteps
-    if supported_in_batches(net, loss, optimiser) is None and supported_batch(net, plain.batch_size) is None:
+    batches = vectors and supported_in_batches(net, loss, optimiser) is None
+    if batches and supported_batch(net, plain.batch_size) is None:
         return BatchGraphSteps
-    return Steps
+    return LayerGraphSteps if supported_layers(plain) is None else Steps
 
 
 def kind_on_a_cpu(plain: Steps, threads: int) -> type[Steps]:
@@ -89,6 +90,8 @@ def fastest(plain: Steps, steps: int, threads: int) -> Steps:
     """The fastest way to make this number of steps, in place of plain ones."""
     kind = kind_of_steps(plain, steps, threads)
     if kind is Steps:
+        if type(plain) is Steps and plain.net.device == "cuda":
+            plain.how = f"{Steps.how} ({supported_layers(plain)})"
         compile_parts(plain.optimiser, steps)
         return plain
     x = plain.x[:] if isinstance(plain.x, Source) else plain.x

@@ -3,14 +3,14 @@
 Letters as in steps.py.
 """
 
-from scratchnet.engine.kernels.recorded import RecordedSteps, bias_of
+from scratchnet.engine.kernels.recorded import KernelGraphs, bias_of
 
 KERNELS = ("forward", "backward", "update", "squares", "cross_entropy", "advance")
 COLUMNS = 8  # of W, for a block of `backward`
 
 
-class GraphSteps(RecordedSteps):
-    __doc__ = RecordedSteps.__doc__
+class GraphSteps(KernelGraphs):
+    __doc__ = KernelGraphs.__doc__
     text = "step"
 
     def _launch(self, n: int, size: int = 1) -> None:

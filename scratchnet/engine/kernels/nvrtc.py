@@ -6,12 +6,17 @@ from types import ModuleType
 from typing import Any
 
 REAL = {"float32": "float", "float64": "double"}
+#: The texts with kernels, and what each follows besides common.cu
+TEXTS: dict[str, tuple[str, ...]] = {
+    "batch": ("product", "rates"), "gemm": ("product",), "layers": ("rates",), "losses": (), "persistent": (),
+    "pool": (), "recurrent": (), "step": (),
+}  # fmt: skip
 
 
 def text_of(name: str) -> str:
-    """The text of `name`.cu, after what all kernels share."""
+    """The text of `name`.cu, after what it shares with others."""
     folder = Path(__file__).parent
-    return "\n".join((folder / f"{part}.cu").read_text(encoding="utf-8") for part in ("common", name))
+    return "\n".join((folder / f"{part}.cu").read_text(encoding="utf-8") for part in ("common", *TEXTS[name], name))
 
 
 def options_of(dtype: str, **constants: int) -> tuple[str, ...]:
@@ -30,7 +35,7 @@ def compiled(xp: ModuleType, name: str, dtype: str, cooperative: bool = False, *
     return xp.RawModule(code=text_of(name), options=options_of(dtype, **constants), **together)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # they are few, and graphs need those that they launch
 def kernel(xp: ModuleType, text: str, name: str, dtype: str) -> Any:
     """One kernel of `text`.cu."""
     return compiled(xp, text, dtype).get_function(name)

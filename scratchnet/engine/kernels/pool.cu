@@ -57,12 +57,12 @@ __device__ long long position(long long cell, long long i, long long s, long lon
     return start >= 0 && start % s == 0 && start / s < positions ? start / s : -1;
 }
 
-// Every cell of dx gets delta * scale from the windows that it is under; where there
-// are codes, it gets delta from those that chose it.
+// Every cell of dx gets delta / cells from the windows that it is under, which have so
+// many cells; where there are codes, it gets delta from those that chose it.
 extern "C" __global__ void give_back(const REAL *delta, const unsigned char *code, long long size, long long H,
                                      long long W, long long P, long long Q, long long N, long long k_rows,
                                      long long s_rows, long long p_rows, long long k_cols, long long s_cols,
-                                     long long p_cols, const REAL *scale, REAL *dx)
+                                     long long p_cols, long long cells, REAL *dx)
 {
     Cell at;
     if (!find(size, H, W, N, &at))
@@ -76,17 +76,17 @@ extern "C" __global__ void give_back(const REAL *delta, const unsigned char *cod
                 continue;
             const long long there = place(at.c, row, column, at.n, P, Q, N);
             if (!code)
-                sum += delta[there] * *scale;
+                sum += delta[there] * (REAL(1) / cells);
             else if (code[there] == i * k_cols + j)
                 sum += delta[there];
         }
     dx[place(at.c, at.row, at.column, at.n, H, W, N)] = sum;
 }
 
-// The sum of the cells under the window, times scale; padding counts as 0.
+// The sum of the cells under the window, divided by their number; padding counts as 0.
 extern "C" __global__ void average(const REAL *x, long long size, long long H, long long W, long long P, long long Q,
                                    long long N, long long k_rows, long long s_rows, long long p_rows, long long k_cols,
-                                   long long s_cols, long long p_cols, const REAL *scale, REAL *y)
+                                   long long s_cols, long long p_cols, long long cells, REAL *y)
 {
     Cell at;
     if (!find(size, P, Q, N, &at))
@@ -98,5 +98,5 @@ extern "C" __global__ void average(const REAL *x, long long size, long long H, l
             if (h >= 0 && h < H && w >= 0 && w < W)
                 sum += x[place(at.c, h, w, at.n, H, W, N)];
         }
-    y[place(at.c, at.row, at.column, at.n, P, Q, N)] = sum * *scale;
+    y[place(at.c, at.row, at.column, at.n, P, Q, N)] = sum * (REAL(1) / cells);
 }

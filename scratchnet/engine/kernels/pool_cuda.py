@@ -3,9 +3,7 @@
 Letters as in layers/pool.py.
 """
 
-import functools
 from math import prod
-from types import ModuleType
 from typing import Any
 
 from scratchnet.backend.arrays import Array, xp_of
@@ -19,7 +17,7 @@ MOST_TAPS = 256  # whose numbers fit into a byte
 
 def choose(layer: Extreme, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
     """`Extreme.choose`."""
-    if prod(w.k for w in layer.window) > MOST_TAPS:
+    if taps(layer) > MOST_TAPS:
         return type(layer).choose(layer, x, y, code, learn)
     sign = 1 if layer.which == "maximum" else -1
     launch("choose", y.size, whole(x), y.size, *sizes(layer, x, y), sign, y, 0 if code is None else code)
@@ -28,7 +26,7 @@ def choose(layer: Extreme, x: Array, y: Array, code: Array | None, learn: Learne
 
 def give_back(layer: Extreme, delta: Array, code: Array, dx: Array, learn: Learner) -> None:
     """`Extreme.give_back`."""
-    if prod(w.k for w in layer.window) > MOST_TAPS:
+    if taps(layer) > MOST_TAPS:
         return type(layer).give_back(layer, delta, code, dx, learn)
     launch("give_back", dx.size, whole(delta), code, dx.size, *sizes(layer, dx, delta), 0, dx)
     return None
@@ -36,12 +34,12 @@ def give_back(layer: Extreme, delta: Array, code: Array, dx: Array, learn: Learn
 
 def average(layer: AvgPool2d, x: Array, y: Array) -> None:
     """`AvgPool2d.average`."""
-    launch("average", y.size, whole(x), y.size, *sizes(layer, x, y), share(layer, y), y)
+    launch("average", y.size, whole(x), y.size, *sizes(layer, x, y), taps(layer), y)
 
 
 def spread(layer: AvgPool2d, delta: Array, dx: Array) -> None:
     """`AvgPool2d.spread`."""
-    launch("give_back", dx.size, whole(delta), 0, dx.size, *sizes(layer, dx, delta), share(layer, dx), dx)
+    launch("give_back", dx.size, whole(delta), 0, dx.size, *sizes(layer, dx, delta), taps(layer), dx)
 
 
 def whole(a: Array) -> Array:
@@ -54,14 +52,8 @@ def sizes(layer: Pool, image: Array, places: Array) -> list[int]:
     return [*image.shape[1:3], *places.shape[1:], *(n for w in layer.window for n in (w.k, w.s, w.p))]
 
 
-def share(layer: Pool, like: Array) -> Array:
-    """1/K on the device."""
-    return _share(1 / prod(w.k for w in layer.window), like.dtype.char, xp_of(like))
-
-
-@functools.lru_cache(maxsize=64)
-def _share(value: float, dtype: str, xp: ModuleType) -> Array:
-    return xp.full(1, value, dtype)
+def taps(layer: Pool) -> int:
+    return prod(w.k for w in layer.window)
 
 
 def launch(name: str, size: int, *args: Any) -> None:

@@ -14,38 +14,36 @@ import numpy as np
 
 from scratchnet.backend.arrays import Array
 from scratchnet.engine.kernels.nvrtc import compiled
-from scratchnet.engine.kernels.steps import KernelSteps
+from scratchnet.engine.kernels.steps import KernelSteps, rule_of
 from scratchnet.engine.layers import Linear, Sequential
 from scratchnet.engine.losses import Loss
-from scratchnet.engine.optim import Optimiser
+from scratchnet.engine.optim import Adam, Optimiser
+from scratchnet.engine.steps import Steps
 
-STEPS_IN_A_GRAPH = (100, 10, 1)  # steps in a graph: the largest that fits is taken
+SETTINGS = 6  # columns of the settings in rates.cu
 
 
-class RecordedSteps(KernelSteps):
-    __doc__ = KernelSteps.__doc__
+class RecordedSteps(Steps):
+    __doc__ = Steps.__doc__
     how = "in CUDA graphs"
     text: ClassVar[str]  # the name of the file with the kernels
+    steps_in_a_graph: ClassVar[tuple[int, ...]] = (100, 10, 1)  # the largest that fits is taken
 
     def __init__(
         self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
     ) -> None:
         super().__init__(net, loss, optimiser, x, target, batch_size)
-        xp, dtype = net.xp, net.dtype
-        self.xp = xp
-        self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
-        # The graphs hold the addresses of these too, so they must live as long as the
+        self.xp = xp = net.xp
+        self.stream = xp.cuda.Stream(non_blocking=True)  # the default stream cannot be recorded
+        # The graphs hold the addresses of these, so they must live as long as the
         # graphs.
         self.order = xp.zeros(self.examples, np.int64)
         self.number = xp.zeros(1, np.int64)
         self.address = xp.zeros(1, np.int64)  # of the losses; every epoch has its own
         # the learning rate, here and on the device
-        self.rate, self.lr = float("nan"), xp.zeros(1, dtype)
-        sizes = [layer.out_features for layer in self.linears]
-        self.outputs, self.deltas = ([xp.empty((batch_size, size), dtype) for size in sizes] for _ in range(2))
-        self.module = compiled(xp, self.text, str(dtype))
+        self.rate, self.lr = float("nan"), xp.zeros(1, net.dtype)
+        self.module = compiled(xp, self.text, str(net.dtype))
         self.kernels: dict[str, Any] = {}
-        self.loaded = False
         self.graphs: dict[tuple[int, int], Any] = {}  # by the numbers of steps and of examples in each
 
     def begin(self, order: Array, losses: Array, at: int = 0) -> None:
@@ -66,17 +64,9 @@ class RecordedSteps(KernelSteps):
         whole, size = self.examples // self.batch_size - self.at, self.batch_size
         if whole <= 0:
             whole, size = 1, self.examples % self.batch_size  # the last batch of the epoch
-        n = next(steps for steps in STEPS_IN_A_GRAPH if steps <= min(n, whole))
+        n = next(steps for steps in self.steps_in_a_graph if steps <= min(n, whole))
         self.set_rate()
-        # a kernel is loaded when it is first launched, which cannot be recorded
-        if not self.loaded:
-            self._launch(n, size)
-            self.loaded = True
-        else:
-            if (n, size) not in self.graphs:
-                self.graphs[n, size] = self._record(n, size)
-            # on the stream of everything else, so it waits for its turn
-            self.graphs[n, size].launch()
+        n = self._make(n, size)
         self.optimiser.steps += n
         self.at += n
         return n
@@ -87,10 +77,19 @@ class RecordedSteps(KernelSteps):
             self.rate = self.optimiser.lr
             self.lr.fill(self.rate)
 
+    def _make(self, n: int, size: int) -> int:
+        """Make n steps, or fewer, on `size` examples each; returns how many."""
+        # on the stream of everything else, so it waits for its turn
+        self._graph(n, size).launch()
+        return n
+
+    def _graph(self, n: int, size: int) -> Any:
+        if (n, size) not in self.graphs:
+            self.graphs[n, size] = self._record(n, size)
+        return self.graphs[n, size]
+
     def _record(self, n: int, size: int) -> Any:
-        # the default stream cannot be recorded
-        stream = self.xp.cuda.Stream(non_blocking=True)
-        with stream:
+        with self.stream as stream:
             stream.begin_capture()
             try:
                 self._launch(n, size)
@@ -108,6 +107,63 @@ class RecordedSteps(KernelSteps):
         if name not in self.kernels:
             self.kernels[name] = self.module.get_function(name)
         self.kernels[name]((blocks,), (threads,), args)
+
+
+class RatedSteps(RecordedSteps):
+    """Recorded steps whose optimiser needs more than a learning rate: see rates.cu."""
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
+        xp = self.xp
+        self.rule, _, _, (beta1, beta2), eps = rule_of(optimiser)
+        decay = optimiser.weight_decay if isinstance(optimiser, Adam) and optimiser.decoupled else 0.0
+        self.given = xp.asarray([0.0, beta1, beta2, eps, decay], np.float64)  # of `rates`
+        self.lr = self.given[:1]
+        self.settings = xp.empty((self.steps_in_a_graph[0], SETTINGS), net.dtype)
+        # steps in all, which Adam counts: here as they are known there
+        self.counted, self.made = 0, xp.zeros(1, np.int64)
+
+    def run(self, n: int) -> int:
+        """Make the next steps, at most n; returns how many. It does not wait."""
+        if self.counted != self.optimiser.steps:
+            self.made.fill(self.optimiser.steps)
+        n = super().run(n)
+        self.counted = self.optimiser.steps
+        return n
+
+    def _launch(self, n: int, size: int) -> None:
+        self._call("rates", 1, 32 * -(-n // 32), self.made, n, self.rule, self.given, self.settings)
+        for step in range(n):
+            self._step(step, size)
+        self._call("advance", 1, 1, self.number, self.made, n)
+
+    def _step(self, step: int, N: int) -> None:
+        """Launch the step on batch number at + step of the epoch, of N examples."""
+        raise NotImplementedError
+
+
+class KernelGraphs(RecordedSteps, KernelSteps):
+    """Recorded steps of Linear layers in kernels that hold the whole step."""
+
+    def __init__(
+        self, net: Sequential, loss: Loss, optimiser: Optimiser, x: Array, target: Array, batch_size: int = 1
+    ) -> None:
+        super().__init__(net, loss, optimiser, x, target, batch_size)
+        xp, dtype = net.xp, net.dtype
+        self.factor = None if self.scale is None else xp.asarray([self.scale], dtype)
+        sizes = [layer.out_features for layer in self.linears]
+        self.outputs, self.deltas = ([xp.empty((batch_size, size), dtype) for size in sizes] for _ in range(2))
+        self.loaded = False
+
+    def _make(self, n: int, size: int) -> int:
+        # a kernel is loaded when it is first launched, which cannot be recorded
+        if self.loaded:
+            return super()._make(n, size)
+        self._launch(n, size)
+        self.loaded = True
+        return n
 
 
 def bias_of(layer: Linear) -> Any:

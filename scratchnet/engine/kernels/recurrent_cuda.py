@@ -25,6 +25,12 @@ def takes(layer: Recurrent, a: Array) -> bool:
     return xp_of(a) is not np and layer.blocks * layer.hidden_size * a[0].size <= MOST_MULTIPLICATIONS
 
 
+def are_small(layer: Recurrent, N: int) -> bool:
+    """Whether `takes` is true of every layer of the stack, for N sequences on a GPU."""
+    H, I = layer.hidden_size, max(layer.input_size, layer.hidden_size * (layer.num_layers > 1))
+    return layer.blocks * H * (H + I + 1) * N <= MOST_MULTIPLICATIONS
+
+
 def forward(
     layer: Recurrent, k: int, name: str, a: Array, kept: Arrays, ended: Array | None
 ) -> None:  # fmt: skip

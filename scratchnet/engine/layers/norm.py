@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scratchnet.backend.arrays import Array, xp_of
+from scratchnet.backend.products import row_dots
 from scratchnet.engine import checks
 from scratchnet.engine.layers.base import Layer, Shape, acts_as_in_training, buffer, need_sizes
 from scratchnet.engine.layers.conv import as_matrix
@@ -70,7 +71,7 @@ class BatchNorm(Layer):
         mean = learn.total(X.sum(axis=1, keepdims=True)) / M
         x_hat = as_matrix(buffer(self, "x_hat", x.shape, x, learn))
         xp_of(x).subtract(X, mean, out=x_hat)
-        var = learn.total(row_dot(x_hat, x_hat)) * (1 / M)
+        var = learn.total(row_dots(x_hat, x_hat)) * (1 / M)
         inverse = 1 / xp_of(x).sqrt(var + self.eps)  # 1/σ
         x_hat *= inverse
         xp_of(x).multiply(x_hat, gamma, out=Y)
@@ -87,7 +88,7 @@ class BatchNorm(Layer):
         m = self.momentum
         learn.running(self.mean, (1 - m) * self.mean.value + m * mean)
         learn.running(self.var, (1 - m) * self.var.value + m * (M / (M - 1)) * var)
-        own_beta, own_gamma = D.sum(axis=1, keepdims=True), row_dot(D, x_hat)
+        own_beta, own_gamma = D.sum(axis=1, keepdims=True), row_dots(D, x_hat)
         dx = None
         if need_dx:
             d_beta, d_gamma = learn.total(own_beta.copy()), learn.total(own_gamma.copy())
@@ -107,7 +108,7 @@ class BatchNorm(Layer):
     def _backward_at_inference(self, delta: Array, cache: Any, learn: Learner) -> Array:
         """y = γ x̂ + β with constant μ and σ, the running ones: dx = δ γ/σ."""
         (X, inverse), D = cache, as_matrix(delta)
-        learn.bias(self.gamma, row_dot(D, (X - self.mean.value[:, None]) * inverse))
+        learn.bias(self.gamma, row_dots(D, (X - self.mean.value[:, None]) * inverse))
         learn.bias(self.beta, D.sum(axis=1, keepdims=True))
         D *= self.gamma.value[:, None] * inverse
         return delta
@@ -116,14 +117,6 @@ class BatchNorm(Layer):
         if len(shape) not in self.shapes or shape[0] != self.num_features or prod(shape) < 1:
             raise self.wants(" or ".join(self.shapes.values()).replace("C", str(self.num_features)), shape)
         return shape
-
-
-def row_dot(A: Array, B: Array) -> Array:
-    """Σ A ⊙ B over each row, as a column, without building the product.
-
-    (C, M), (C, M) → (C, 1).
-    """
-    return (A[:, None, :] @ B[:, :, None])[:, 0]
 
 
 class BatchNorm1d(BatchNorm):

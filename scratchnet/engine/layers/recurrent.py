@@ -117,16 +117,18 @@ class Recurrent(Layer):
         gradient of the initial state. After the end of a sequence, any value of δ will
         do: `run_back` sets it to 0.
         """
-        W_hh, deltas = self.weights[k][1].value, []
-        for t in reversed(range(len(cache))):
+        W_hh, T, deltas = self.weights[k][1].value, len(cache), None
+        for t in reversed(range(T)):
             if above is not None:
                 grads = (grads[0] + above[t], *grads[1:])
             delta, before = self.cell_back(W_hh, grads, cache[t])
             if ended is not None:
                 hold(ended[t], grads, before)
-            deltas.append(delta)
+            if deltas is None:
+                deltas = xp_of(delta).empty((T, *delta.shape), delta.dtype)
+            deltas[t] = delta
             grads = before
-        return xp_of(a).stack(deltas[::-1]), grads
+        return deltas, grads
 
     def joined(self, k: int, learn: Learner | None) -> Array:
         """W = (W_hh W_ih b) of layer k, (rows, H + I + 1), as a copy."""

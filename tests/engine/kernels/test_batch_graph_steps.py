@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchnet import SGD, Adam, CrossEntropyLoss, Linear, LogSoftmax, MSELoss, NLLLoss, ReLU, Sigmoid, Tanh, fit
-from scratchnet.engine.kernels import BatchGraphSteps, kind_of_steps
+from scratchnet.engine.kernels import BatchGraphSteps, LayerGraphSteps, kind_of_steps
 from scratchnet.engine.kernels.batch_graph_steps import supported_batch
 from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.steps import Steps
@@ -118,10 +118,11 @@ def test_which_batches_are_recorded(gpu, layers, batch_size, why):
     found = supported_batch(net, batch_size)
     assert found is None if why is None else why in found
     x, t = gpu.zeros((300, layers[0].in_features), np.float32), gpu.zeros((300, 3), np.float32)
+    otherwise = Steps if len(layers) > 1 and batch_size == 32 else LayerGraphSteps
     for optimiser, kind in (
-        (Adam(net, 0.1), Steps if why else BatchGraphSteps),
-        (Adam(net, 0.1, weight_decay=0.1), Steps),
-        (SGD(net, 0.1, momentum=0.5, nesterov=True), Steps),
+        (Adam(net, 0.1), otherwise if why else BatchGraphSteps),
+        (Adam(net, 0.1, weight_decay=0.1), otherwise),
+        (SGD(net, 0.1, momentum=0.5, nesterov=True), otherwise),
     ):
         assert kind_of_steps(Steps(net, MSELoss(), optimiser, x, t, batch_size), 10, 1) is kind
 

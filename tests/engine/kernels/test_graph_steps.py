@@ -238,7 +238,9 @@ def test_what_is_not_supported_trains_as_ever(gpu):
         there = network([Linear(6, 3)], "cuda")
         fit(there, MSELoss(), SGD(there, 0.1), sequences, np.zeros((8, 4, 3)), batch_size=1, threads=1)
     agree(*results)
-    assert graphs(seen) == {} and not {*KERNELS} & {*seen.launches}
+    # as the layers make their steps
+    assert not stub.is_installed() or graphs(seen)
+    assert not ({*KERNELS} - {"advance"}) & {*seen.launches, *seen.nodes}
 
 
 def test_the_command_takes_them(gpu, tmp_path, monkeypatch):

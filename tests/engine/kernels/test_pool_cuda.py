@@ -132,8 +132,8 @@ FAULTS = {
         ("start % s == 0 && ", ""),
         ("start / s < positions", "start / s <= positions"),
         ("code[there] == i * k_cols + j", "code[there] == i + k_cols * j"),
-        ("sum += delta[there] * *scale", "sum += delta[there]"),
-        ("sum * *scale", "sum"),
+        ("delta[there] * (REAL(1) / cells)", "delta[there]"),
+        ("sum * (REAL(1) / cells)", "sum"),
         ("w < 0 || w >= W)", "w < 0 || w > W)"),
     ],
     "losses": [

@@ -39,8 +39,17 @@ LAUNCHES = {
         3, 256, [real(O, I), real(O), real(3, I), ORDER, AT, 0, N, N, I, O, 1, real(N, O)], (-1, -1)),
     ("batch", "backward"): (3, 256, [real(O, I), real(N, O), real(N, I), N, I, O, 1, real(N, I)], (-1, -1)),
     ("batch", "update"): (
-        9, 256, [real(O, I), real(O), real(N, O), real(3, I), ORDER, AT, 0, N, N, I, O, 2, real(1, 4) ** 2,
+        9, 256, [real(O, I), real(O), real(N, O), real(3, I), ORDER, AT, 0, N, N, I, O, 2, real(1, 6) ** 2,
                  real(O, I), real(O, I) ** 2, real(O), real(O) ** 2], (-1, -1)),
+    ("gemm", "multiply"): (
+        12, 256, [real(80, O), 1, O, real(80, N + 20), N + 20, 1, real(1), 0, 0, O, N + 20, 80, 40, 0, 0,
+                  real(2, O, N + 20)], (-1, -1)),
+    ("gemm", "join"): (
+        3, 256, [real(3, O, N), 3, real(N, O), 1, O, O, N, real(1), real(1)], (-1, -1)),
+    ("layers", "rates"): (1, 32, [whole(3), 10, 2, real(5) ** 2, real(10, 6)], (-1, -1)),
+    ("layers", "advance"): (1, 1, [whole(1), whole(3), 10], (-1, -1)),
+    ("layers", "take"): (2, 32, [np.arange(120), AT, 1, 40, 40, np.zeros(40, np.int64)], (-1, -1)),
+    ("layers", "keep"): (1, 1, [real(1), AT, 3, whole(0), real(6)], (3, 4)),
     ("batch", "squares"): (
         1, 96, [real(N, K), real(3, K), ORDER, AT, 0, N, N, K, real(1), 1, 1, real(N, K), whole(0), real(2)], (12, 13)),
     ("batch", "cross_entropy"): (
@@ -57,7 +66,7 @@ LAUNCHES = {
     ("pool", "choose"): (
         1, 256, [real(2, 6, 6, 2), 36, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, 1, real(36), np.zeros(36, np.uint8)], (-1, -1)),
     ("pool", "give_back"): (
-        1, 256, [real(36), 0, 144, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, real(1), real(144)], (-1, -1)),
+        1, 256, [real(36), 0, 144, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, 4, real(144)], (-1, -1)),
 }  # fmt: skip
 
 
@@ -81,6 +90,7 @@ def test_no_race(file, name, tmp_path):
 BARRIERS = {
     "step": ["cross_entropy", "forward", "backward"],
     "batch": ["forward", "forward", "squares"],
+    "gemm": ["multiply", "multiply"],
     "recurrent": ["lstm", "gru"],
     "losses": ["cross_entropy"],
 }

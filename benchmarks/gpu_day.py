@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import gpu_report, gpu_steps, hidden_sweep
-from benchmarks.gpu_report import PARITY, Outcome
+from benchmarks.gpu_report import Outcome
+from benchmarks.gpu_sections import PARITY
 from scratchnet.cli import guard, parse
 from scratchnet.errors import SettingError, install_command
 

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         stub.install()
         # what a kernel did wrong may be seen when the memory is freed
         config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
-    of_gpu = "gpu" if profile != "quick" else "gpu and not slow"
+    of_gpu = "gpu" + {"quick": " and not slow and not nightly", "full": " and not nightly", "nightly": ""}[profile]
     config.option.markexpr = config.option.markexpr or (of_gpu if config.getoption("stub_gpu") else TESTS[profile])
 
 

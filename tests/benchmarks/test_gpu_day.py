@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu_day, gpu_report, gpu_steps, hidden_sweep, timing
+from benchmarks import gpu_day, gpu_report, gpu_sections, gpu_steps, hidden_sweep, timing
 from benchmarks.gpu_day import Part
 from scratchnet.errors import SettingError
 from tests.cuda import stub
@@ -68,7 +68,7 @@ def test_a_part_that_fails_or_dies_does_not_stop_the_day(monkeypatch, tmp_path):
 
 def test_what_the_report_says_of_steps(tmp_path):
     tmp_path.joinpath(gpu_steps.FILE).write_text(json.dumps(STEPS))
-    said = "\n".join(gpu_report.steps_of(tmp_path))
+    said = "\n".join(gpu_sections.steps_of(tmp_path))
     assert "| mlp | 12.5 | 12.5 (12 to 13) | 12.5 (12 to 13) |" in said
     assert "* Not here: PyTorch eager cuda: no room" in said
     assert "* Not here: JAX jit cuda: its process ended with code -11" in said
@@ -79,12 +79,12 @@ def test_what_the_report_says_of_steps(tmp_path):
 
 def test_a_sweep_that_was_stopped_is_reported_as_far_as_it_came(tmp_path):
     tmp_path.joinpath(hidden_sweep.ROWS).write_text(json.dumps(ROWS) + "\n" + json.dumps(ROWS)[:50])
-    said = "\n".join(gpu_report.sweep_of(tmp_path))
+    said = "\n".join(gpu_sections.sweep_of(tmp_path))
     assert "| scratchnet cupy | GPU | 3 |" in said and "| published: GPU, K80 | GPU | 362 |" in said
     assert "| scratchnet cupy | GPU | 10 |" in said  # microseconds
     assert "Not measured here: H = 1000, H = 2000, H = 5000." in said and "Not here: JAX jit cuda: no" in said
     assert (tmp_path / "hidden_sweep-a-device-and-a-processor.png").exists()
-    assert "\n".join(gpu_report.sweep_of(tmp_path)) == said  # and so it stays
+    assert "\n".join(gpu_sections.sweep_of(tmp_path)) == said  # and so it stays
     assert "* H = 200: 3 s here, 362 s as published on a K80: 121 times as fast." in gpu_report.in_short(tmp_path)
 
 
@@ -97,15 +97,15 @@ def test_a_sweep_that_was_stopped_is_reported_as_far_as_it_came(tmp_path):
 )
 def test_what_the_report_says_of_tests(tmp_path, log, expected):
     tmp_path.joinpath("tests.txt").write_text(log)
-    said = gpu_report.tests_of(tmp_path)
+    said = gpu_sections.tests_of(tmp_path)
     assert expected in said and ("FAILED" not in log or "* FAILED tests/test_a.py::test_b - no" in said)
 
 
 def test_what_the_report_says_of_parity(tmp_path):
     wrong = {**LINE, "network": "xor", "error": 1e-3, "ok": False}
-    tmp_path.joinpath(gpu_report.PARITY).write_text(json.dumps([LINE, wrong]))
+    tmp_path.joinpath(gpu_sections.PARITY).write_text(json.dumps([LINE, wrong]))
     tmp_path.joinpath("parity.txt").write_text("")
-    said = "\n".join(gpu_report.parity_of(tmp_path))
+    said = "\n".join(gpu_sections.parity_of(tmp_path))
     assert "2 networks, 2 comparisons, 1 beyond their tolerance" in said
     assert "| float64 | value | xor | 2 | 8 | 1.0e-03 | 1.0e-12 | 1 |" in said and "* beyond: xor float64" in said
 

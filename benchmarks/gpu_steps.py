@@ -57,13 +57,16 @@ def worker(options: dict[str, Any]) -> dict[str, Any]:
     works |= {} if options["small"] else {name: WORKLOADS[name] for name in NETWORKS}
     engine, path = options["engine"], Path(options["file"])
     for name, work in works.items():
+        why = ""
         try:
             found, kernels = measure(engine, work, 0.002 if options["small"] else 0.05)
         except Missing as e:
-            add(path, missing={engine: {name: str(e)}})
-            continue
+            why = str(e)
         except Exception as e:  # whatever it raises, the other networks are measured
-            add(path, missing={engine: {name: f"{type(e).__name__}: {e}".partition("\n")[0][:200]}})
+            why = f"{type(e).__name__}: {e}".partition("\n")[0][:200]
+        if why:
+            add(path, missing={engine: {name: why}})
+            print(f"{engine:26s} {name:24s} {why}", flush=True)
             continue
         add(
             path,

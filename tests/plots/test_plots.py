@@ -109,6 +109,7 @@ def test_confusion_of_any_number_of_classes(K, tmp_path):
     assert max(shows_something(tmp_path / "a.png").shape) < 3500
 
 
+@pytest.mark.slow
 def test_the_pictures_of_a_run_need_little_memory(tmp_path):
     """At most half of what a picture in double precision takes while it is enlarged."""
     rng = np.random.default_rng(0)

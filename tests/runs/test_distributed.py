@@ -56,7 +56,9 @@ def test_three_ranks_give_the_weights_of_one_process_and_again_the_same_bits():
     rows = same_weights(3, "optimisers")
     assert len(rows) == 48
     check(rows)
-    assert same_weights(3, "optimisers") == rows
+    once_more = [row for row in rows if str(sn.CrossEntropyLoss()) in row["name"]]  # each optimiser, both networks
+    assert len(once_more) == 12
+    assert same_weights(3, "optimisers", *(row["name"] for row in once_more)) == once_more
 
 
 SHORT = ["mnist, zero-to-gans", "mnist, cnn", "iris, default", "tweets, tutorial", "waveforms, classifier",

@@ -153,7 +153,8 @@ def first_words(process: timing.Process) -> dict[str, Any]:
 def markdown(rows: list[Row], engines: list[str]) -> str:
     """The table as Markdown: µs per step, and multiples of scratchnet's."""
     others = [name for name in engines if name in PEERS]
-    head = ["workload", "scratchnet µs", "NumPy step", *others, "products", "memory MiB (PyTorch)"]
+    memory = ["memory MiB (PyTorch)"] if any(row.memory for row in rows) else []
+    head = ["workload", "scratchnet µs", "NumPy step", *others, "products", *memory]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for row in rows:
         cells = [row.workload, micro(row.steps[row.ours])]
@@ -161,8 +162,9 @@ def markdown(rows: list[Row], engines: list[str]) -> str:
             there = name in row.steps and name != row.ours
             cells.append(f"{micro(row.steps[name])} ({row.ratio(name):.2f})" if there else "–")
         cells.append("" if row.share is None else f"{row.share:.0%}")
-        ours, theirs = (row.memory.get(name, {}).get("peak") for name in (row.ours, IN_MEMORY[-1]))
-        cells.append("" if ours is None or theirs is None else f"{ours:.0f} ({theirs:.0f})")
+        if memory:
+            ours, theirs = (row.memory.get(name, {}).get("peak") for name in (row.ours, IN_MEMORY[-1]))
+            cells.append("" if ours is None or theirs is None else f"{ours:.0f} ({theirs:.0f})")
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

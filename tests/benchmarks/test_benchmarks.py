@@ -254,6 +254,7 @@ def test_report_of_peers(tmp_path: Path) -> None:
     table = peers.markdown([row, both], list(peers.PEERS))
     assert "| book 200 | 1,000 | – | – | – | 2,000 (2.00) | – | – | – | 100% | 60 (300) |" in table
     assert "| book 200 | 500 | 1,000 (2.00) | – | – | 2,000 (4.00) | – | – | – | 100% | 90 (300) |" in table
+    assert "memory" not in peers.markdown([dataclasses.replace(row, memory={})], list(peers.PEERS))
     everybody = dataclasses.replace(both, steps=both.steps | dict.fromkeys(peers.PEERS, slow))
     peers.draw([row, everybody], [*peers.OURS, peers.PRODUCTS, *peers.PEERS], "cpu", tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000

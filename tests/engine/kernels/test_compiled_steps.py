@@ -227,6 +227,8 @@ def test_the_command_takes_them_and_resumes_with_the_same_bits(few, tmp_path, mo
         "--threads",
         "1",
         "--no-plots",
+        "--dtype",
+        "float64",
         "--checkpoint-every",
         "30",
     ]

@@ -24,10 +24,11 @@ from scratchnet.engine.steps import Steps
 
 
 class Price(NamedTuple):
-    """What a kind of steps costs and saves, on one core of an Intel Xeon, rounded down.
+    """What a kind of steps costs and saves, on one core of an Intel Xeon.
 
-    Seconds to compile it; seconds that every step saves; and what it saves besides, as
-    a share of the seconds that the step's products need at SPEED.
+    Seconds to compile it, rounded up; seconds that every step saves, rounded down; and
+    what it saves besides, as a share of the seconds that the step's products need at
+    SPEED. benchmarks/README.md has the measurement.
     """
 
     compiling: float
@@ -37,9 +38,9 @@ class Price(NamedTuple):
 
 SPEED = 1e11  # operations per second
 PRICES = {
-    CompiledSteps: Price(3.0, 40e-6, 0.3),
-    CompiledBatches: Price(10.0, 60e-6, 0.1),
-    CompiledSequences: Price(13.0, 150e-6, 0.5),
+    CompiledSteps: Price(3.5, 27e-6, 0.3),
+    CompiledBatches: Price(7.3, 30e-6, 0.05),
+    CompiledSequences: Price(9.0, 130e-6, 0.4),
     FusedSteps: Price(6.0, 100e-6, 0.7),
 }
 

@@ -4,10 +4,10 @@ Numba calls the system's tanh for one number after another. Arithmetic is compil
 as many numbers at a time as the processor can take, which is five times as fast.
 """
 
-from scratchnet.engine.kernels.step import compiled
+from scratchnet.engine.kernels.step import compiled_exactly
 
 
-@compiled
+@compiled_exactly
 def squash(z, s):  # type: ignore[no-untyped-def]
     """z ← s tanh(s z) + (1 − s), in place: tanh(z) for s = 1, and σ(z) for s = ½.
 

@@ -5,10 +5,10 @@ Letters as in lstm.py; `blas` is as in products.py.
 
 from scratchnet.engine.kernels.gates import squash
 from scratchnet.engine.kernels.products import multiply_at_one_time
-from scratchnet.engine.kernels.step import compiled, compiled_exactly
+from scratchnet.engine.kernels.step import compiled_exactly
 
 
-@compiled
+@compiled_exactly
 def walk(W, a, blas, cells, tanh_c):  # type: ignore[no-untyped-def]
     """All times forward, in float32: writes h into a, and cells and tanh(c).
 

@@ -3,8 +3,8 @@
 It is `steps.step` on a batch of sequences: lstm_loops.py walks through time, and the
 last h is what batch_step.py's layers begin with.
 
-Letters as in recurrent.py and batch_step.py. `lstm` has I, H, and where W_ih, W_hh,
-b_ih and b_hh begin in w.
+Letters as in recurrent.py and batch_step.py. The rows of `lstm` describe W_hh and W_ih
+as those of `layers` do a Linear: inputs, outputs, where weight and bias begin in w.
 """
 
 import numpy as np
@@ -18,11 +18,13 @@ from scratchnet.engine.kernels.steps import ADAM, IDENTITY
 @compiled
 def join(w, lstm, W):  # type: ignore[no-untyped-def]
     """W = (W_hh W_ih b), as in `Recurrent.joined`."""
-    I, H = lstm[0], lstm[1]
-    for o in range(4 * H):
-        W[o, :H] = w[lstm[3] + o * H : lstm[3] + (o + 1) * H]
-        W[o, H : H + I] = w[lstm[2] + o * I : lstm[2] + (o + 1) * I]
-        W[o, H + I] = w[lstm[4] + o] + w[lstm[5] + o]
+    H, I = lstm[0, 0], lstm[1, 0]
+    for o in range(len(W)):
+        for i in range(H):
+            W[o, i] = w[lstm[0, 2] + o * H + i]
+        for i in range(I):
+            W[o, H + i] = w[lstm[1, 2] + o * I + i]
+        W[o, H + I] = w[lstm[0, 3] + o] + w[lstm[1, 3] + o]
 
 
 @compiled
@@ -56,22 +58,24 @@ def part(room, begin, rows, columns):  # type: ignore[no-untyped-def]
 @compiled
 def steps(  # type: ignore[no-untyped-def]
     w, layers, lstm, x, values, labels, order, batch_size, first, n, lr, rule, m, v, keep, eps, step, scale, averages,
-    blas, a, delta, W, room, g, losses,
+    blas, a, delta, W, room, ends, g, losses,
 ):  # fmt: skip
-    """`batch_step.steps` on sequences x (examples, T, I); `room` is for one batch."""
-    real, (T, I), H = w.dtype.type, x.shape[1:], lstm[1]
-    F, W_hh = H + I + 1, part(w, lstm[3], 4 * lstm[1], lstm[1])
+    """`batch_step.steps` on sequences x (examples, T, I).
+
+    `room` is for what one batch needs; there, each kind of it ends at ends · N.
+    """
+    real, T, H, I = w.dtype.type, x.shape[1], lstm[0, 0], lstm[1, 0]
+    F, W_hh = H + I + 1, part(w, lstm[0, 2], 4 * H, H)
     no_delta_above = np.zeros((0, H, 0), w.dtype)
     for k in range(first, first + n):
         batch = order[k * batch_size : (k + 1) * batch_size]
         N = len(batch)
-        ends = np.cumsum(np.array([(T + 1) * F, (T + 1) * 5 * H, T * H, T * 4 * H, H, H, T * F, T * 4 * H]) * N)
-        seen = room[: ends[0]].reshape(T + 1, F, N)  # a in recurrent.py
-        cells = room[ends[0] : ends[1]].reshape(T + 1, 5, H, N)
-        tanh_c = room[ends[1] : ends[2]].reshape(T, H, N)
-        delta_t = room[ends[2] : ends[3]].reshape(T, 4 * H, N)
-        dh, dc = part(room, ends[3], H, N), part(room, ends[4], H, N)
-        A, columns = part(room, ends[5], F, T * N), part(room, ends[6], 4 * H, T * N)
+        seen = room[: ends[0] * N].reshape(T + 1, F, N)  # a in recurrent.py
+        cells = room[ends[0] * N : ends[1] * N].reshape(T + 1, 5, H, N)
+        tanh_c = room[ends[1] * N : ends[2] * N].reshape(T, H, N)
+        delta_t = room[ends[2] * N : ends[3] * N].reshape(T, 4 * H, N)
+        dh, dc = part(room, ends[3] * N, H, N), part(room, ends[4] * N, H, N)
+        A, columns = part(room, ends[5] * N, F, T * N), part(room, ends[6] * N, 4 * H, T * N)
 
         join(w, lstm, W)
         set_inputs(x, batch, seen)
@@ -112,7 +116,6 @@ def steps(  # type: ignore[no-untyped-def]
         walk_back(no_delta_above, W_hh, blas, cells, tanh_c, dh, dc, delta_t)
         abreast(delta_t, 4 * H, columns)
         abreast(seen, F, A)
-        rows_of_hh, rows_of_ih = np.array([H, 4 * H, lstm[3], lstm[5]]), np.array([I, 4 * H, lstm[2], lstm[4]])
-        learn(columns, A[:H].T, rows_of_hh, blas, rule, w, m, v, g, *settings)
-        learn(columns, A[H : H + I].T, rows_of_ih, blas, rule, w, m, v, g, *settings)
+        learn(columns, A[:H].T, lstm[0], blas, rule, w, m, v, g, *settings)
+        learn(columns, A[H : H + I].T, lstm[1], blas, rule, w, m, v, g, *settings)
     return n

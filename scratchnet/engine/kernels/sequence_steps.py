@@ -31,10 +31,12 @@ class CompiledSequences(CompiledBatches):
         assert isinstance(lstm, LSTM)
         (W_ih, W_hh, b_ih, b_hh), T = lstm.weights[0], self.x.shape[1]
         I, H = lstm.input_size, lstm.hidden_size
-        self.lstm = np.array([I, H, W_ih.start, W_hh.start, b_ih.start, b_hh.start])
+        self.lstm = np.array([[H, 4 * H, W_hh.start, b_hh.start], [I, 4 * H, W_ih.start, b_ih.start]])
         self.W = aligned_zeros(4 * H * (H + I + 1), net.dtype, np).reshape(4 * H, -1)
-        per_example = (2 * T + 1) * (H + I + 1) + (T + 1) * 5 * H + 9 * T * H + 2 * H
-        self.room = aligned_zeros(per_example * min(batch_size, self.examples), net.dtype, np)
+        # for each example: a, cells, tanh(c), δ, ∂C/∂h, ∂C/∂c; a and δ abreast
+        F = H + I + 1
+        self.ends = np.cumsum([(T + 1) * F, (T + 1) * 5 * H, T * H, T * 4 * H, H, H, T * F, T * 4 * H])
+        self.room = aligned_zeros(int(self.ends[-1]) * min(batch_size, self.examples), net.dtype, np)
         self.g = aligned_zeros(max(self.g.size, W_hh.size, W_ih.size), net.dtype, np)
 
     def _make(self, n: int) -> int:
@@ -44,5 +46,5 @@ class CompiledSequences(CompiledBatches):
         return sequence_step.steps(
             self.w, self.layers, self.lstm, self.x, *self.targets, self.order, self.batch_size, self.at, n,
             self.optimiser.lr, *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages,
-            blas_of(self.w.dtype.char), self.a, self.delta, self.W, self.room, self.g, self.losses,
+            blas_of(self.w.dtype.char), self.a, self.delta, self.W, self.room, self.ends, self.g, self.losses,
         )  # fmt: skip

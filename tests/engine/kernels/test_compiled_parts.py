@@ -6,7 +6,7 @@ import pytest
 from scratchnet import LSTM, SGD, Adam, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, fit, step
 from scratchnet.engine import compiling
 from scratchnet.engine.kernels import choosing, compile_parts
-from scratchnet.engine.kernels.parts import MIN_UPDATES_TO_COMPILE
+from scratchnet.engine.kernels.parts import MIN_UPDATES_TO_COMPILE, MIN_UPDATES_TO_COMPILE_AN_LSTM
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.optim import AdamW, _adam
 from tests.profiles import quick_first
@@ -129,14 +129,17 @@ def test_a_mask_is_kept_to():
 
 
 def test_when_they_are_taken(monkeypatch):
-    def taken(steps, dtype="float32"):
-        net = Sequential(Linear(10, 10), dtype=dtype)
+    def taken(steps, *layers):
+        net = Sequential(*layers, Linear(10, 10))
         optimiser = SGD(net, 0.1)
         compile_parts(optimiser, steps)
         return optimiser.compiled
 
     size = Sequential(Linear(10, 10)).store.values.size
     assert taken(-(-MIN_UPDATES_TO_COMPILE // size)) and not taken(MIN_UPDATES_TO_COMPILE // size - 1)
+    size = Sequential(LSTM(3, 10), Linear(10, 10)).store.values.size
+    assert taken(-(-MIN_UPDATES_TO_COMPILE_AN_LSTM // size), LSTM(3, 10))
+    assert not taken(MIN_UPDATES_TO_COMPILE_AN_LSTM // size - 1, LSTM(3, 10))
     monkeypatch.setattr(compiling, "installed", lambda: False)
     assert not taken(MIN_UPDATES_TO_COMPILE)
 

@@ -28,7 +28,7 @@ from scratchnet.engine.kernels.parts import compile_parts
 from scratchnet.engine.kernels.persistent_steps import PersistentSteps, supported_in_one_launch
 from scratchnet.engine.kernels.sequence_steps import CompiledSequences, supported_sequences
 from scratchnet.engine.kernels.steps import KernelSteps, supported, supported_in_batches
-from scratchnet.engine.layers import GRU, LSTM, AvgPool2d, MaxPool2d, MinPool2d
+from scratchnet.engine.layers import GRU, LSTM, AvgPool2d, MaxPool2d, MedianPool2d, MinPool2d
 from scratchnet.engine.losses import CrossEntropyLoss
 from scratchnet.engine.tuned import hand_in, hand_in_kernels
 
@@ -38,7 +38,7 @@ __all__ = [
     "supported_in_batches", "supported_in_one_launch", "supported_sequences",
 ]  # fmt: skip
 
-hand_in_kernels((MaxPool2d, MinPool2d, AvgPool2d), pool_cuda)
+hand_in_kernels((MaxPool2d, MinPool2d, MedianPool2d, AvgPool2d), pool_cuda)
 hand_in_kernels((CrossEntropyLoss,), losses_cuda)
 hand_in(LSTM, lstm)
 hand_in(GRU, gru)

@@ -36,7 +36,8 @@ from scratchnet.engine.steps import Steps, step
 #: that matters; not their subclasses, which may do anything
 LAYERS: frozenset[type[Layer]] = frozenset({
     of.AvgPool2d, of.BatchNorm1d, of.BatchNorm2d, of.Conv2d, of.ConvTranspose2d, of.Embedding, of.Flatten, of.GRU,
-    of.LSTM, of.Linear, of.LogSoftmax, of.MaxPool2d, of.MinPool2d, of.ReLU, of.RNN, of.Sigmoid, of.Softmax, of.Tanh,
+    of.LSTM, of.Linear, of.LogSoftmax, of.MaxPool2d, of.MedianPool2d, of.MinPool2d, of.ReLU, of.RNN, of.Sigmoid,
+    of.Softmax, of.Tanh,
 })  # fmt: skip
 LOSSES = frozenset({CrossEntropyLoss, MSELoss, NLLLoss, QuadraticCost})
 OPTIMISERS = frozenset({Adam, AdamW, SGD})

@@ -50,6 +50,44 @@ extern "C" __global__ void choose(const REAL *x, long long size, long long H, lo
         code[here] = chosen;
 }
 
+// The median of the cells under the window, of an even number the lower one, and the
+// number of its first tap; where there is NaN, the first NaN. There is no padding.
+// Each cell's place in the order is counted: the windows are small.
+extern "C" __global__ void median(const REAL *x, long long size, long long H, long long W, long long P, long long Q,
+                                  long long N, long long k_rows, long long s_rows, long long p_rows, long long k_cols,
+                                  long long s_cols, long long p_cols, REAL *y, unsigned char *code)
+{
+    Cell at;
+    if (!find(size, P, Q, N, &at))
+        return;
+    const long long row = at.row * s_rows - p_rows, column = at.column * s_cols - p_cols, taps = k_rows * k_cols;
+    const REAL *window = x + place(at.c, row, column, at.n, H, W, N);
+    REAL chosen = 0;
+    long long number = -1;
+    for (long long i = 0; i < taps; i++) {
+        const REAL v = window[(i / k_cols * W + i % k_cols) * N];
+        if (v != v) {
+            chosen = v;
+            number = i;
+            break;
+        }
+        long long less = 0, equal = 0; // they stay so once the median is found: only NaN may follow
+        for (long long j = 0; j < taps && number < 0; j++) {
+            const REAL u = window[(j / k_cols * W + j % k_cols) * N];
+            less += u < v;
+            equal += u == v;
+        }
+        if (less <= (taps - 1) / 2 && (taps - 1) / 2 < less + equal) {
+            chosen = v;
+            number = i;
+        }
+    }
+    const long long here = place(at.c, at.row, at.column, at.n, P, Q, N);
+    y[here] = chosen;
+    if (code)
+        code[here] = number;
+}
+
 // The position of the window at which tap i meets a cell, or -1.
 __device__ long long position(long long cell, long long i, long long s, long long p, long long positions)
 {

@@ -8,24 +8,28 @@ from typing import Any
 
 from scratchnet.backend.arrays import Array, xp_of
 from scratchnet.engine.kernels.nvrtc import kernel
-from scratchnet.engine.layers.pool import AvgPool2d, Extreme, Pool
+from scratchnet.engine.layers.pool import AvgPool2d, Choice, Extreme, Pool
 from scratchnet.engine.learner import Learner
 
 THREADS = 256  # of a block
 MOST_TAPS = 256  # whose numbers fit into a byte
 
 
-def choose(layer: Extreme, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
-    """`Extreme.choose`."""
+def choose(layer: Choice, x: Array, y: Array, code: Array | None, learn: Learner | None) -> None:
+    """`Choice.choose`."""
     if taps(layer) > MOST_TAPS:
         return type(layer).choose(layer, x, y, code, learn)
-    sign = 1 if layer.which == "maximum" else -1
-    launch("choose", y.size, whole(x), y.size, *sizes(layer, x, y), sign, y, 0 if code is None else code)
+    args = whole(x), y.size, *sizes(layer, x, y)
+    out = y, 0 if code is None else code
+    if isinstance(layer, Extreme):
+        launch("choose", y.size, *args, 1 if layer.which == "maximum" else -1, *out)
+    else:
+        launch("median", y.size, *args, *out)
     return None
 
 
-def give_back(layer: Extreme, delta: Array, code: Array, dx: Array, learn: Learner) -> None:
-    """`Extreme.give_back`."""
+def give_back(layer: Choice, delta: Array, code: Array, dx: Array, learn: Learner) -> None:
+    """`Choice.give_back`."""
     if taps(layer) > MOST_TAPS:
         return type(layer).give_back(layer, delta, code, dx, learn)
     launch("give_back", dx.size, whole(delta), code, dx.size, *sizes(layer, dx, delta), 0, dx)

@@ -25,6 +25,7 @@ from scratchnet import (
     Linear,
     LogSoftmax,
     MaxPool2d,
+    MedianPool2d,
     MinPool2d,
     MSELoss,
     NLLLoss,
@@ -59,8 +60,9 @@ def cnn():
 
 
 def autoencoder():
-    return [Conv2d(1, 3, 3, stride=2), BatchNorm2d(3), Sigmoid(), ConvTranspose2d(3, 1, 3, stride=2), MinPool2d(2),
-            Flatten(), Linear(16, 9), BatchNorm1d(9), ReLU(), Linear(9, 3, bias=False)]  # fmt: skip
+    return [Conv2d(1, 3, 3, stride=2), BatchNorm2d(3), Sigmoid(), ConvTranspose2d(3, 1, 3, stride=2),
+            MedianPool2d(2, 1), MinPool2d(2), Flatten(), Linear(16, 9), BatchNorm1d(9), ReLU(),
+            Linear(9, 3, bias=False)]  # fmt: skip
 
 
 #: layers, and the shape of an example

@@ -6,7 +6,17 @@ On a GPU, or on the stub of one.
 import numpy as np
 import pytest
 
-from scratchnet import AvgPool2d, CrossEntropyLoss, Linear, MaxPool2d, MinPool2d, MSELoss, Sequential, step
+from scratchnet import (
+    AvgPool2d,
+    CrossEntropyLoss,
+    Linear,
+    MaxPool2d,
+    MedianPool2d,
+    MinPool2d,
+    MSELoss,
+    Sequential,
+    step,
+)
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.kernels import losses_cuda, pool_cuda
 from scratchnet.engine.kernels.nvrtc import text_of
@@ -19,6 +29,8 @@ POOLS = {
     "overlapping": lambda: MaxPool2d(3, stride=1),
     "padded": lambda: MinPool2d((3, 2), stride=(2, 1), padding=1),
     "gaps": lambda: MaxPool2d(2, stride=3),
+    "median": lambda: MedianPool2d(2),
+    "median, overlapping": lambda: MedianPool2d((3, 2), stride=(1, 2)),
     "mean": lambda: AvgPool2d(2),
     "mean, padded": lambda: AvgPool2d((2, 3), stride=1, padding=1),
 }
@@ -71,7 +83,7 @@ def check_cross_entropy(**sizes):
 
 def ours(seen):
     """The launches of the kernels that are tested here, in turn."""
-    return [name for name in seen.launches if name in ("choose", "average", "give_back", "cross_entropy")]
+    return [name for name in seen.launches if name in ("choose", "median", "average", "give_back", "cross_entropy")]
 
 
 @pytest.mark.parametrize("special", [False, True])
@@ -79,8 +91,8 @@ def ours(seen):
 def test_a_pool_is_that_of_the_cpu(gpu, name, special):
     with stub.watch() as seen:
         check_pool(POOLS[name], special)
-    forward, back = ("average", "give_back") if "mean" in name else ("choose", "give_back")
-    assert ours(seen) == ([forward, back, forward] if stub.is_installed() else [])
+    forward = {"mean": "average", "median": "median"}.get(name.partition(",")[0], "choose")
+    assert ours(seen) == ([forward, "give_back", forward] if stub.is_installed() else [])
 
 
 def test_windows_of_many_taps_are_pooled_by_cupy(gpu, monkeypatch):
@@ -135,6 +147,10 @@ FAULTS = {
         ("delta[there] * (REAL(1) / cells)", "delta[there]"),
         ("sum * (REAL(1) / cells)", "sum"),
         ("w < 0 || w >= W)", "w < 0 || w > W)"),
+        ("less <= (taps - 1) / 2 &&", "less <= taps / 2 &&"),
+        ("j < taps && number < 0;", "j < taps;"),
+        ("less += u < v;", "less += u <= v;"),
+        ("            number = i;\n            break;", "            break;"),
     ],
     "losses": [
         ("- (k == label ? mean : 0)", ""),

@@ -65,6 +65,8 @@ LAUNCHES = {
     ("losses", "cross_entropy"): (1, 64, [real(K, 40), RNG.integers(0, K, 40), K, 40, real(K, 40), real(1)], (-1, -1)),
     ("pool", "choose"): (
         1, 256, [real(2, 6, 6, 2), 36, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, 1, real(36), np.zeros(36, np.uint8)], (-1, -1)),
+    ("pool", "median"): (
+        1, 256, [real(2, 6, 6, 2), 36, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, real(36), np.zeros(36, np.uint8)], (-1, -1)),
     ("pool", "give_back"): (
         1, 256, [real(36), 0, 144, 6, 6, 3, 3, 2, 2, 2, 0, 2, 2, 0, 4, real(144)], (-1, -1)),
 }  # fmt: skip

@@ -42,7 +42,7 @@ def compare(net: Sequential, x: Any, target: Any, loss: Loss) -> Comparison:
     x, target = np.asarray(as_array(x)), np.asarray(as_array(target))
     watched, learn = Watched(net), Learner(net.seed)
     net.store.grads.fill(np.nan)  # so that a gradient that is not written cannot pass
-    value, delta, _, caches = watched.cost(x, target, loss, learn)
+    value, delta, _, caches = watched.cost(net.as_input(x), target, loss, learn)
     watched.backward(delta, caches, learn)
     ours: Arrays = {("loss", None, ""): to_numpy(value), **watched.seen}
     for name, p in net.params.items():

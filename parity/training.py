@@ -69,7 +69,7 @@ def compare_training(
     curves = [np.zeros(0)] * (1 + len(twins))
     for k, (x, target) in zip(range(1, steps + 1), batches(data, batch_size, seed), strict=False):
         fitting = loss or fitting_loss(net, target)
-        values = [to_numpy(step(watched, fitting, optimiser, x, target))]
+        values = [to_numpy(step(watched, fitting, optimiser, net.as_input(x), target))]
         for j, (t, o) in enumerate(zip(twins, optimisers, strict=True)):
             with roundings[j - 2] if j >= 2 else contextlib.nullcontext():
                 values.append(_torch_step(t, o, watched.masks, x, target, fitting, optimiser))

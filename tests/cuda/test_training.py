@@ -13,6 +13,7 @@ import pytest
 
 import scratchnet
 import scratchnet.studies
+from parity.report import all_networks, choose, lines
 from scratchnet import (
     SGD,
     Adam,
@@ -300,3 +301,10 @@ def test_a_gpu_without_cublas_is_not_usable(gpu, message, monkeypatch):
         Sequential(Linear(2, 2), device="cuda")
     assert message.partition("\n")[0] in str(e.value) and "and more" not in str(e.value)
     assert resolve_device("auto") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["parity/narrow", "parity/embedding"])
+def test_the_proof_against_pytorch_on_the_device(gpu, name):
+    """`python -m parity --device cuda`, for inputs that are numbers and indices."""
+    rows = list(lines(choose(all_networks(), name), ("float64",), "cuda", 2))
+    assert len(rows) == 5 and all(row.ok and row.device == "cuda" for row in rows)

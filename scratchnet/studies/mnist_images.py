@@ -42,6 +42,7 @@ def load_images(study: str, options: "Options", say: Callable[[str], None] = pri
     return "digits", load_digits(options.seed)
 
 
+PIECE = 1_000  # images that are turned from bytes into numbers at a time
 IMAGES_REMEMBERED = 10_000  # number of training images whose average look `predict` compares with
 
 OFFLINE = """\
@@ -80,17 +81,22 @@ class Prepared(Source):
         self.shape = (len(images), *recipe.shape)
 
     def read(self, rows: Array) -> Array:
-        return inputs(self.images[rows], self.recipe, self.dtype)
+        if len(rows) <= PIECE:
+            return inputs(self.images[rows], self.recipe, self.dtype)
+        x = np.empty((len(rows), *self.recipe.shape), self.dtype)
+        for k in range(0, len(rows), PIECE):  # so that there is no second copy of many images
+            x[k : k + PIECE] = inputs(self.images[rows[k : k + PIECE]], self.recipe, self.dtype)
+        return x
 
 
 def first_pixels(x: Array | Source, recipe: Recipe) -> Iterator[Array]:
     """The first images that a network is trained on, as pixels from 0 to 1.
 
-    They come a thousand at a time, each (N, 28, 28).
+    They come in pieces (N, 28, 28).
     """
     scale, shift = recipe.pixels
-    for k in range(0, min(len(x), IMAGES_REMEMBERED), 1_000):
-        yield (x[k : min(k + 1_000, IMAGES_REMEMBERED)].reshape(-1, SIZE, SIZE) - shift) / scale
+    for k in range(0, min(len(x), IMAGES_REMEMBERED), PIECE):
+        yield (x[k : min(k + PIECE, IMAGES_REMEMBERED)].reshape(-1, SIZE, SIZE) - shift) / scale
 
 
 class Parts(NamedTuple):

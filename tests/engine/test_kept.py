@@ -139,17 +139,38 @@ def test_code_in_a_folder_that_others_can_write_is_not_run(cache):
 TRAININGS = """
 import hashlib
 import numpy as np
-from scratchnet import SGD, Adam, CrossEntropyLoss, Linear, ReLU, Sequential
-from scratchnet.engine.kernels import CompiledBatches
+import scratchnet as sn
+from scratchnet.engine.kernels.choosing import kind_on_a_cpu
+from scratchnet.engine.kernels.parts import take_compiled_parts
+from scratchnet.engine.steps import Steps
+
+N = 160
 rng = np.random.default_rng(0)
-x, t = rng.normal(size=(640, 13)), rng.integers(0, 3, 640)
-for make in (lambda net: SGD(net, 0.01), lambda net: SGD(net, 0.01, momentum=0.9), lambda net: Adam(net, 0.001)):
-    net, losses = Sequential(Linear(13, 8), ReLU(), Linear(8, 3), seed=1, dtype="float64"), np.zeros(20)
-    steps = CompiledBatches(net, CrossEntropyLoss(), make(net), x, t, 32)
-    steps.begin(np.arange(640), losses)
-    while steps.optimiser.steps < 20:
-        steps.run(20 - steps.optimiser.steps)
-    print(hashlib.sha256(net.store.values.tobytes()).hexdigest())
+vectors, images, sequences = (rng.normal(size=(N, *shape)) for shape in [(13,), (1, 28, 28), (12, 5)])
+labels, targets = rng.integers(0, 3, N), rng.normal(size=(N, 3))
+mlp = [sn.Linear(13, 8), sn.ReLU(), sn.Linear(8, 3)]
+block = [sn.BatchNorm2d(8), sn.ReLU(), sn.MaxPool2d(2)]
+cnn = [sn.Conv2d(1, 6, 5), sn.ReLU(), sn.MaxPool2d(2), sn.Conv2d(6, 8, 3), *block, sn.Flatten(), sn.Linear(200, 3)]
+lstm = [sn.LSTM(5, 20, output="last"), sn.Linear(20, 3)]
+cases = [
+    (mlp, vectors, labels, 32), (cnn, images, labels, 32), (lstm, sequences, targets, 1), (lstm, sequences, targets, 32)
+]
+for dtype in ("float32", "float64"):
+    plain = lambda net: sn.SGD(net, 0.01)
+    makers = [plain, lambda net: sn.SGD(net, 0.01, momentum=0.9), lambda net: sn.Adam(net, 0.001)]
+    trainings = [(*case, make) for case in cases for make in makers] + [(mlp, vectors, targets, 1, plain)]
+    for layers, x, t, batch, make in trainings:
+        net = sn.Sequential(*layers, seed=1, dtype=dtype)
+        loss = sn.CrossEntropyLoss() if t is labels else sn.MSELoss()
+        all_of_it = net, loss, make(net), x.astype(dtype), t if t is labels else t.astype(dtype), batch
+        kind = kind_on_a_cpu(Steps(*all_of_it), threads=1)
+        steps = kind(*all_of_it)
+        if kind is Steps:
+            take_compiled_parts(steps.optimiser)
+        steps.begin(np.arange(N), np.zeros(N // batch))
+        while steps.optimiser.steps < N // batch:
+            steps.run(N // batch - steps.optimiser.steps)
+        print(kind.__name__, dtype, batch, hashlib.sha256(net.store.values.tobytes()).hexdigest())
 """
 
 
@@ -161,4 +182,6 @@ def test_code_that_is_found_again_gives_the_same_bits(tmp_path):
         subprocess.run([sys.executable, "-c", TRAININGS], capture_output=True, text=True, cwd=ROOT, env=env, check=True)
         for _ in range(2)
     )
-    assert len(first.stdout.splitlines()) == 3 and first.stdout == again.stdout
+    kinds = {line.split()[0] for line in first.stdout.splitlines()}
+    assert kinds == {"CompiledBatches", "CompiledSequences", "CompiledSteps", "FusedSteps", "Steps"}
+    assert first.stdout.splitlines() == again.stdout.splitlines()

@@ -120,8 +120,10 @@ def measure(
     """Measure all engines on one workload; also return what their libraries report."""
     cores = map(str, timing.idle_cores(threads))
     words = workload, str(threads), *cores
-    processes = {name: timing.Process("benchmarks.peers", "--engine", name, *words, env=env) for name in engines}
-    ready = {name: first_words(process) for name, process in processes.items()}
+    processes, ready = {}, {}
+    for name in engines:  # one after the other: an engine probes, as it begins, how fast its threads are
+        processes[name] = timing.Process("benchmarks.peers", "--engine", name, *words, env=env)
+        ready[name] = first_words(processes[name])
     missing = {name: answer["missing"] for name, answer in ready.items() if "missing" in answer}
     runs = {name: process for name, process in processes.items() if name not in missing}
     steps = timing.interleave(runs, threads=threads, enough=12.0)

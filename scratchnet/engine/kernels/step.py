@@ -55,33 +55,6 @@ def dot(w, a):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def learn_and_look_ahead(w, a, rate, ahead):  # type: ignore[no-untyped-def]
-    """BP4 and gradient descent for one row of W: w ← w − lr δ aᵀ.
-
-    And the row's `dot` with the next example, in the same pass. `rate` is lr δ for that
-    row.
-    """
-    z = w.dtype.type(0)
-    for i in range(a.size):
-        w[i] -= rate * a[i]
-        z += w[i] * ahead[i]
-    return z
-
-
-@compiled
-def learn_and_look_ahead_by_four(W, a, lr, delta, ahead, z):  # type: ignore[no-untyped-def]
-    """The same for four rows at once, so that a and `ahead` are read only once."""
-    w0, w1, w2, w3 = W[0], W[1], W[2], W[3]
-    r0, r1, r2, r3 = lr * delta[0], lr * delta[1], lr * delta[2], lr * delta[3]
-    z0 = z1 = z2 = z3 = W.dtype.type(0)
-    for i in range(a.size):
-        n0, n1, n2, n3 = w0[i] - r0 * a[i], w1[i] - r1 * a[i], w2[i] - r2 * a[i], w3[i] - r3 * a[i]
-        w0[i], w1[i], w2[i], w3[i] = n0, n1, n2, n3
-        z0, z1, z2, z3 = z0 + n0 * ahead[i], z1 + n1 * ahead[i], z2 + n2 * ahead[i], z3 + n3 * ahead[i]
-    z[0], z[1], z[2], z[3] = z0, z1, z2, z3
-
-
-@compiled
 def learn_and_send_back(w, a, delta, rate, below):  # type: ignore[no-untyped-def]
     """BP4 for one row of W and, before it changes, what it contributes to Wᵀ δ, BP2."""
     for i in range(a.size):
@@ -151,21 +124,21 @@ def weighted_input(w, layer, a, z):  # type: ignore[no-untyped-def]
 
 @compiled
 def learn_first_layer(w, layer, a, z, delta, lr, ahead):  # type: ignore[no-untyped-def]
-    """BP3 and BP4, and z for the next example, `ahead`.
+    """BP3 and BP4 with gradient descent, w ← w − lr δ aᵀ, and z for the next example.
 
-    A row of W is changed and used again while it is in the nearest cache.
+    A weight is multiplied with the next example, `ahead`, as soon as it has changed, so
+    it is read and written once in a step.
     """
     O, I, at_W, at_b = z.size, layer[0], layer[2], layer[3]
     W = w[at_W : at_W + O * I].reshape(O, I)
-    fours = O - O % 4
-    for o in range(0, fours, 4):
-        some = slice(o, o + 4)
-        learn_and_look_ahead_by_four(W[some], a, lr, delta[some], ahead, z[some])
-    for o in range(fours, O):
-        z[o] = learn_and_look_ahead(W[o], a, lr * delta[o], ahead)
-    if at_b >= 0:
-        for o in range(O):
-            w[at_b + o] -= lr * delta[o]
+    for o in range(O):  # written out: a function for one row would be called O times
+        row, rate, z_o = W[o], lr * delta[o], w.dtype.type(0)
+        for i in range(I):
+            row[i] -= rate * a[i]
+            z_o += row[i] * ahead[i]
+        z[o] = z_o
+        if at_b >= 0:
+            w[at_b + o] -= rate
             z[o] += w[at_b + o]
 
 

@@ -354,3 +354,14 @@ def test_a_special_case_and_steps_without_it(name: str) -> None:
     for run in runs.values():
         run(1)
     assert getattr(*owner) is kept
+
+
+@pytest.mark.parametrize("library", ["NumPy", "PyTorch"])
+def test_every_library_multiplies_the_same_matrices(library):
+    from benchmarks.products import product_of
+
+    if library == "PyTorch":
+        pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    W, a = rng.random((3, 5), np.float32), rng.random((4, 5), np.float32).T
+    np.testing.assert_allclose(product_of(library, W, a, threads=1)(), W @ a, rtol=1e-5)

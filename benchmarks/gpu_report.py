@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_steps, hidden_sweep, timing
+from benchmarks import gpu_steps, hidden_report, timing
 from benchmarks.gpu_sections import PUBLISHED_GPU, number, parity_of, read, steps_of, sweep_of, table, tests_of
 from scratchnet.files.atomic import atomic_write
 
@@ -35,7 +35,7 @@ def device_of(out: Path) -> str:
 def in_short(out: Path) -> list[str]:
     """Our times of the published study beside those that were published."""
     contents = [content for path in sorted(out.glob("hidden_sweep-*.json")) if (content := read(path))]
-    published, lines = hidden_sweep.PUBLISHED[PUBLISHED_GPU], []
+    published, lines = hidden_report.PUBLISHED[PUBLISHED_GPU], []
     for p in contents[-1]["points"] if contents else []:
         if p["engine"] == gpu_steps.OURS and p["hidden"] in published:
             ours, theirs = p["seconds_for_5_epochs"], published[p["hidden"]]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_steps, hidden_sweep
+from benchmarks import gpu_steps, hidden_report, hidden_sweep
 
 PARITY = "parity.json"
 PUBLISHED_GPU = "published: GPU, K80"
@@ -99,14 +99,14 @@ def sweep_of(out: Path) -> list[str]:
         return []
     sizes = sorted({p["hidden"] for p in content["points"]})
     seconds, steps = [], []
-    published = hidden_sweep.PUBLISHED[PUBLISHED_GPU]
+    published = hidden_report.PUBLISHED[PUBLISHED_GPU]
     for name in dict.fromkeys(p["engine"] for p in content["points"]):
         points = {p["hidden"]: p for p in content["points"] if p["engine"] == name}
         device = "GPU" if next(iter(points.values()))["device"] == "cuda" else "CPU"
         some = [points.get(h) for h in sizes]
         seconds.append([name, device, *(number(p["seconds_for_5_epochs"]) if p else "" for p in some)])
         steps.append([name, device, *(number(p["step"]["median"] * 1e6) if p else "" for p in some)])
-    for name, times in hidden_sweep.PUBLISHED.items():
+    for name, times in hidden_report.PUBLISHED.items():
         if any(h in times for h in sizes):
             device = "GPU" if "GPU" in name else "CPU"
             seconds.append([name, device, *(f"{times[h]:,}" if h in times else "" for h in sizes)])

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import commits, engines, growth, hidden_sweep, isa, peers, special_cases, threads, timing
+from benchmarks import commits, engines, growth, hidden_report, hidden_sweep, isa, peers, special_cases, threads, timing
 from benchmarks.engines import ENGINES, Missing, build
-from benchmarks.hidden_sweep import Point, crossover
+from benchmarks.hidden_report import Point, crossover
 from benchmarks.timing import Limits, Spread
 from benchmarks.workloads import WORKLOADS, book
 from scratchnet.errors import SettingError
@@ -207,14 +207,14 @@ def test_report_with_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 def test_the_published_headline_is_a_row_beside_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     some = points(("textbook NumPy", "cpu", 1.0), ("PyTorch eager", "cpu", 0.5))
-    assert hidden_sweep.published_ratio() == pytest.approx(1.91, abs=0.01)
-    assert hidden_sweep.book_ratios(some) == {1: pytest.approx({200: 5**0.5, 1000: 1.0, 5000: 5**-0.5})}
-    (said,) = hidden_sweep.book_words(some)
+    assert hidden_report.published_ratio() == pytest.approx(1.91, abs=0.01)
+    assert hidden_report.book_ratios(some) == {1: pytest.approx({200: 5**0.5, 1000: 1.0, 5000: 5**-0.5})}
+    (said,) = hidden_report.book_words(some)
     assert "2.24 times as fast as PyTorch at H = 200, 1.00 times" in said and "(published: 1.91 at H = 200" in said
-    hidden_sweep.print_tables(some, False)
+    hidden_report.print_tables(some, False)
     shown = capsys.readouterr().out
     assert "PyTorch / textbook, 1 thread" in shown and "published: PyTorch / NumPy" in shown
-    assert not hidden_sweep.book_ratios(points(("PyTorch eager", "cpu", 0.5)))
+    assert not hidden_report.book_ratios(points(("PyTorch eager", "cpu", 0.5)))
 
 
 def test_report_by_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ EQUIVALENT = {  # what a change says → why it is not a fault
     "buffer(self, f'W{k}'": "the joined weights of a layer are used up before the next layer's are written",
     "N == 1": "a copied or as it lies: the same numbers",
     "bp1_error(": "⊙ commutes; the product is written over σ′ instead of ∂C/∂a, and both belong to the layer",
-    "row_dot(": "the sum of products of two rows commutes",
+    "row_dots(": "the sum of products of two rows commutes",
     "self.steps % 100": "what is too small to change a weight is then dropped more often",
 }
 # Seconds of processor time, which a busy machine does not use up: several times what
@@ -180,6 +180,6 @@ def equivalent(what: str) -> str:
         if before.startswith(start) and after.startswith(start.replace("{k}", "")):
             return EQUIVALENT[start]
     swapped = re.match(r"bp1_error\((delta|d[fginorz]), ", before) and after.startswith("bp1_error(")
-    if before == "row_dot(D, x_hat)" and after == "row_dot(x_hat, D)":
-        return EQUIVALENT["row_dot("]
+    if before == "row_dots(D, x_hat)" and after == "row_dots(x_hat, D)":
+        return EQUIVALENT["row_dots("]
     return EQUIVALENT["bp1_error("] if swapped else ""

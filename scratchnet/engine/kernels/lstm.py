@@ -69,7 +69,7 @@ def walk(
     """
     if recurrent_cuda.takes(layer, a):
         return recurrent_cuda.lstm(layer, k, a, state, ended, learn)
-    xp, T, N, H = xp_of(a), len(a) - 1, a.shape[2], layer.hidden_size
+    T, N, H = len(a) - 1, a.shape[2], layer.hidden_size
 
     def make() -> tuple[Any, ...]:
         cells = buffer(layer, f"cells{k}", (T + 1, 5, H, N), a, learn)
@@ -86,11 +86,19 @@ def walk(
         from scratchnet.engine.kernels.blas import blas_of
 
         lstm_loops.walk(layer.joined(k, learn), a, blas_of(a.dtype.char), cells, tanh_c)
-        return (h[T].copy(), c[T].copy()), (cells, tanh_c)
-    # One tanh serves all gates: σ(z) = ½ tanh(½ z) + ½, so every gate is s tanh(s z) +
-    # (1 − s).
-    s, shift, _ = scale_and_shift(H, N, a.dtype.char, xp)
-    W = layer.joined(k, learn)
+    else:
+        walk_in_passes(layer.joined(k, learn), h, c, ended, times)
+    return (h[T].copy(), c[T].copy()), (cells, tanh_c)
+
+
+def walk_in_passes(W: Array, h: Array, c: Array, ended: Array | None, times: list[Arrays]) -> None:
+    """All times forward, in NumPy's passes; W is overwritten.
+
+    One tanh serves all gates: σ(z) = ½ tanh(½ z) + ½, so every gate is s tanh(s z) + (1
+    − s).
+    """
+    xp, H, N = xp_of(W), h.shape[1], h.shape[2]
+    s, shift, _ = scale_and_shift(H, N, W.dtype.char, xp)
     blocks = W.reshape(4, -1)
     blocks *= s[::H, :1]  # s z_t = (s W) a_t
     # every call counts here, because the arrays are small
@@ -106,7 +114,6 @@ def walk(
         multiply(o, tanh_c_t, h_t)  # h_t = o ⊙ tanh(c_t)
         if ended is not None:
             hold(ended[t], (h[t], c[t]), (h_t, c_t))
-    return (h[T].copy(), c[T].copy()), (cells, tanh_c)
 
 
 def walk_back(

@@ -82,6 +82,7 @@ def test_a_run_in_another_process_says_its_own_seconds() -> None:
     assert times["here"].median < 5.0
 
 
+@pytest.mark.slow
 def test_every_library_is_held_to_avx2_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
     env = isa.environment("avx2")

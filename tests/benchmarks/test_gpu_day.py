@@ -110,6 +110,7 @@ def test_what_the_report_says_of_parity(tmp_path):
     assert "| float64 | value | xor | 2 | 8 | 1.0e-03 | 1.0e-12 | 1 |" in said and "* beyond: xor float64" in said
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_is_stopped_and_what_it_said_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_day, "GRACE", 1.0)
     outcome = gpu_day.run("tests", part(HANGS), 4, tmp_path)
@@ -119,6 +120,7 @@ def test_a_part_that_hangs_is_stopped_and_what_it_said_is_kept(tmp_path, monkeyp
     assert "```\nso far\n" in said and "| sweep | something | not yet |" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_day_that_is_stopped_ends_its_part_and_reports(monkeypatch, tmp_path, capsys, sent):
     if os.name != "posix":

@@ -54,6 +54,7 @@ def test_it_says_what_is_not_covered(options: str, words: str | None, capsys: py
     assert words in said if words else "not covered" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [
     {"size": "3", "kernel": "2", "stride": "2"}, {"size": "3x4", "kernel": "3x2", "stride": "2x3", "padding": "1x0"},
     {"size": "4", "kernel": "3", "stride": "3", "padding": "1", "output_padding": "2x1"},

@@ -87,6 +87,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(folder, tmp_pa
     assert any((a[name] != c[name]).any() for name in a)
 
 
+@pytest.mark.slow
 def test_no_pictures_without_plots_and_five_with(folder, tmp_path):
     run(folder, "--epochs", "1")
     out = tmp_path / "runs" / "mnist-default"

@@ -234,6 +234,7 @@ def test_ctrl_c_ends_watch_quietly(folder):
     assert (child.returncode, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_bug_is_written_judged_and_hinted_at(tmp_path, capsys):
     assert command.main(["bug", "3", str(tmp_path)]) == 0
     file = tmp_path / "bug_03.py"

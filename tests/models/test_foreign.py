@@ -156,6 +156,7 @@ def test_hdf5_round_trip(tmp_path, monkeypatch, dtype):
     assert same(net, source) and os.listdir(tmp_path) == ["w.h5"]
 
 
+@pytest.mark.slow
 def test_hdf5_in_pieces(tmp_path):
     """Loading 64 MB takes no more than two pieces."""
     pytest.importorskip("h5py")

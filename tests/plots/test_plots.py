@@ -272,6 +272,7 @@ def test_threads_may_draw_at_once(tmp_path):
         assert (tmp_path / f"{k}.png").read_bytes() == (tmp_path / "alone.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_silent_and_without_pyplot(tmp_path):
     script = (
         "import sys, numpy as np\n"

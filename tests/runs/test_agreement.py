@@ -106,6 +106,7 @@ IRIS = [*TRAIN, "iris", "--distributed", "--no-plots"]
 OTHERS = {"lr": "0.5", "seed": "7", "epochs": "3", "batch-size": "5", "hidden": "9", "dtype": "float64"}
 
 
+@pytest.mark.slow
 @needs_mpi
 @pytest.mark.parametrize(
     "option",

@@ -77,6 +77,7 @@ def test_it_learns_what_can_be_learned(folder: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"] >= 0.8
 
 
+@pytest.mark.slow
 def test_the_number_of_epochs_follows_from_the_pictures(folder: Path, tmp_path: Path) -> None:
     main(["cifar10", "--images", "150", "--data-dir", str(folder), "--out", str(tmp_path), "--no-plots"])
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 3  # of 54 pictures each

@@ -226,6 +226,7 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture) -> None:
     assert "20 pictures in 2 classes (cross 10, disc 10); grey, brought to 24 x 24 pixels" in said
 
 
+@pytest.mark.slow
 def test_classes_in_any_script(capsys: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
     """Matplotlib's font lacks most scripts, and warns of every letter that it lacks."""
     rng = np.random.default_rng(0)

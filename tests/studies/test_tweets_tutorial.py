@@ -46,6 +46,7 @@ def test_one_command_gives_the_matrix_and_trains_on_all_seven(preset, seven, cap
     assert "Of the 3 tweets by disguised dog, " in said and "Of the 4 tweets by detective constable, " in said
 
 
+@pytest.mark.slow
 def test_one_step_an_epoch_has_the_published_course():
     """Published: 0.961 in the first epoch, 0.388 in the tenth.
 

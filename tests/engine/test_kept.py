@@ -148,10 +148,10 @@ N = 160
 rng = np.random.default_rng(0)
 vectors, images, sequences = (rng.normal(size=(N, *shape)) for shape in [(13,), (1, 28, 28), (12, 5)])
 labels, targets = rng.integers(0, 3, N), rng.normal(size=(N, 3))
-mlp = [sn.Linear(13, 8), sn.ReLU(), sn.Linear(8, 3)]
-block = [sn.BatchNorm2d(8), sn.ReLU(), sn.MaxPool2d(2)]
-cnn = [sn.Conv2d(1, 6, 5), sn.ReLU(), sn.MaxPool2d(2), sn.Conv2d(6, 8, 3), *block, sn.Flatten(), sn.Linear(200, 3)]
-lstm = [sn.LSTM(5, 20, output="last"), sn.Linear(20, 3)]
+mlp = lambda: [sn.Linear(13, 8), sn.ReLU(), sn.Linear(8, 3)]
+block = lambda: [sn.Conv2d(6, 8, 3), sn.BatchNorm2d(8), sn.ReLU(), sn.MaxPool2d(2)]
+cnn = lambda: [sn.Conv2d(1, 6, 5), sn.ReLU(), sn.MaxPool2d(2), *block(), sn.Flatten(), sn.Linear(200, 3)]
+lstm = lambda: [sn.LSTM(5, 20, output="last"), sn.Linear(20, 3)]
 cases = [
     (mlp, vectors, labels, 32), (cnn, images, labels, 32), (lstm, sequences, targets, 1), (lstm, sequences, targets, 32)
 ]
@@ -160,7 +160,7 @@ for dtype in ("float32", "float64"):
     makers = [plain, lambda net: sn.SGD(net, 0.01, momentum=0.9), lambda net: sn.Adam(net, 0.001)]
     trainings = [(*case, make) for case in cases for make in makers] + [(mlp, vectors, targets, 1, plain)]
     for layers, x, t, batch, make in trainings:
-        net = sn.Sequential(*layers, seed=1, dtype=dtype)
+        net = sn.Sequential(*layers(), seed=1, dtype=dtype)
         loss = sn.CrossEntropyLoss() if t is labels else sn.MSELoss()
         all_of_it = net, loss, make(net), x.astype(dtype), t if t is labels else t.astype(dtype), batch
         kind = kind_on_a_cpu(Steps(*all_of_it), threads=1)

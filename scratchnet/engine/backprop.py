@@ -46,8 +46,9 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-def softmax(a: np.ndarray) -> np.ndarray:
-    return np.exp(a) / np.sum(np.exp(a))
+def log_softmax(a: np.ndarray) -> np.ndarray:
+    """ln p, where p = eᵃ / Σ eᵃ; shifted, so that eᵃ is finite."""
+    return a - a.max() - np.log(np.sum(np.exp(a - a.max())))
 
 
 ACTIVATIONS: Functions = {  # σ and σ′ (layers/activation.py)
@@ -58,8 +59,8 @@ ACTIVATIONS: Functions = {  # σ and σ′ (layers/activation.py)
 }
 COSTS: Functions = {  # C and ∇ₐC (losses.py)
     "quadratic": (lambda a, t: np.sum((a - t) ** 2) / 2, lambda a, t: a - t),
-    # −ln p of the right class, whose t is 1 (others: 0), where p = softmax(a)
-    "cross entropy": (lambda a, t: -np.sum(t * np.log(softmax(a))), lambda a, t: softmax(a) - t),
+    # −ln p of the right class, whose t is 1 (others: 0)
+    "cross entropy": (lambda a, t: -np.sum(t * log_softmax(a)), lambda a, t: np.exp(log_softmax(a)) - t),
 }
 
 

@@ -41,3 +41,11 @@ def test_a_step_goes_downhill_in_place():
     np.testing.assert_allclose(W, [[0.5 + 0.1 * 0.75 * 2, -1 + 0.1 * 0.75]])
     np.testing.assert_allclose(b, [[0.25 + 0.1 * 0.75]])
     assert backprop.step(*arguments, eta=0.1) < 0.5 * 0.75**2
+
+
+def test_large_logits_have_a_finite_cost_and_gradient():
+    x = np.array([[1.0]])
+    network = [np.array([[1000.0], [0.0]])], [np.zeros((2, 1))], ["identity"]
+    C, nabla_W, _ = backprop.backprop(network, x, np.array([[0.0], [1.0]]), "cross entropy")
+    assert C == 1000.0
+    np.testing.assert_array_equal(nabla_W[0], [[1.0], [-1.0]])

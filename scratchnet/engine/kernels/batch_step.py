@@ -92,6 +92,27 @@ def cross_entropy(y, labels, batch, delta):  # type: ignore[no-untyped-def]
     return value / N
 
 
+@compiled
+def cost(y, values, labels, batch, scale, delta):  # type: ignore[no-untyped-def]
+    """C for the examples in the batch; writes ∂C/∂y. Without labels it is `squares`."""
+    if labels.size:
+        return cross_entropy(y, labels, batch, delta)
+    return squares(y, values, batch, scale, delta)
+
+
+@compiled
+def rates(rule, t, lr, keep, eps, w):  # type: ignore[no-untyped-def]
+    """What `descend` multiplies by in step t of the training, in the precision of w.
+
+    Adam's sums are kept without their factors, as in optim.py.
+    """
+    real, rate, root = w.dtype.type, lr, 1.0
+    if rule == ADAM:
+        root = np.sqrt((1 - keep[1]) / (1 - keep[1] ** t))
+        rate = lr * (1 - keep[0]) / (1 - keep[0] ** t) / root
+    return real(rate), real(keep[0]), real(keep[1]), real(eps / root)
+
+
 @compiled_exactly
 def descend(rule, w, g, m, v, rate, keep_m, keep_v, eps):  # type: ignore[no-untyped-def]
     """Change w by its gradient g, and the sums m and v with it.
@@ -163,7 +184,6 @@ def steps(  # type: ignore[no-untyped-def]
     After a loss that is NaN or infinite it stops, with the weights as they were before
     that step.
     """
-    real = w.dtype.type
     for k in range(first, first + n):
         batch = order[k * batch_size : (k + 1) * batch_size]
         N, I = len(batch), x.shape[1]
@@ -186,19 +206,11 @@ def steps(  # type: ignore[no-untyped-def]
                 forward(W, b, x_k.T, layers[l, 5], blas, z)
 
         y, delta_y = outputs(a, layers[-1], N), outputs(delta, layers[-1], N)
-        if labels.size:
-            losses[k] = cross_entropy(y, labels, batch, delta_y)
-        else:
-            losses[k] = squares(y, values, batch, scale / N if averages else scale, delta_y)
+        losses[k] = cost(y, values, labels, batch, scale / N if averages else scale, delta_y)
         if not np.isfinite(losses[k]):
             return k + 1 - first
 
-        rate, root = lr, 1.0
-        if rule == ADAM:  # the sums are kept without their factors, as in optim.py
-            t = step + k - first + 1
-            root = np.sqrt((1 - keep[1]) / (1 - keep[1] ** t))
-            rate = lr * (1 - keep[0]) / (1 - keep[0] ** t) / root
-        settings = real(rate), real(keep[0]), real(keep[1]), real(eps / root)
+        settings = rates(rule, step + k - first + 1, lr, keep, eps, w)
         times_sigma_prime(delta_y.reshape(-1), y.reshape(-1), layers[-1, 5])  # BP1
         for l in range(len(layers) - 1, -1, -1):
             delta_l = outputs(delta, layers[l], N)

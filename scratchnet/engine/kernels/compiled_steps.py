@@ -9,7 +9,6 @@ Letters as in steps.py and batch_step.py.
 import numpy as np
 
 from scratchnet.backend.arrays import LINE, Array, aligned_zeros
-from scratchnet.backend.products import small_products
 from scratchnet.engine.kernels.steps import KernelSteps, rule_of
 from scratchnet.engine.layers import Sequential
 from scratchnet.engine.losses import Loss
@@ -88,11 +87,10 @@ class CompiledBatches(CompiledSteps):
 
     def _make(self, n: int) -> int:
         from scratchnet.engine.kernels import batch_step
-        from scratchnet.engine.kernels.blas import address_of_gemm
+        from scratchnet.engine.kernels.blas import blas_of
 
-        blas = address_of_gemm(self.w.dtype.char), small_products()
         return batch_step.steps(
             self.w, self.layers, self.x, *self.targets, self.order, self.batch_size, self.at, n, self.optimiser.lr,
-            *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages, blas, self.a, self.delta,
-            self.rows, self.columns, self.g, self.losses,
+            *self.rule, self.optimiser.steps, self.scale or 0.0, self.averages, blas_of(self.w.dtype.char),
+            self.a, self.delta, self.rows, self.columns, self.g, self.losses,
         )  # fmt: skip

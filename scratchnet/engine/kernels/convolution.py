@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backend.arrays import Array
-from scratchnet.backend.products import small_products
-from scratchnet.engine.kernels.blas import address_of_gemm
+from scratchnet.engine.kernels.blas import blas_of
 from scratchnet.engine.kernels.products import multiply_in_parts, sum_of_products
 from scratchnet.engine.kernels.step import compiled
 from scratchnet.engine.layers.base import Shape, buffer
@@ -138,8 +137,7 @@ def settings(layer: Convolution, places: Shape, x: Array, learn: Learner) -> tup
     """The windows, room to work in, and `blas` of products.py."""
     row = layer.W.value[0].size * places[1] * x.shape[-1]
     work = buffer(layer, "rows", (max(ROOM, row),), x, learn)
-    blas = address_of_gemm(x.dtype.char), small_products()
-    return (*((w.k, w.s, w.p, w.d) for w in layer.window), work, blas)
+    return (*((w.k, w.s, w.p, w.d) for w in layer.window), work, blas_of(x.dtype.char))
 
 
 def correlate(

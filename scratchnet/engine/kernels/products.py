@@ -105,9 +105,7 @@ def multiply_at_one_time(A, B, blas, C):  # type: ignore[no-untyped-def]
     if B.shape[1] == 1:
         np.dot(A, B.reshape(len(B)), C.reshape(len(C)))
     else:
-        rows = rows_at_a_time(A, B, blas)
-        for o in range(0, len(A), rows):
-            multiply(A[o : o + rows], B, blas, C[o : o + rows])
+        multiply_in_parts(A, B, blas, 0.0, C)
 
 
 @compiled

@@ -9,10 +9,10 @@ as those of `layers` do a Linear: inputs, outputs, where weight and bias begin i
 
 import numpy as np
 
-from scratchnet.engine.kernels.batch_step import cross_entropy, forward, learn, outputs, propagate, squares
+from scratchnet.engine.kernels.batch_step import cost, forward, learn, outputs, propagate, rates
 from scratchnet.engine.kernels.lstm_loops import walk, walk_back
 from scratchnet.engine.kernels.step import compiled, times_sigma_prime
-from scratchnet.engine.kernels.steps import ADAM, IDENTITY
+from scratchnet.engine.kernels.steps import IDENTITY
 
 
 @compiled
@@ -64,7 +64,7 @@ def steps(  # type: ignore[no-untyped-def]
 
     `room` is for what one batch needs; there, each kind of it ends at ends · N.
     """
-    real, T, H, I = w.dtype.type, x.shape[1], lstm[0, 0], lstm[1, 0]
+    T, H, I = x.shape[1], lstm[0, 0], lstm[1, 0]
     F, W_hh = H + I + 1, part(w, lstm[0, 2], 4 * H, H)
     no_delta_above = np.zeros((0, H, 0), w.dtype)
     for k in range(first, first + n):
@@ -89,19 +89,11 @@ def steps(  # type: ignore[no-untyped-def]
             forward(part(w, at_W, O, below), b, a_l, layers[l, 5], blas, z)
 
         y, delta_y = outputs(a, layers[-1], N), outputs(delta, layers[-1], N)
-        if labels.size:
-            losses[k] = cross_entropy(y, labels, batch, delta_y)
-        else:
-            losses[k] = squares(y, values, batch, scale / N if averages else scale, delta_y)
+        losses[k] = cost(y, values, labels, batch, scale / N if averages else scale, delta_y)
         if not np.isfinite(losses[k]):
             return k + 1 - first
 
-        rate, root = lr, 1.0
-        if rule == ADAM:  # the sums are kept without their factors, as in optim.py
-            t = step + k - first + 1
-            root = np.sqrt((1 - keep[1]) / (1 - keep[1] ** t))
-            rate = lr * (1 - keep[0]) / (1 - keep[0] ** t) / root
-        settings = real(rate), real(keep[0]), real(keep[1]), real(eps / root)
+        settings = rates(rule, step + k - first + 1, lr, keep, eps, w)
         times_sigma_prime(delta_y.reshape(-1), y.reshape(-1), layers[-1, 5])  # BP1
         for l in range(len(layers) - 1, -1, -1):
             delta_l, a_l, to, activation = outputs(delta, layers[l], N), h, dh, IDENTITY

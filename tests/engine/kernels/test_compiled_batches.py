@@ -23,19 +23,15 @@ from scratchnet import (
     step,
 )
 from scratchnet.engine import compiling
-from scratchnet.engine.kernels import (
-    CompiledBatches,
-    CompiledSteps,
-    compiled_steps,
-    kind_of_steps,
-    supported_in_batches,
-)
+from scratchnet.engine.kernels import CompiledBatches, CompiledSteps, kind_of_steps, supported_in_batches
 from scratchnet.engine.optim import AdamW
 from scratchnet.engine.steps import Steps
 from tests.engine.kernels.test_kernels import LOSSES, data, network, wide
 from tests.profiles import quick_every, quick_first
 
 pytest.importorskip("numba", reason="numba, of the extra `fast`, is not installed")
+
+from scratchnet.engine.kernels import blas
 
 OPTIMISERS = {
     "plain": lambda net: SGD(net, 0.02),
@@ -99,7 +95,7 @@ def test_products_in_parts(optimiser, sizes, batch_size, small, monkeypatch):
     """Sizes that are computed in these parts, that leave a remainder, or that are read
     whole.
     """
-    monkeypatch.setattr(compiled_steps, "small_products", lambda: small)
+    monkeypatch.setattr(blas, "blas_of", lambda dtype: (blas.address_of_gemm(dtype), small))
     rng = np.random.default_rng(1)
     x, t = rng.normal(size=(3 * batch_size, sizes[0])), rng.integers(0, sizes[-1], 3 * batch_size)
     nets = []

@@ -97,6 +97,17 @@ def order(number: int) -> Iterator[None]:
         _libraries[0].stub_order(0)
 
 
+def plant(gpu: Any, monkeypatch: Any, text: str, right: str, wrong: str, *runners: Any) -> None:
+    """Give these modules the kernels of text.cu with a fault: `wrong` for `right`."""
+    from scratchnet.engine.kernels.nvrtc import text_of  # not before CuPy has its driver
+
+    whole = text_of(text)
+    assert right in whole
+    module = gpu.RawModule(code=whole.replace(right, wrong), options=("-DREAL=double",))
+    for runner in runners:
+        monkeypatch.setattr(runner, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+
+
 def problem() -> str | None:
     """Why there can be no stub, or None."""
     if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":

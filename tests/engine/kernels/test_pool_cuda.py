@@ -19,7 +19,6 @@ from scratchnet import (
 )
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.kernels import losses_cuda, pool_cuda
-from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.learner import Learner
 from scratchnet.engine.optim import SGD
 from tests.cuda import stub
@@ -164,11 +163,7 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "right", "wrong"), [(name, *fault) for name, of in FAULTS.items() for fault in of])
 def test_planted_faults_are_found(stub_gpu, monkeypatch, name, right, wrong):
-    text = text_of(name)
-    assert right in text
-    module = stub_gpu.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
-    for runner in (pool_cuda, losses_cuda):
-        monkeypatch.setattr(runner, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+    stub.plant(stub_gpu, monkeypatch, name, right, wrong, pool_cuda, losses_cuda)
     with pytest.raises(AssertionError):
         if name == "pool":
             for make in POOLS.values():

@@ -8,8 +8,8 @@ import pytest
 
 from scratchnet.backend import products
 from scratchnet.engine.kernels import products_cuda
-from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.kernels.products_cuda import Products, parts_of
+from tests.cuda import stub
 
 pytestmark = pytest.mark.gpu
 SIZES = [(1, 1, 1), (3, 5, 70), (16, 16, 32), (17, 33, 31), (40, 1, 600), (2, 3, 1025), (1, 1, 5000)]
@@ -102,10 +102,7 @@ FAULTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("right", "wrong"), FAULTS)
 def test_planted_faults_are_found(stub_gpu, monkeypatch, right, wrong):
-    text = text_of("gemm")
-    assert right in text
-    module = stub_gpu.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
-    monkeypatch.setattr(products_cuda, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+    stub.plant(stub_gpu, monkeypatch, "gemm", right, wrong, products_cuda)
     with pytest.raises((AssertionError, stub_gpu.cuda.driver.CUDADriverError)):
         for size in ((5, 9, 1030), (17, 33, 600)):
             check(stub_gpu, *size, ("rows", "rows", "gaps"))

@@ -9,7 +9,6 @@ import pytest
 from scratchnet import GRU, LSTM, Sequential
 from scratchnet.backend.arrays import to_numpy
 from scratchnet.engine.kernels import recurrent_cuda
-from scratchnet.engine.kernels.nvrtc import text_of
 from scratchnet.engine.learner import Learner
 from tests.cuda import stub
 
@@ -92,10 +91,7 @@ FAULTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("right", "wrong"), FAULTS)
 def test_planted_faults_are_found(stub_gpu, monkeypatch, right, wrong):
-    text = text_of("recurrent")
-    assert right in text
-    module = stub_gpu.RawModule(code=text.replace(right, wrong), options=("-DREAL=double",))
-    monkeypatch.setattr(recurrent_cuda, "kernel", lambda xp, of, name, dtype: module.get_function(name))
+    stub.plant(stub_gpu, monkeypatch, "recurrent", right, wrong, recurrent_cuda)
     with pytest.raises(AssertionError):
         for make in LAYERS.values():
             check(make, output="sequence", num_layers=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
-from benchmarks.hidden_sweep import EPOCHS, Point
+from benchmarks.hidden_report import EPOCHS, Point, draw_row
 
 
 def rows_of(points: list[Point], hidden: int, batch: int) -> dict[str, dict[int, Point]]:
@@ -83,15 +83,7 @@ def draw(points: list[Point], device: str, how: str, path: Path) -> None:
     for ax, (hidden, batch) in zip(axes, shown, strict=True):
         style(ax, f"H = {hidden}, batch {batch}", "training examples", "seconds" if ax is axes[0] else "")
         for label, row in rows_of(points, hidden, batch).items():
-            ps = [row[n] for n in sorted(row)]
-            spread = [
-                [p.study * (1 - p.step.low / p.step.median) for p in ps],
-                [p.study * (p.step.high / p.step.median - 1) for p in ps],
-            ]
-            line = "--" if most > 1 and ps[0].device == "cpu" and ps[0].threads == most else "-"
-            ax.errorbar([p.examples for p in ps], [p.study for p in ps], spread, fmt=f"{line}o", ms=4, capsize=2,
-                        lw=2.4 if label.startswith("scratchnet") else 1.4, color=colour[ps[0].engine],
-                        label=label)  # fmt: skip
+            draw_row(ax, row, label, colour, most)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(amounts, [f"{n:,}" for n in amounts])

@@ -183,15 +183,7 @@ def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
         title = f"batch {batch}" if len(batches) > 1 else ""
         style(ax, title, "hidden size H", "seconds for 5 epochs" if ax is axes[0] else "")
         for label, row in rows_of(points, batch).items():
-            ps = [row[h] for h in sorted(row)]
-            x, y = [p.hidden for p in ps], [p.study for p in ps]
-            spread = [
-                [p.study * (1 - p.step.low / p.step.median) for p in ps],
-                [p.study * (p.step.high / p.step.median - 1) for p in ps],
-            ]
-            line = "--" if most > 1 and ps[0].device == "cpu" and ps[0].threads == most else "-"
-            wide = 2.4 if label.startswith("scratchnet") else 1.4
-            ax.errorbar(x, y, spread, fmt=f"{line}o", ms=4, lw=wide, color=colour[ps[0].engine], label=label, capsize=2)
+            draw_row(ax, row, label, colour, most)
         for k, (label, published) in enumerate(PUBLISHED.items() if batch == 1 else ()):
             hs = [h for h in published if min(p.hidden for p in points) <= h <= max(p.hidden for p in points)]
             if not hs:
@@ -208,6 +200,20 @@ def draw(points: list[Point], device: str, full: bool, path: Path) -> None:
     lines = axes[0].get_legend_handles_labels()
     axes[-1].legend(*lines, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
     save(fig, path)
+
+
+def draw_row(ax: Any, row: dict[int, Point], label: str, colour: dict[str, str], most: int) -> None:
+    """One engine's times; dashed are those of a CPU on `most` threads, if several."""
+    x = sorted(row)
+    ps = [row[at] for at in x]
+    spread = [
+        [p.study * (1 - p.step.low / p.step.median) for p in ps],
+        [p.study * (p.step.high / p.step.median - 1) for p in ps],
+    ]
+    line = "--" if most > 1 and ps[0].device == "cpu" and ps[0].threads == most else "-"
+    wide = 2.4 if label.startswith("scratchnet") else 1.4
+    y, own = [p.study for p in ps], colour[ps[0].engine]
+    ax.errorbar(x, y, spread, fmt=f"{line}o", ms=4, lw=wide, color=own, label=label, capsize=2)
 
 
 def mark_crossing(ax: Any, cpu: dict[int, Point], gpu: dict[int, Point], colour: str) -> None:

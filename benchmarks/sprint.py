@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that the file can be run as it is
 
@@ -37,8 +37,8 @@ class Options:
     """scratchnet, PyTorch, JAX; none means all"""
     seeds: tuple[int, ...] = (0,)
     """a training with each; several, such as 0 1 2 3 4, give a mean"""
-    isa: str = "native"
-    """avx2: no library may use AVX-512, where the processor has it"""
+    isa: Literal["native", "avx2"] = "native"
+    """avx2: no library may use AVX-512, even if the processor has it"""
     data_dir: str = ""
     """folder of the MNIST files, as that of the study"""
     out: Path = timing.RESULTS
@@ -280,7 +280,6 @@ def draw(curves: Sequence[Curve], device: str, path: Path) -> None:
 def main(args: Sequence[str]) -> int:
     options = parse(Options, args, "benchmarks/sprint.py")
     engines = [known(name, list(ENGINES), "engine") for name in options.engines] or list(ENGINES)
-    known(options.isa, ["native", "avx2"], "--isa")
     device = timing.cpu_name()
     curves: list[Curve] = []
     load = timing.load()

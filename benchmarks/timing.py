@@ -18,6 +18,7 @@ from typing import Any
 
 from scratchnet.cli import guard
 from scratchnet.errors import SettingError
+from scratchnet.examining.processor import cpu_name
 from scratchnet.files.atomic import atomic_write
 
 RESULTS = Path(__file__).parent / "results"
@@ -217,17 +218,6 @@ def command(main: Callable[[Sequence[str]], int], worker: Callable[[dict[str, An
         write_json(Path(options["answer"]), worker(options))
     else:
         guard(main)
-
-
-def cpu_name() -> str:
-    """The processor's model, as the system calls it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def file_name(device: str) -> str:

@@ -27,9 +27,8 @@ def processor() -> Iterator[Line]:
 
 
 def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
+    """The processor's model, as the system calls it."""
+    return cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def blas() -> Iterator[Line]:
@@ -115,6 +114,14 @@ def unused(architecture: str, flags: set[str]) -> str | None:
 
 def cpu_flags() -> set[str]:
     """The instruction sets that Linux names for an Intel or AMD processor."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^flags\s*:\s*(.+)", info.read_text(), re.MULTILINE) if info.exists() else None
-    return set(found[1].split()) if found else set()
+    return set(cpu_info("flags").split())
+
+
+def cpu_info(what: str) -> str:
+    """What Linux says of the first processor, or "" where it says nothing."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+    found = re.search(rf"^{what}\s*:\s*(.+)", text, re.MULTILINE)
+    return found[1].strip() if found else ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchnet.data.model_inputs import LONGEST_NAME
 from scratchnet.data.pictures import suffixes
 from scratchnet.data.spreadsheet import in_order
 from scratchnet.errors import DataError
@@ -24,7 +25,6 @@ from scratchnet.errors import DataError
 #: How folders of sets that somebody has divided are called
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test",
          "valid": "valid", "val": "valid", "validation": "valid"}  # fmt: skip
-LONGEST_NAME = 100  # characters of a class's name, as it is shown in tables and pictures
 MOST_FILES = 2_000_000
 
 

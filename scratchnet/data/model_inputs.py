@@ -16,7 +16,7 @@ from scratchnet.files.tensorfile import short
 from scratchnet.models.network import check_work
 
 LARGEST_INPUT = 1e6  # of a pixel after scale and shift; this project's networks use −1 to 1
-LONGEST_NAME = 100  # characters of a class's name
+LONGEST_NAME = 100  # characters of a class's name, as it is shown in tables and pictures
 
 
 def probabilities(net: Sequential, x: Any) -> np.ndarray:
